@@ -2,6 +2,11 @@
 
 The ``.in`` file beside a lock says, in comments, what to try importing at the end (``# imports: torch vllm``)
 and what to take out again after the installation (``# remove: ...``).
+
+Torch is pip's: which build of it fits a machine is a matter of pip's configuration, and what it brings
+besides (CUDA's libraries, or none) is not in every lock. All else is in the lock, to the last package, and
+is put in place by uv, whose cache makes an environment in seconds that pip needs minutes for; where uv is
+missing or cannot reach what pip can, pip does that too.
 """
 
 from __future__ import annotations
@@ -10,8 +15,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from rewild.errors import RewildError
 from rewild.files import sha256, write_text
@@ -33,12 +40,20 @@ def build(lock: Path, folder: Path, report: Callable[[str], None]) -> None:
     wanted, unwanted = directives(lock.with_suffix(".in"))
     if folder.exists():
         shutil.rmtree(folder)
-    report(f"{folder}: {_count(lock)} packages from {lock}, once; this takes minutes")
+    report(f"{folder}: {_count(lock)} packages from {lock}, once; this can take minutes")
     folder.parent.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, "-m", "venv", str(folder)], f"no virtual environment in {folder}")
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _progress([*pip, "install", "-r", str(lock)], report, f"pip could not install {lock}")
+    torch, rest = split(lock)
+    if torch:
+        with _requirements(rest) as pins:
+            _progress([*pip, "install", "-c", pins, *torch], report, f"pip could not install {torch[0]}")
+    with _requirements(rest) as wanted_rest:
+        if not _uv(python, wanted_rest, report):
+            _progress(
+                [*pip, "install", "--no-deps", "-r", wanted_rest], report, f"pip could not install {lock}"
+            )
     if unwanted:
         _run([*pip, "uninstall", "--yes", *unwanted], f"pip could not remove {', '.join(unwanted)}")
     for name in wanted:
@@ -57,6 +72,33 @@ def directives(requirements: Path) -> tuple[list[str], list[str]]:
             if line.startswith(f"# {key}:"):
                 found[key] += line.partition(":")[2].split()
     return found["imports"], found["remove"]
+
+
+def split(lock: Path) -> tuple[list[str], list[str]]:
+    """The lines of a lock: that of torch (without comments), and all others."""
+    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    torch = [line for line in lines if line.startswith("torch==")]
+    return torch, [line for line in lines if line not in torch]
+
+
+@contextmanager
+def _requirements(lines: Iterable[str]) -> Iterator[str]:
+    with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        yield file.name
+
+
+def _uv(python: Path, requirements: str, report: Callable[[str], None]) -> bool:
+    """Install with uv, if it is there and can; whether it did."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        return False
+    command = [uv, "pip", "install", "--no-deps", "--python", str(python), "-r", requirements]
+    done = subprocess.run(command, text=True, capture_output=True, check=False, env=_environment())
+    if done.returncode:
+        report(f"  uv could not install them, so pip will:\n{_tail(done.stderr.splitlines())}")
+    return not done.returncode
 
 
 def _count(lock: Path) -> int:
@@ -95,3 +137,10 @@ def _tail(lines: Iterable[str]) -> str:
 def _environment() -> dict[str, str]:
     # The package itself must not shadow what is being installed.
     return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+
+
+if __name__ == "__main__":  # in a container, whose Python has nothing but its standard library
+    try:
+        build(Path(sys.argv[1]), Path(sys.argv[2]), lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+    except RewildError as problem:
+        sys.exit(f"error: {problem}")

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from rewild.errors import DataError
+
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
@@ -49,3 +51,23 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write JSON atomically, indented, non-ASCII kept, keys in the order given. NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_report(path: Path, schema: dict[str, Any], what: str) -> dict[str, Any]:
+    """Read a JSON file that says what it is.
+
+    Args:
+        path: the file.
+        schema: keys and values that it must have: its schema and version.
+        what: what it is, for messages: "an audit".
+
+    Raises:
+        DataError: it is not one, or is of another version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as {what}: {error}") from error
+    if not isinstance(data, dict) or {k: data.get(k) for k in schema} != schema:
+        raise DataError(f"{path}: not {what} of version {schema['version']}; remove it and rerun")
+    return data

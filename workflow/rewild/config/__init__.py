@@ -7,6 +7,7 @@ from rewild.config.models import Model, find_model, load_models
 from rewild.config.study import (
     Defaults,
     Study,
+    left_out,
     load_defaults,
     load_studies,
     load_study,
@@ -21,6 +22,7 @@ __all__ = [
     "Study",
     "find_benchmark",
     "find_model",
+    "left_out",
     "load_benchmarks",
     "load_defaults",
     "load_models",

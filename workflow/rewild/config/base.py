@@ -24,18 +24,31 @@ class Strict(BaseModel):
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader):
-    """YAML in which a key that stands twice is an error, not silently the last one."""
+    """YAML in which a key that stands twice is an error, not silently the last one. Merges (``<<``) work."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._checked: set[int] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if id(node) not in self._checked:  # once, as written: what is merged in may be overridden
+            self._checked.add(id(node))
+            self._check(node)
+        super().flatten_mapping(node)
+
+    def _check(self, node: yaml.MappingNode) -> None:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key = (
+                key_node.value
+                if key_node.tag.endswith(":merge")
+                else self.construct_object(key_node, deep=True)
+            )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key}' stands twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

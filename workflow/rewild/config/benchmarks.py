@@ -12,8 +12,21 @@ from rewild.config.base import Strict, read_yaml, validate
 from rewild.config.models import Citation, Model, Slug, find_model
 from rewild.errors import ConfigError, nearest
 
+RUBRIC = "rubric"
+"""The judge that is a program (`rewild rubric-judge`), not a language model. It is named so everywhere."""
+
 NINE = 9  # columns of the paper's tables 2, 6 and 7
-Runner = Literal["mt-bench", "alpaca-eval", "lm-eval", "mixeval", "arena-hard", "evalchemy"]
+Runner = Literal[
+    "mt-bench",
+    "alpaca-eval",
+    "alpaca-eval-plain",
+    "lm-eval",
+    "mixeval",
+    "mixeval-hard",
+    "wildbench",
+    "arena-hard",
+    "evalchemy",
+]
 
 
 class Scale(Strict):
@@ -34,12 +47,22 @@ class Benchmark(Strict):
     )
     runner: Runner = Field(description="The tool that runs it")
     task: str | None = Field(None, description="The runner's task")
+    tasks: str | None = Field(
+        None,
+        description="A folder with lm-eval's definition of the task, for one that lm-eval does not bring",
+    )
+    columns: list[str] = Field(
+        default_factory=list, description="What every question must have, where they come from files"
+    )
+    runs_code: bool = Field(False, description="Whether it runs programs that the model wrote")
     metric: str = Field(description="The key of the number in the runner's results")
     fewshot: Annotated[int, Field(ge=0)] | None = Field(None, description="Worked examples in the prompt")
     scale: Scale
     higher_is_better: bool = True
     judged: bool = Field(description="Whether a model judges the answers")
-    judge: Slug | None = Field(None, description="The judge unless a study says otherwise (models.yaml)")
+    judge: Slug | None = Field(
+        None, description="The judge unless a study says otherwise: of models.yaml, or rubric"
+    )
     reference: Slug | None = Field(None, description="The model whose answers it compares with (models.yaml)")
     dataset: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = Field(
         None, description="Hub data set"
@@ -49,6 +72,9 @@ class Benchmark(Strict):
     )
     source: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")] | None = Field(
         None, description="GitHub repository and commit that has its questions"
+    )
+    files: dict[str, str] | None = Field(
+        None, description="Role → file of the repository, instead of released ones (judged benchmarks)"
     )
     citation: Citation | None = None
     note: str | None = None
@@ -106,7 +132,7 @@ def find_benchmark(benchmarks: Mapping[str, Benchmark], slug: str) -> Benchmark:
 def _check_models(benchmark: Benchmark, models: Mapping[str, Model], where: str) -> None:
     for key in ("judge", "reference"):
         slug = getattr(benchmark, key)
-        if slug is None:
+        if slug is None or (key, slug) == ("judge", RUBRIC):
             continue
         try:
             model = find_model(models, slug)

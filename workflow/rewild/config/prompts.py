@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict
 from rewild.errors import ConfigError, nearest
-from rewild.fetch import MANIFEST, read_manifest
+from rewild.fetch import MANIFEST, ReleasedFile, read_manifest
 
 Tag = Literal["toxic", "moderation", "redacted", "markup", "code"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The source's name in the data")]
@@ -154,14 +155,14 @@ def source_files(source: Source, root: Path = Path()) -> list[str]:
         case Hub():
             return [hub_file(source)]
         case WildChatFile():
-            return _expand(source.files, root)
+            return files_matching(source.files, root)
         case _:
-            return _expand([source.file], root)
+            return files_matching([source.file], root)
 
 
 def benchmark_files(prompts: Prompts, root: Path = Path()) -> list[str]:
     """The benchmark files that prompts are compared with, sorted."""
-    return _expand(prompts.contamination.files, root) if prompts.contamination else []
+    return files_matching(prompts.contamination.files, root) if prompts.contamination else []
 
 
 def input_files(prompts: Prompts, root: Path = Path()) -> list[str]:
@@ -178,29 +179,41 @@ def input_files(prompts: Prompts, root: Path = Path()) -> list[str]:
     return sorted(files | set(benchmark_files(prompts, root)))
 
 
-def _expand(patterns: Sequence[str], root: Path) -> list[str]:
-    return sorted({file for pattern in patterns for file in _matches(pattern, root)})
+def files_matching(patterns: Sequence[str], root: Path = Path(), section: str = "prompts") -> list[str]:
+    """The files that paths, patterns and ``released:COLLECTION`` name, sorted, relative to ``root``.
+
+    Raises:
+        ConfigError: a pattern that no file matches, an unknown collection; it names the ``section``.
+    """
+    return sorted({file for pattern in patterns for file in _matches(pattern, root, section)})
 
 
-def _matches(pattern: str, root: Path) -> list[str]:
+def _matches(pattern: str, root: Path, section: str) -> list[str]:
     if pattern.startswith("released:"):
         collection, _, ending = pattern.removeprefix("released:").partition("/")
-        return _released(collection, ending, root)
+        return _released(collection, ending, root, section)
     if not any(c in pattern for c in "*?["):
         return [pattern]
     found = glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
     if not found:
-        raise ConfigError(f"prompts: no file matches the pattern '{pattern}'")
+        raise ConfigError(f"{section}: no file matches the pattern '{pattern}'")
     return found
 
 
-def _released(collection: str, ending: str, root: Path) -> list[str]:
-    manifest = read_manifest(root / MANIFEST)
+@lru_cache(maxsize=4)
+def _manifest(path: Path, changed: int) -> dict[str, list[ReleasedFile]]:
+    """The manifest, read once: a large study asks for it thousands of times while its jobs are laid out."""
+    return read_manifest(path)
+
+
+def _released(collection: str, ending: str, root: Path, section: str) -> list[str]:
+    path = root / MANIFEST
+    manifest = _manifest(path, path.stat().st_mtime_ns if path.is_file() else 0)
     if collection not in manifest:
         raise ConfigError(
-            f"prompts: no collection '{collection}' in {MANIFEST}{nearest(collection, manifest)}"
+            f"{section}: no collection '{collection}' in {MANIFEST}{nearest(collection, manifest)}"
         )
     found = [f.name for f in manifest[collection] if f.name.endswith(ending or (".json", ".jsonl"))]
     if not found:
-        raise ConfigError(f"prompts: no file of the collection '{collection}' ends in '{ending}'")
+        raise ConfigError(f"{section}: no file of the collection '{collection}' ends in '{ending}'")
     return [f"results/downloads/{name}" for name in found]

@@ -138,6 +138,16 @@ class ModelSettings(Strict):
     chat_template: str | None = Field(
         default=None, description="A file with a Jinja template, instead of the model's own"
     )
+    gpus: Literal[1, 2, 4, 8] | None = Field(
+        default=None,
+        description="GPUs, where the model's dimensions are not known; needs limits.context",
+    )
+
+    @model_validator(mode="after")
+    def _planned_by_hand(self) -> ModelSettings:
+        if self.gpus is not None and (self.limits is None or self.limits.context is None):
+            raise ValueError("gpus takes the place of the engine plan; give limits.context as well")
+        return self
 
 
 class Responses(Strict):

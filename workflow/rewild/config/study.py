@@ -15,11 +15,20 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, read_yaml, validate
 from rewild.config.demo import Demo
+from rewild.config.evaluation import Evaluation
+from rewild.config.findings import Findings
 from rewild.config.gpus import Gpu
 from rewild.config.imports import Import
+from rewild.config.judging import Judging
+from rewild.config.mixes import Mix
+from rewild.config.models import Slug
+from rewild.config.preferences import Preference
 from rewild.config.prompts import Prompts
 from rewild.config.responses import Responses
+from rewild.config.runs import InheritedStyle, Run
 from rewild.config.similarity import Diversity, Similarity
+from rewild.config.subset import cut, split
+from rewild.config.templates import expand
 from rewild.config.viewer import Viewer
 from rewild.config.win_rates import WinRates
 from rewild.errors import ConfigError, nearest
@@ -69,8 +78,26 @@ class Study(Strict):
     imports: list[Import] = Field(
         default_factory=list, description="Responses that others released; each is a shard, in this order"
     )
+    mixes: dict[Slug, Mix] = Field(default_factory=dict, description="Training mixes, by name")
+    preferences: dict[Slug, Preference] = Field(
+        default_factory=dict, description="Sets of preference pairs, by name"
+    )
+    runs: dict[Slug, Run] = Field(
+        default_factory=dict, description="What is evaluated: fine-tunes, and models"
+    )
+    inherited_style: InheritedStyle | None = Field(
+        None, description="Compare the styling of fine-tunes with that of the models they learned from"
+    )
+    findings: Findings | None = Field(
+        None, description="State the paper's key findings of the study's own runs"
+    )
     throughput: bool = Field(False, description="Speed of the study's models, as their shards measured")
+    judging: Judging = Field(
+        default_factory=lambda: validate(Judging, {}, "judging"),
+        description="How judged benchmarks are answered and judged",
+    )
     viewer: Viewer | None = Field(None, description="A page to read the responses side by side")
+    evaluation: Evaluation | None = Field(None, description="Benchmarks that the study's runs take")
     audit: Audit | None = Field(None, description="Test the paper's claims")
 
     @model_validator(mode="after")
@@ -93,7 +120,31 @@ class Study(Strict):
                 if model not in self.responses.models:
                     hint = nearest(model, self.responses.models)
                     raise ValueError(f"viewer.models: '{model}' is not among responses.models{hint}")
+        self._check_mixes()
         return self
+
+    def _check_mixes(self) -> None:
+        """Mixes and pairs name models that answer here; a run names either, so their names differ."""
+        answering = self.responses.models if self.responses else []
+        for name, mix in self.mixes.items():
+            for model in mix.models():
+                if self.responses and model not in answering:
+                    hint = nearest(model, answering)
+                    raise ValueError(f"mixes.{name}: '{model}' is not among responses.models{hint}")
+                if not (self.responses or self.imports):
+                    raise ValueError(f"mixes.{name}: it draws from responses: add 'responses' or 'imports'")
+            if self.prompts is None and any(source.kind == "prompts" for source in mix.sources):
+                raise ValueError(f"mixes.{name}: it draws from the study's prompts: add 'prompts'")
+        for name, preference in self.preferences.items():
+            if preference.model not in answering:
+                hint = nearest(preference.model, answering)
+                raise ValueError(
+                    f"preferences.{name}: '{preference.model}' is not among responses.models{hint}"
+                )
+            if self.prompts is None:
+                raise ValueError(f"preferences.{name}: it draws from the study's prompts: add 'prompts'")
+            if name in self.mixes:
+                raise ValueError(f"preferences.{name}: a mix has this name too; rename one of them")
 
 
 class Defaults(Strict):
@@ -107,6 +158,10 @@ class Defaults(Strict):
     )
     gpus: dict[str, Gpu] = Field(
         default_factory=dict, description="GPU types besides H100-80, H200-141 and A100-80"
+    )
+    licences: list[str] = Field(
+        default_factory=list,
+        description="Licences of models that you have read and accept; `rewild preflight` lists the others",
     )
     defaults: dict[str, Any] = Field(default_factory=dict, description="Values every study starts from")
 
@@ -138,7 +193,8 @@ def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = No
     Args:
         folder: the ``config`` folder.
         name: the study's file name without ``.yaml``.
-        overrides: keys from the command line, laid over the study's own.
+        overrides: keys from the command line, laid over the study's own; ``models`` and ``runs`` cut it
+            (:mod:`rewild.config.subset`).
 
     Raises:
         ConfigError: an unknown study, key or value, with the nearest match.
@@ -151,8 +207,18 @@ def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = No
     given = read_yaml(path)
     if "name" in given:
         raise ConfigError(f"study {name}: the name is the file's; remove the key 'name' from {shown}")
-    layers = merge(merge(load_defaults(folder).defaults, given), overrides or {})
-    return validate(Study, {**layers, "name": name}, f"study {name} ({shown})")
+    where = f"study {name} ({shown})"
+    subset, over = split(overrides or {})
+    layers = merge(merge(load_defaults(folder).defaults, expand(given, where)), over)
+    study = validate(Study, {**layers, "name": name}, where)
+    return cut(study, subset, f"study {name}")[0]
+
+
+def left_out(folder: Path, overrides: Mapping[str, Any]) -> list[str]:
+    """What a command line's ``models`` and ``runs`` leave out of the chosen study, a line each."""
+    subset, over = split(_own_keys(overrides))
+    name = load_defaults(folder, overrides).study
+    return cut(load_study(folder, name, over), subset, f"study {name}")[1] if subset else []
 
 
 def read_study(study: str, folder: Path) -> Study:

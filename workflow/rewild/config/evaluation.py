@@ -1,0 +1,104 @@
+"""Settings of the evaluation: which runs take which benchmarks, and how the ground-truth ones are run.
+
+As with responses, two kinds of settings are kept apart: what identifies a score, and how it is computed
+(:class:`EvaluationCompute`), which changes neither a score nor what is rerun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rewild.config.base import Strict
+from rewild.config.benchmarks import Benchmark, find_benchmark
+from rewild.errors import nearest
+
+Backend = Literal["hf", "vllm"]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class BenchmarkSettings(Strict):
+    """What a study changes in one ground-truth benchmark. All of it identifies the scores."""
+
+    limit: Count | None = Field(None, description="Only the first items of each task; null takes all")
+    fewshot: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Worked examples in the prompt, instead of the task's"
+    )
+    max_new_tokens: Count | None = Field(None, description="Longest answer in tokens, instead of the task's")
+    files: str | None = Field(
+        None, description="A folder with TASK/SPLIT.jsonl for every task; null takes the questions of the hub"
+    )
+
+
+class EvaluationCompute(Strict):
+    """How scores are computed. Nothing here identifies a score or triggers a rerun."""
+
+    batch: Count | Literal["auto"] = Field(8, description="Questions at once (hf); vllm chooses for itself")
+    threads: Count = Field(1, description="CPU threads of a job")
+    gpu: str | None = Field(None, description="GPU type, which plans the number of GPUs; null is the CPU")
+    minutes: int = Field(720, ge=5, description="Time a job may take; a rerun keeps every finished benchmark")
+    environment: str | None = Field(
+        None, description="Environment (envs/*.txt), where not lm-eval-cpu without a GPU and lm-eval with one"
+    )
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1, description="GPU memory vLLM may take")
+
+
+class Evaluation(Strict):
+    """Which runs take which benchmarks, and how the ground-truth benchmarks are run."""
+
+    benchmarks: list[str] = Field(min_length=1, description="Rows of benchmarks.yaml, judged ones included")
+    runs: list[str] | None = Field(None, description="Runs to evaluate; null is every run of the study")
+    backend: Backend = Field("hf", description="What runs a model in lm-eval")
+    seed: int | None = Field(None, ge=0, description="Of every random choice; null is the study's")
+    limit: Count | None = Field(None, description="Only the first items of each task of every benchmark")
+    precision: Literal["fp32", "bf16"] | None = Field(
+        None, description="Of the weights; null is bf16 on a GPU and fp32 on a CPU"
+    )
+    max_length: int | None = Field(None, ge=64, description="Tokens of context; null is the model's")
+    system: str | None = Field(None, description="System prompt")
+    sentences: Literal["punkt_tab", "stand-in"] = Field(
+        "punkt_tab",
+        description="What splits text for some instructions of IFEval: nltk's data, or a stand-in that needs "
+        "no download and may count a few sentences otherwise",
+    )
+    max_empty: Share = Field(0.5, description="Share of empty answers above which a benchmark has no score")
+    allow_code: bool = Field(False, description="Permission to run programs that a model wrote (MBPP)")
+    settings: dict[str, BenchmarkSettings] = Field(
+        default_factory=dict, description="Per benchmark, what differs from its row and from the above"
+    )
+    compute: EvaluationCompute = Field(
+        default_factory=lambda: EvaluationCompute.model_validate({}), description="How it is computed"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Evaluation:
+        for name in ("benchmarks", "runs"):
+            listed = getattr(self, name) or []
+            if twice := sorted({slug for slug in listed if listed.count(slug) > 1}):
+                raise ValueError(f"{name}: '{twice[0]}' stands twice")
+        for slug in self.settings:
+            if slug not in self.benchmarks:
+                raise ValueError(
+                    f"settings: '{slug}' is not among the benchmarks{nearest(slug, self.benchmarks)}"
+                )
+        if self.backend == "vllm" and not (self.compute.gpu or self.compute.environment):
+            raise ValueError("backend vllm needs compute.gpu (or an environment that has vLLM for a CPU)")
+        return self
+
+    def of(self, benchmark: str) -> BenchmarkSettings:
+        """The settings of one benchmark: the study's for all, with its own laid over them."""
+        own = self.settings.get(benchmark, BenchmarkSettings.model_validate({}))
+        return own if own.limit else own.model_copy(update={"limit": self.limit})
+
+
+def ground_truth(evaluation: Evaluation | None, benchmarks: Mapping[str, Benchmark]) -> list[Benchmark]:
+    """The benchmarks of a study that lm-eval runs, in the study's order.
+
+    Raises:
+        ConfigError: a benchmark that is not in benchmarks.yaml, with the nearest match.
+    """
+    slugs = evaluation.benchmarks if evaluation else []
+    return [b for b in (find_benchmark(benchmarks, slug) for slug in slugs) if b.runner == "lm-eval"]

@@ -1,0 +1,254 @@
+"""Settings of judged benchmarks: how a run's model answers, who judges, at what price, up to which cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import Field
+
+from rewild.config.base import Strict, validate
+from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
+from rewild.config.models import Slug
+from rewild.config.responses import Compute, EngineName, Limits, OverLong
+from rewild.errors import ConfigError, nearest
+from rewild.fetch import ReleasedFile
+
+OPENAI = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A kind of judged benchmark, as far as the workflow must know it before it runs.
+
+    Attributes:
+        module: ``module:Class``, a :class:`rewild.judging.base.JudgedBenchmark`.
+        files: role → collection of ``resources/released/files.csv``, and ending of the file's path in it; or
+            :data:`MADE` or :data:`GIVEN`. A row of ``benchmarks.yaml`` may name others of the same form
+            (``files: {questions: PATH}``).
+        optional: roles that a row with files of its own may leave out.
+        compares: whether answers are compared with a baseline's: the file of the role ``baseline``, or a run
+            that the study names (``judging.baselines``).
+        max_tokens: longest answer of a model, as the benchmark has it.
+        for_judge: roles that the judge's step reads and the model's answers do not depend on.
+        environment: of the scoring step (``envs/*.txt``), where a library does it; None is the workflow's.
+    """
+
+    module: str
+    files: Mapping[str, tuple[str, str]]
+    optional: frozenset[str] = field(default=frozenset())
+    compares: bool = False
+    max_tokens: int = 1024
+    for_judge: frozenset[str] = frozenset({"prompts", "baseline"})
+    environment: str | None = None
+
+
+MADE = "made"
+"""In the place of a collection: the file is made by a rule, and this is its path."""
+GIVEN = "given"
+"""In the place of a collection: a row must name the file, and this is what it is."""
+
+_ALPACA_EVAL = {
+    "questions": ("alpaca-eval-outputs", "results/gpt4_1106_preview/model_outputs.json"),
+    "baseline": ("alpaca-eval-outputs", "results/gpt4_1106_preview/model_outputs.json"),
+    "prompts": ("alpaca-eval-prompts", "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"),
+    "length_control": (MADE, "results/downloads/derived/length_control.json"),
+}
+
+
+def _mixeval(name: str) -> dict[str, tuple[str, str]]:
+    return {
+        "questions": ("mixeval", f"/{name}/free-form.json"),
+        "multiple_choice": ("mixeval", f"/{name}/multiple-choice.json"),
+        "wording": ("mixeval-prompts", "prompts/evaluation_prompts.py"),
+        "prompts": ("mixeval-prompts", "prompts/judge_prompts.py"),
+    }
+
+
+RUNNERS: dict[str, Runner] = {
+    "mt-bench": Runner(
+        "rewild.judging.mt_bench:MTBench",
+        {
+            "questions": ("mt-bench", "mt_bench/question.jsonl"),
+            "references": ("mt-bench", "reference_answer/gpt-4.jsonl"),
+            "prompts": ("mt-bench", "judge_prompts.jsonl"),
+        },
+        optional=frozenset({"references"}),
+    ),
+    "arena-hard": Runner(
+        "rewild.judging.arena_hard:ArenaHard",
+        {
+            "questions": ("arena-hard", "arena-hard-v0.1/question.jsonl"),
+            "baseline": ("arena-hard", "model_answer/gpt-4-0314.jsonl"),
+            "prompts": ("arena-hard-prompts", "config/judge_config.yaml"),
+        },
+        optional=frozenset({"baseline"}),
+        compares=True,
+        max_tokens=4096,
+    ),
+    "alpaca-eval": Runner(
+        "rewild.judging.alpaca_eval:AlpacaEval",
+        _ALPACA_EVAL,
+        optional=frozenset({"baseline", "length_control"}),
+        compares=True,
+        for_judge=frozenset({"prompts", "baseline", "length_control"}),
+        environment="alpaca-eval",
+    ),
+    "alpaca-eval-plain": Runner(
+        "rewild.judging.alpaca_eval:PlainAlpacaEval",
+        _ALPACA_EVAL,
+        optional=frozenset({"baseline", "length_control"}),
+        compares=True,
+        for_judge=frozenset({"prompts", "baseline", "length_control"}),
+        environment="alpaca-eval",
+    ),
+    "mixeval": Runner("rewild.judging.mixeval:MixEval", _mixeval("mixeval"), max_tokens=512),
+    "mixeval-hard": Runner("rewild.judging.mixeval:MixEval", _mixeval("mixeval-hard"), max_tokens=512),
+    "wildbench": Runner(
+        "rewild.judging.wildbench:WildBench",
+        {
+            "questions": (GIVEN, "the tasks, as JSON lines; docs/judged-benchmarks.md says how to get them"),
+            "prompts": ("wildbench-prompts", "evaluation/eval_template.score.v2.md"),
+        },
+    ),
+}
+
+
+class Price(Strict):
+    """What a judge costs, in US dollars per million tokens."""
+
+    input: float = Field(ge=0, description="Tokens read")
+    output: float = Field(ge=0, description="Tokens written")
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="As of when")
+    source: str = Field(description="Where")
+
+
+FREE = Price(input=0, output=0, date="2026-01-01", source="a program on this machine")
+"""The price of the rubric."""
+
+
+class Answering(Strict):
+    """How a run's model answers the questions; temperatures are the benchmark's."""
+
+    engine: EngineName = Field("vllm", description="What generates")
+    system: str | None = Field(None, description="System prompt; the benchmarks have none")
+    limits: Limits | None = Field(
+        None,
+        description="Tokens read and written; null is the benchmark's limit on answers, rest for prompts",
+    )
+    over_long: OverLong = Field("truncate_per_message", description="What happens to a prompt over the limit")
+    attempts: int = Field(3, ge=1, le=20, description="Tries per answer before its failure is recorded")
+    compute: Compute = Compute()
+
+
+class Judging(Strict):
+    """Who judges the answers of the study's runs, and how."""
+
+    judge: Slug | None = Field(
+        None, description="Judge of every benchmark; null is each benchmark's own (benchmarks.yaml)"
+    )
+    endpoint: str | None = Field(
+        None,
+        description="OpenAI-compatible base URL, ending in /v1; null is OpenAI's. The judge 'rubric' needs "
+        "none: the command starts it",
+    )
+    key: str = Field("OPENAI_API_KEY", description="Environment variable that holds the endpoint's key")
+    attempts: int = Field(3, ge=1, le=10, description="Calls per judgment until its verdict is clear")
+    budget: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="US dollars that all judgments of the study may cost; it stops before that"
+    )
+    prices: dict[str, Price] = Field(
+        default_factory=dict, description="Judge → what it costs; config.yaml has some for every study"
+    )
+    concurrency: int = Field(16, ge=1, description="Requests at once")
+    timeout: float = Field(300, gt=0, description="Seconds the judge may take for one reply")
+    chunk: int = Field(64, ge=1, description="Judgments per chunk, the unit that survives a crash")
+    baselines: dict[Slug, Slug] = Field(
+        default_factory=dict,
+        description="Benchmark → run whose answers it compares with, instead of the released ones",
+    )
+    limits: dict[Slug, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Benchmark → only its first questions, instead of evaluation.limit"
+    )
+    answers: Answering = Field(default_factory=lambda: validate(Answering, {}, "judging.answers"))
+
+    def price_of(self, judge: str) -> Price | None:
+        """What a judge costs; None if it is not known."""
+        return self.prices.get(judge, FREE if judge == RUBRIC else None)
+
+    def judge_of(self, benchmark: Benchmark) -> str:
+        """The judge of a benchmark in this study."""
+        judge = self.judge or benchmark.judge
+        if judge is None:
+            raise ConfigError(f"benchmark {benchmark.slug}: nobody judges it; give it a 'judge'")
+        return judge
+
+
+def judged_rows(listed: Sequence[str], benchmarks: Mapping[str, Benchmark]) -> list[Benchmark]:
+    """The rows of those of a study's benchmarks that are judged, in its order."""
+    return [row for slug in listed if (row := find_benchmark(benchmarks, slug)).runner in RUNNERS]
+
+
+def find_runner(runner: str) -> Runner:
+    """The judged runner of this name; a :class:`ConfigError` with the nearest match if there is none."""
+    if runner not in RUNNERS:
+        known = ", ".join(RUNNERS)
+        raise ConfigError(f"'{runner}' is no judged benchmark{nearest(runner, RUNNERS)} (runners: {known})")
+    return RUNNERS[runner]
+
+
+def files_of(benchmark: Benchmark, released: Mapping[str, list[ReleasedFile]]) -> dict[str, str]:
+    """A judged benchmark's files: role → path, from its row or from its runner's collection.
+
+    Raises:
+        ConfigError: a role that the runner does not know, or one that is missing.
+    """
+    runner, where = find_runner(benchmark.runner), f"benchmark {benchmark.slug}"
+    own = benchmark.files or {}
+    for role in own:
+        if role not in runner.files:
+            known = ", ".join(runner.files)
+            raise ConfigError(
+                f"{where}: files: unknown role '{role}'{nearest(role, runner.files)} (roles: {known})"
+            )
+    if own:
+        if lacks := [role for role in runner.files if role not in own and role not in runner.optional]:
+            raise ConfigError(f"{where}: files: '{lacks[0]}' is missing")
+        return {role: own[role] for role in runner.files if role in own}
+    found = {}
+    for role, (collection, ending) in runner.files.items():
+        if collection == MADE:
+            found[role] = ending
+            continue
+        if collection == GIVEN:
+            raise ConfigError(f"{where}: files: '{role}' is missing: {ending}")
+        names = [f.name for f in released.get(collection, []) if f.name.endswith(ending)]
+        if len(names) != 1:
+            raise ConfigError(
+                f"{where}: {len(names)} files of the collection '{collection}' end in '{ending}', not one"
+            )
+        found[role] = str(PurePosixPath("results/downloads", names[0]))
+    return found
+
+
+def check_judging(judging: Judging, rows: Sequence[Benchmark], runs: Sequence[str], where: str) -> None:
+    """Raise a :class:`ConfigError` for baselines and limits that name what is not there."""
+    slugs = [row.slug for row in rows]
+    for key, named in (("baselines", judging.baselines), ("limits", judging.limits)):
+        for slug in named:
+            if slug not in slugs:
+                hint = nearest(slug, slugs)
+                raise ConfigError(
+                    f"{where}: judging.{key}: '{slug}' is not among its judged benchmarks{hint}"
+                )
+    for row in rows:
+        judging.judge_of(row)
+        run = judging.baselines.get(row.slug)
+        if run is not None and run not in runs:
+            raise ConfigError(
+                f"{where}: judging.baselines: the run '{run}' is not evaluated{nearest(run, runs)}"
+            )
+        if run is not None and not find_runner(row.runner).compares:
+            raise ConfigError(f"{where}: judging.baselines: '{row.slug}' compares nothing")

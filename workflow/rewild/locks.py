@@ -1,0 +1,49 @@
+"""One process at a time in a folder. The lock goes with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rewild.errors import RewildError
+
+
+@contextmanager
+def locked(folder: Path, work: str | None = None) -> Iterator[None]:
+    """Hold the folder's lock.
+
+    Args:
+        folder: made if it is not there.
+        work: what another process that holds it is doing, to be said; without it the lock is waited for.
+
+    Raises:
+        RewildError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if work else 0))
+        except BlockingIOError as error:
+            raise RewildError(f"{folder}: another process is {work}; wait for it or stop it") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in the folder."""
+    path = folder / "lock"
+    if not path.exists():
+        return False
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
