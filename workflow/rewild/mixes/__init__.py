@@ -1,0 +1,1 @@
+"""Training mixes: conversations drawn from several sources, with a card that says what they are."""

@@ -1,0 +1,223 @@
+"""Scorers: what gives an answer a grade. One interface, three kinds, made by name (:func:`make_scorer`)."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
+from rewild.engines.base import EngineError, Message, Request, Sampling
+
+LOWEST, HIGHEST = 1.0, 10.0
+TEMPLATE = """\
+Rate how well an assistant answers a user's question. Look at whether the answer is correct, helpful,
+relevant, deep enough and clear. Do not prefer an answer because it is long. Explain in one or two sentences,
+then give a rating from 1 (useless) to 10 (excellent) in exactly this form: "Rating: [[5]]".
+
+[Question]
+{question}
+
+[The Start of Assistant's Answer]
+{answer}
+[The End of Assistant's Answer]"""
+_RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One answer to grade.
+
+    Attributes:
+        name: ``CONVERSATION/SAMPLE``, for messages.
+        prompt: the chat up to and including the user turn.
+        answer: the text.
+        seed: of this grade, for scorers that draw.
+    """
+
+    name: str
+    prompt: tuple[Message, ...]
+    answer: str
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A score, more is better; or the reason why there is none."""
+
+    score: float | None
+    failure: str | None = None
+
+
+class Grader(Protocol):
+    """What every scorer can do. It keeps a model loaded from its making to :meth:`close`."""
+
+    def grade(self, items: Sequence[Item]) -> list[Grade]:
+        """Grade every answer, in order. One that cannot be graded has a reason.
+
+        Raises:
+            EngineError: the scorer itself cannot go on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+def make_scorer(settings: Scorer) -> Grader:
+    """The scorer that settings name. Heavy imports happen here."""
+    match settings:
+        case Rubric():
+            return RubricScorer()
+        case Judge():
+            return JudgeScorer(settings)
+        case RewardModel():
+            return RewardScorer(settings)
+
+
+class RubricScorer:
+    """The program that :mod:`rewild.judging.rubric` states: 0 to 1. It understands nothing."""
+
+    def grade(self, items: Sequence[Item]) -> list[Grade]:
+        """See :class:`Grader`."""
+        from rewild.judging.rubric import grade
+
+        return [Grade(grade(item.prompt[-1]["content"], item.answer).total) for item in items]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class JudgeScorer:
+    """A language model that is asked for a rating of 1 to 10, at temperature 0."""
+
+    def __init__(self, settings: Judge, *, pause: float = 1.0) -> None:
+        """
+        Args:
+            settings: endpoint and model; the key is read from the environment.
+            pause: first pause before a request is tried again, in seconds.
+        """
+        from rewild.engines.openai_engine import OpenAIEngine  # a reward model's environment has no httpx
+
+        self._longest = settings.max_tokens
+        self._engine = OpenAIEngine(
+            settings.model,
+            settings.endpoint,
+            key=os.environ.get(settings.key),
+            concurrency=settings.concurrency,
+            timeout=settings.timeout,
+            pause=pause,
+        )
+
+    def grade(self, items: Sequence[Item]) -> list[Grade]:
+        """See :class:`Grader`."""
+        requests = [
+            Request(item.name, (judge_message(item),), (), self._longest, item.seed) for item in items
+        ]
+        done = self._engine.generate(requests, Sampling(temperature=0.0))
+        return [Grade(None, c.failure) if c.text is None else read_rating(c.text) for c in done]
+
+    def close(self) -> None:
+        """The endpoint holds nothing for us."""
+        self._engine.close()
+
+
+def judge_message(item: Item) -> Message:
+    """What the judge reads. Texts are put in, never searched for placeholders."""
+    question = "\n\n".join(m["content"] for m in item.prompt)
+    before, _, rest = TEMPLATE.partition("{question}")
+    between, _, after = rest.partition("{answer}")
+    return {"role": "user", "content": f"{before}{question}{between}{item.answer}{after}"}
+
+
+def read_rating(text: str) -> Grade:
+    """The last ``[[rating]]`` of a judgment."""
+    found = _RATING.findall(text)
+    if not found:
+        return Grade(None, "no_rating: the judgment has no [[rating]]")
+    rating = float(found[-1])
+    if not LOWEST <= rating <= HIGHEST:
+        return Grade(None, f"bad_rating: {rating:g} is not from 1 to 10")
+    return Grade(rating)
+
+
+class RewardScorer:
+    """A sequence-classification model with one output: the reward of a whole conversation."""
+
+    def __init__(self, settings: RewardModel) -> None:
+        """Load tokenizer and weights (safetensors only).
+
+        Raises:
+            EngineError: it cannot be loaded, has no chat template, or has not exactly one output.
+        """
+        try:
+            import torch
+            from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        except ImportError as error:
+            raise EngineError(
+                "a reward model needs transformers: use .envs/engine-cpu/bin/python -m rewild ..."
+            ) from error
+        where: dict[str, Any] = {"revision": settings.revision}
+        dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(settings.path, **where)
+            self._model = AutoModelForSequenceClassification.from_pretrained(
+                settings.path, dtype=dtype, use_safetensors=True, **where
+            ).eval()
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise EngineError(f"the reward model {settings.path} cannot be loaded: {reason}") from error
+        if self._model.config.num_labels != 1:
+            raise EngineError(
+                f"the reward model {settings.path} has {self._model.config.num_labels} outputs, not one"
+            )
+        if not self._tokenizer.chat_template:
+            raise EngineError(f"the reward model {settings.path} has no chat template")
+        device = settings.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device, self._batch, self._context = device, settings.batch, settings.context
+        self._model.to(device)
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        if self._model.config.pad_token_id is None:
+            self._model.config.pad_token_id = self._tokenizer.pad_token_id
+
+    def grade(self, items: Sequence[Item]) -> list[Grade]:
+        """See :class:`Grader`. Answers of like length are scored together."""
+        ids = [self._encode(item) for item in items]
+        grades: list[Grade | None] = [
+            Grade(None, f"too_long: {len(i)} tokens, and {self._context} are the limit")
+            if len(i) > self._context
+            else None
+            for i in ids
+        ]
+        order = sorted((n for n, grade in enumerate(grades) if grade is None), key=lambda n: len(ids[n]))
+        for start in range(0, len(order), self._batch):
+            part = order[start : start + self._batch]
+            for n, reward in zip(part, self._rewards([ids[n] for n in part]), strict=True):
+                grades[n] = (
+                    Grade(reward) if math.isfinite(reward) else Grade(None, "not_a_number: the reward")
+                )
+        return [grade for grade in grades if grade is not None]
+
+    def _encode(self, item: Item) -> list[int]:
+        chat = [*map(dict, item.prompt), {"role": "assistant", "content": item.answer}]
+        text = self._tokenizer.apply_chat_template(chat, tokenize=False)
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _rewards(self, ids: list[list[int]]) -> list[float]:
+        import torch
+
+        padded = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt", padding_side="right")
+        with torch.inference_mode():
+            logits = self._model(**{k: v.to(self._device) for k, v in padded.items()}).logits
+        return [float(x) for x in logits[:, 0].float().cpu()]
+
+    def close(self) -> None:
+        """Let the weights go."""
+        del self._model

@@ -1,0 +1,95 @@
+"""Named checks before and after a training, and the report that they make."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from rewild.config.base import Strict, validate
+from rewild.errors import DataError
+from rewild.files import write_json, write_text
+
+Flight = Literal["preflight", "postflight"]
+OTHER = {"preflight": "before training", "postflight": "after training"}
+
+
+class Check(Strict):
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the check, as docs/runs.md lists it.
+        passed: whether all is well.
+        found: what was found, in a sentence, with its numbers.
+        remedy: what to do about it; empty if it passed.
+    """
+
+    name: str
+    passed: bool
+    found: str
+    remedy: str = ""
+
+
+class Report(Strict):
+    """What the checks of a run found, and what they counted."""
+
+    flight: Flight
+    study: str
+    run: str
+    identity: str
+    passed: bool
+    checks: list[Check]
+    counts: dict[str, Any]
+
+
+def make_report(  # noqa: PLR0917
+    flight: Flight, study: str, run: str, identity: str, checks: list[Check], counts: dict[str, Any]
+) -> Report:
+    """A report; it passed if every check did."""
+    passed = all(check.passed for check in checks)
+    return Report(
+        flight=flight, study=study, run=run, identity=identity, passed=passed, checks=checks, counts=counts
+    )
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write ``path`` (JSON) and a Markdown page beside it."""
+    write_text(path.with_suffix(".md"), as_markdown(report))
+    write_json(path, report.model_dump())
+
+
+def read_report(path: Path) -> Report:
+    """Read a report.
+
+    Raises:
+        DataError: there is none, or it is broken.
+    """
+    try:
+        return validate(Report, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; the checks have not run") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a report: {error}") from error
+
+
+def why_failed(report: Report) -> str:
+    """The failed checks, each with what to do, for somebody tired."""
+    lines = [f"run {report.run} ({report.study}): stopped {OTHER[report.flight]}"]
+    for check in report.checks:
+        if not check.passed:
+            lines += [f"  {check.name}: {check.found}", f"    {check.remedy}"]
+    return "\n".join(lines)
+
+
+def as_markdown(report: Report) -> str:
+    """The report as a page."""
+    verdict = "passed" if report.passed else "FAILED"
+    lines = [f"# {report.flight} of {report.run}: {verdict}", "", "| check | | found |", "|---|---|---|"]
+    for check in report.checks:
+        found = f"{check.found} {check.remedy}".strip().replace("|", "\\|").replace("\n", " ")
+        lines.append(f"| {check.name.replace('_', ' ')} | {'ok' if check.passed else '**no**'} | {found} |")
+    lines += ["", "| count | |", "|---|---|"]
+    for name, value in report.counts.items():
+        shown = f"{value:,}" if isinstance(value, int) else value
+        lines.append(f"| {name.replace('_', ' ')} | {shown} |")
+    return "\n".join(lines) + "\n"

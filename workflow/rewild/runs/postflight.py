@@ -1,0 +1,224 @@
+"""After a training: the checkpoint is loaded by another library than made it, and answers prompts.
+
+Runs in the engines' environment, with the engine that answers a study's prompts. The report is written
+whatever is found; ``rewild check-run`` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.config.runs import Training
+from rewild.config.study import Study
+from rewild.engines.base import Completion, EngineError, Request, Sampling
+from rewild.engines.chat import Chat
+from rewild.errors import DataError
+from rewild.prompts.schema import read_shard
+from rewild.responses.pilot import sample
+from rewild.responses.recipe import row_seed
+from rewild.runs.checks import Check, Report, make_report, read_report, write_report
+from rewild.runs.layout import RunFiles
+from rewild.runs.schema import LOSS, Measured
+from rewild.table import read_table
+
+PROMPTS = 32  # conversations whose first turn is answered
+LONGEST = 512  # tokens of an answer, and of half a context at most
+TRAINED = 0.9  # least share of the prepared tokens that must have been trained
+Say = Callable[[str], None]
+
+
+def postflight(  # noqa: PLR0917
+    study: Study,
+    training: Training,
+    shards: Sequence[Path],
+    mix: Path,
+    files: RunFiles,
+    threads: int,
+    say: Say,
+) -> Report:
+    """Try the checkpoint; writes ``postflight.json`` and ``.md``.
+
+    Args:
+        study: whose sampling settings are used.
+        training: the run.
+        shards: prompts to draw from, as the pilots do; without any, the mix's own first turns.
+        mix: the data it learned from.
+        files: where everything is.
+        threads: CPU threads.
+        say: called with lines of progress.
+    """
+    before = read_report(files.report("preflight"))
+    measured = Measured.model_validate_json(files.training().read_text(encoding="utf-8"))
+    losses = read_table(files.folder / "loss.csv", LOSS)
+    checks = [_steps(measured), _fell(losses), _trained(measured, before)]
+    checks += _answers(study, training, _prompts(study, shards, mix), files.checkpoint(), threads, say)
+    counts = {
+        "steps": measured.steps,
+        "first_loss": round(measured.first_loss, 4),
+        "last_loss": round(measured.last_loss, 4),
+        "hours": round(measured.hours, 4),
+    }
+    report = make_report("postflight", training.study, training.run, before.identity, checks, counts)
+    write_report(files.report("postflight"), report)
+    return report
+
+
+def _prompts(study: Study, shards: Sequence[Path], mix: Path) -> list[dict[str, str]]:
+    """Names and texts of first turns: those a pilot would draw, or the mix's."""
+    if shards:
+        pool = [c for path in shards for c in read_shard(path).to_dicts()]
+        chosen = sample(pool, PROMPTS, study.seed)
+        rows = [(c["conversation_id"], c["messages"]) for c in chosen]
+    else:
+        table = pl.read_parquet(mix, columns=["id", "messages"]).head(PROMPTS)
+        rows = list(table.iter_rows())
+    found = []
+    for name, messages in rows:
+        user = next((m["content"] for m in messages if m["role"] == "user"), None)
+        if user is not None:
+            found.append({"name": str(name), "content": user})
+    if not found:
+        raise DataError(f"{mix}: there is no prompt to try the checkpoint on")
+    return found
+
+
+def _steps(measured: Measured) -> Check:
+    passed = measured.steps == measured.planned_steps
+    return Check(
+        name="all_steps_done",
+        passed=passed,
+        found=f"{measured.steps:,} of {measured.planned_steps:,} optimiser steps",
+        remedy="" if passed else "the training ended early: look at its log.",
+    )
+
+
+def _fell(losses: pl.DataFrame) -> Check:
+    values = losses["loss"]
+    tenth = max(1, values.len() // 10)
+    first, last = float(values.head(tenth).mean() or 0), float(values.tail(tenth).mean() or 0)  # type: ignore[arg-type]
+    passed = last < first
+    return Check(
+        name="loss_fell",
+        passed=passed,
+        found=f"the loss went from {first:.3f} to {last:.3f} (means of the first and last tenth)",
+        remedy="" if passed else "nothing was learned: a lower or higher learning_rate, or other data.",
+    )
+
+
+def _trained(measured: Measured, before: Report) -> Check:
+    prepared = before.counts.get("trained_tokens")
+    if not prepared or not measured.trained_tokens:
+        return Check(name="tokens_trained", passed=True, found="tokens are not counted for preference pairs")
+    share = measured.trained_tokens / (prepared * measured.epochs)
+    passed = share >= TRAINED
+    return Check(
+        name="tokens_trained",
+        passed=passed,
+        found=f"{measured.trained_tokens:,} tokens were trained, {share:.1%} of those prepared",
+        remedy="" if passed else "packing or an incomplete last batch left out more than a tenth.",
+    )
+
+
+def _answers(  # noqa: PLR0917
+    study: Study,
+    training: Training,
+    prompts: Sequence[dict[str, str]],
+    checkpoint: Path,
+    threads: int,
+    say: Say,
+) -> list[Check]:
+    from rewild.engines import make_engine
+
+    try:
+        chat = Chat.load(checkpoint, training.run)
+        precision = training.recipe.precision
+        engine: Any = make_engine(
+            "transformers",
+            path=checkpoint,
+            chat=chat,
+            precision=precision,
+            batch=len(prompts),
+            threads=threads,
+        )
+    except EngineError as error:
+        return [Check(name="loads", passed=False, found=str(error), remedy="look at the checkpoint's files.")]
+    try:
+        finite = _finite(engine.model)
+        loads = Check(
+            name="loads",
+            passed=True,
+            found=f"transformers loads it: {_parameters(engine.model):,} parameters",
+        )
+        weights = Check(
+            name="no_nan",
+            passed=finite,
+            found="every weight is a number" if finite else "some weights are NaN or infinite",
+            remedy="" if finite else "a lower learning_rate, or a shorter max_grad_norm.",
+        )
+        if not finite:
+            return [loads, weights]
+        done = _generate(study, training, engine, chat, prompts)
+        say(f"{len(done)} answers")
+        return [loads, weights, *_judge(training, chat, done)]
+    finally:
+        engine.close()
+
+
+def _generate(
+    study: Study, training: Training, engine: Any, chat: Chat, prompts: Sequence[dict[str, str]]
+) -> list[Completion]:
+    context = getattr(engine.model.config, "max_position_embeddings", 2 * LONGEST)
+    longest = min(LONGEST, context // 2)
+    rendered = chat.render([[{"role": "user", "content": p["content"]}] for p in prompts])
+    requests = [
+        Request(
+            name=p["name"],
+            messages=({"role": "user", "content": p["content"]},),
+            tokens=tokens,
+            max_tokens=longest,
+            seed=row_seed(study.seed, training.run, p["name"], 0),
+        )
+        for p, tokens in zip(prompts, rendered, strict=True)
+        if not isinstance(tokens, ValueError) and len(tokens) + longest <= context
+    ]
+    settings = study.responses.sampling if study.responses else None
+    sampling = Sampling(**settings.model_dump()) if settings else Sampling()
+    done: list[Completion] = engine.generate(requests, sampling) if requests else []
+    return done
+
+
+def _judge(training: Training, chat: Chat, done: Sequence[Completion]) -> list[Check]:
+    texts = [c for c in done if c.text and c.text.strip()]
+    stopped = sum(c.finish_reason == "stop" for c in done)
+    share = stopped / len(done) if done else 0.0
+    least = training.recipe.stopped
+    spoke, ended = len(texts) >= 0.5 * len(done) > 0, bool(done) and share >= least
+    return [
+        Check(
+            name="generates",
+            passed=spoke,
+            found=f"{len(texts)} of {len(done)} answers have text",
+            remedy="" if spoke else "the model says nothing: look at axolotl.yaml and the loss.",
+        ),
+        Check(
+            name="stops",
+            passed=ended,
+            found=f"{stopped} of {len(done)} answers ({share:.0%}) end with an end token "
+            f"({', '.join(chat.tokenizer.convert_ids_to_tokens(list(chat.end_tokens)))})",
+            remedy="" if ended else f"at least {least:.0%} must: it has not learned where a turn ends.",
+        ),
+    ]
+
+
+def _finite(model: Any) -> bool:
+    import torch
+
+    return all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def _parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())

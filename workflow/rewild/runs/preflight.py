@@ -1,0 +1,362 @@
+"""Before a training: the config is rendered, Axolotl prepares the data, and what it prepared is looked at.
+
+Runs in Axolotl's environment, on a CPU. Each check has a name (docs/runs.md lists them); the report is
+written whatever they find, and the training refuses to start unless all passed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.config.runs import Training
+from rewild.errors import DataError, RewildError
+from rewild.files import sha256, write_text
+from rewild.runs.checks import Check, Report, make_report, write_report
+from rewild.runs.environment import variables
+from rewild.runs.layout import RunFiles
+from rewild.runs.oracle import expected, prompt
+from rewild.runs.render import as_yaml, axolotl_config, identity_of, start_identity
+
+COMPARED = 2000  # conversations whose labels are worked out a second time, spread over the mix
+SHOWN = 3  # examples named in a message
+_CONTROL = re.compile(r"<\|[^|<>\s]+\|>|</?[a-z]\w*>|\[/?[A-Z]+\]")  # what control tokens look like
+Say = Callable[[str], None]
+
+
+def preflight(training: Training, mix: Path, files: RunFiles, threads: int, say: Say) -> Report:
+    """Render ``axolotl.yaml``, prepare the data, check; writes ``preflight.json`` and ``.md``.
+
+    Args:
+        training: the run.
+        mix: its training data (a mix's or a set of preference pairs' ``train.parquet``).
+        files: where everything goes.
+        threads: CPU threads.
+        say: called with lines of progress.
+
+    Raises:
+        DataError: the mix is missing, empty or not a mix; there is no model to start from.
+        RewildError: Axolotl cannot prepare the data.
+    """
+    rows = read_mix(mix, training.recipe.kind)
+    identity = identity_of(training, sha256(mix), start_identity(training))
+    config = axolotl_config(training, str(mix), str(files.work), identity)
+    heading = (
+        f"Run {training.run} of study {training.study}, recipe {training.recipe.slug}: rendered by rewild"
+    )
+    surroundings = variables(local=training.start.local, gpus=0, threads=threads, work=files.work)
+    with _environment(surroundings | {"AXOLOTL_IS_PREPROCESS": "1"}):
+        checks, counts = _all_checks(training, mix, rows, config, files, identity, heading, say)
+    counts["config_sha256"] = sha256(files.config())
+    report = make_report("preflight", training.study, training.run, identity, checks, counts)
+    write_report(files.report("preflight"), report)
+    return report
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """This process's environment with these variables, and afterwards as it was."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _all_checks(  # noqa: PLR0917
+    training: Training,
+    mix: Path,
+    rows: pl.DataFrame,
+    config: dict[str, Any],
+    files: RunFiles,
+    identity: str,
+    heading: str,
+    say: Say,
+) -> tuple[list[Check], dict[str, Any]]:
+    tokenizer = _tokenizer(training)
+    template = config.get("chat_template_jinja") or getattr(tokenizer, "chat_template", None)
+    checks = _before(training, tokenizer, template)
+    counts: dict[str, Any] = {"conversations": rows.height}
+    write_text(files.config(), as_yaml(config, heading))
+    if all(check.passed for check in checks):
+        prepared = _prepare(files.config(), training, say)
+        looked = Looked(training, tokenizer, str(template), rows, prepared)
+        found, counted = looked.checks(), looked.counts
+        checks, counts = checks + found, counts | counted
+        checks += [_seeded(config), _path_unique(config, identity, training, mix), _packing(training, looked)]
+    return checks, counts
+
+
+def read_mix(path: Path, kind: str) -> pl.DataFrame:
+    """The conversations (or pairs) that a run learns from.
+
+    Raises:
+        DataError: no such file, no rows, or no column of messages.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; the run has nothing to learn from")
+    try:
+        rows = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: not a Parquet file: {error}") from error
+    for column in ("messages", "chosen", "rejected") if kind == "dpo" else ("messages",):
+        if column not in rows.columns:
+            raise DataError(f"{path}: column '{column}' is missing (it has: {', '.join(rows.columns)})")
+    if rows.is_empty():
+        raise DataError(f"{path}: this mix has no conversations; a run cannot learn from nothing")
+    return rows
+
+
+def _tokenizer(training: Training) -> Any:
+    from transformers import AutoTokenizer
+
+    start = training.start
+    try:
+        return AutoTokenizer.from_pretrained(
+            start.path, revision=start.revision, trust_remote_code=start.trust_remote_code
+        )
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RewildError(f"{start.path}: its tokenizer cannot be loaded: {first}") from error
+
+
+def _before(training: Training, tokenizer: Any, template: str | None) -> list[Check]:
+    """What can be said without the data: is there a template, and has the tokenizer all it writes?"""
+    if not template:
+        return [
+            Check(
+                name="chat_template",
+                passed=False,
+                found=f"the tokenizer of {training.start.path} has no chat template",
+                remedy=f"add its family, '{training.start.row.family}', to the templates of recipe "
+                f"'{training.recipe.slug}'.",
+            )
+        ]
+    wanted = dict.fromkeys(_CONTROL.findall(template))
+    if training.template:
+        pad = [training.template.pad] if training.template.pad else []
+        wanted |= dict.fromkeys([training.template.end_of_turn, *pad])
+    split = [t for t in wanted if len(tokenizer.encode(t, add_special_tokens=False)) != 1]
+    return [
+        Check(name="chat_template", passed=True, found="the template is there"),
+        Check(
+            name="special_tokens",
+            passed=not split,
+            found=f"of {len(wanted)} control tokens that the template writes, "
+            + (f"the tokenizer does not have {', '.join(split)}" if split else "the tokenizer has all"),
+            remedy="choose a template for this base model, or a base model that has these tokens: the model "
+            "would see them as ordinary letters and could not learn where a turn ends." * bool(split),
+        ),
+    ]
+
+
+def _prepare(config: Path, training: Training, say: Say) -> Any:
+    """Axolotl's own preparation, in this process: the data set as the trainer will see it."""
+    say("Axolotl is loading")
+    from axolotl.cli.args import PreprocessCliArgs
+    from axolotl.cli.config import load_cfg
+    from axolotl.common.datasets import load_datasets, load_preference_datasets
+
+    try:
+        cfg = load_cfg(str(config), is_preprocess=True)
+        cfg.is_preprocess = True
+        load = load_preference_datasets if training.recipe.kind == "dpo" else load_datasets
+        return load(cfg=cfg, cli_args=PreprocessCliArgs()).train_dataset
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RewildError(f"{config}: Axolotl cannot prepare the data: {first}") from error
+
+
+class Looked:
+    """What Axolotl prepared, beside what should come out."""
+
+    def __init__(
+        self, training: Training, tokenizer: Any, template: str, rows: pl.DataFrame, prepared: Any
+    ) -> None:
+        self.training, self.recipe = training, training.recipe
+        self.tokenizer, self.template, self.rows, self.prepared = tokenizer, template, rows, prepared
+        self.end = training.template.end_of_turn if training.template else tokenizer.eos_token
+        self.end_id = tokenizer.convert_tokens_to_ids(self.end)
+        self.counts: dict[str, Any] = {}
+
+    def checks(self) -> list[Check]:
+        """All checks of the data."""
+        if self.recipe.kind == "dpo":
+            return [self._pairs()]
+        lengths = self._lengths()
+        labels = self._labels()
+        self.counts |= {
+            "prepared": len(self.prepared),
+            "tokens": int(lengths.sum()),
+            "longest": max(lengths.to_list()),
+        }
+        return [*labels, self._length(lengths)]
+
+    def _lengths(self) -> pl.Series:
+        """Tokens of every conversation of the mix, uncut."""
+        found: list[int] = []
+        for chats in _slices(self.rows["messages"].to_list(), 1000):
+            texts = [
+                self.tokenizer.apply_chat_template(c, chat_template=self.template, tokenize=False)
+                for c in chats
+            ]
+            found += [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        return pl.Series("length", found, dtype=pl.Int64)
+
+    def _labels(self) -> list[Check]:
+        """Trained tokens as Axolotl marked them, against those that should be."""
+        marked: dict[tuple[int, ...], list[bool]] = {}
+        trained = ended = untrained_rows = 0
+        for row in self.prepared:
+            mask = [label != -100 for label in row["labels"]]
+            count = sum(mask)
+            trained += count
+            untrained_rows += count == 0
+            ended += any(m and i == self.end_id for m, i in zip(mask, row["input_ids"], strict=True))
+            marked[tuple(row["input_ids"])] = mask
+        step = max(1, self.rows.height // COMPARED)
+        compared = unseen = outside = missed = wanted = seams = 0
+        for messages in self.rows["messages"].gather_every(step).to_list():
+            ids, mask = expected(self.tokenizer, self.template, messages, self.end)
+            asked = prompt(self.tokenizer, self.template, messages)
+            seams += ids[: len(asked)] != asked
+            ids, mask = ids[: self.recipe.sequence_length], mask[: self.recipe.sequence_length]
+            found = marked.get(tuple(ids))
+            if found is None:
+                short = len(ids) < self.recipe.sequence_length
+                unseen += any(mask) and (short or self.recipe.over_long == "truncate")
+                continue
+            compared += 1
+            wanted += sum(mask)
+            outside += sum(f and not m for f, m in zip(found, mask, strict=True))
+            missed += sum(m and not f for f, m in zip(found, mask, strict=True))
+        self.counts |= {
+            "trained_tokens": trained,
+            "compared": compared,
+            "assistant_tokens_compared": wanted,
+            "trained_outside_assistant": outside,
+            "assistant_tokens_untrained": missed,
+            "conversations_without_trained_tokens": untrained_rows,
+        }
+        rows = len(self.prepared)
+        return [
+            Check(
+                name="end_of_turn_trained",
+                passed=rows > 0 and ended >= 0.5 * rows,
+                found=f"{self.end} is among the trained tokens of {ended:,} of {rows:,} conversations",
+                remedy=""
+                if rows > 0 and ended >= 0.5 * rows
+                else "the model would never learn to stop: the recipe's template must name, as end_of_turn, "
+                "the token that ends its turns.",
+            ),
+            Check(
+                name="only_assistant_trained",
+                passed=compared > 0 and outside == 0 and missed == 0,
+                found=f"of {compared:,} conversations compared, {wanted:,} tokens are the assistant's; "
+                f"{outside:,} other tokens are trained, {missed:,} of the assistant's are not",
+                remedy=""
+                if compared and not outside + missed
+                else "the labels are not what the config says: look at datasets, roles_to_train and the "
+                "template in axolotl.yaml.",
+            ),
+            Check(
+                name="rendered_as_served",
+                passed=unseen + seams == 0,
+                found=f"of {compared + unseen:,} conversations, {unseen:,} have other tokens in training "
+                f"than the engine would give them, and {seams:,} another seam between prompt and answer",
+                remedy=""
+                if unseen + seams == 0
+                else "the model would be asked otherwise than it was taught: change the template, mostly the "
+                "white space before the answer, until the tokenizer cuts both alike.",
+            ),
+        ]
+
+    def _length(self, lengths: pl.Series) -> Check:
+        limit = self.recipe.sequence_length
+        over = int((lengths > limit).sum())
+        share = over / max(lengths.len(), 1)
+        beyond = int((lengths - limit).clip(lower_bound=0).sum())
+        dropped = self.recipe.over_long == "drop"
+        kept = lengths.filter(lengths <= limit) if dropped else lengths.clip(upper_bound=limit)
+        self.counts |= {"over_long": over, "tokens_over": beyond, "kept_tokens": int(kept.sum())}
+        verb = "cut" if self.recipe.over_long == "truncate" else "dropped"
+        passed = share <= self.recipe.cut
+        return Check(
+            name="length",
+            passed=passed,
+            found=f"{over:,} of {lengths.len():,} conversations ({share:.1%}) exceed {limit:,} tokens "
+            f"and are {verb}; {beyond:,} tokens are beyond",
+            remedy=""
+            if passed
+            else f"more than {self.recipe.cut:.0%}: raise the recipe's sequence_length, shorten the mix, or "
+            "raise its gates.cut.",
+        )
+
+    def _pairs(self) -> Check:
+        """Pairs reach Axolotl as text: each answer must be whole, with its end, and differ from the other.
+
+        Axolotl looks up an answer in its rendered chat; white space that a template trims off would make it
+        keep one character, silently.
+        """
+        bad = 0
+        ends = 0
+        for row in self.prepared:
+            chosen, rejected = row.get("chosen"), row.get("rejected")
+            if chosen is None:
+                continue
+            bad += len(chosen) < 2 or len(rejected) < 2 or chosen == rejected
+            ends += str(chosen).endswith(self.end) and str(rejected).endswith(self.end)
+        rows = len(self.prepared)
+        self.counts |= {"prepared": rows, "pairs_broken": bad, "pairs_ended": ends}
+        passed = rows > 0 and bad == 0 and ends == rows
+        return Check(
+            name="pairs_whole",
+            passed=passed,
+            found=f"of {rows:,} pairs, {bad:,} have an answer that is empty or equal to the other; "
+            f"both answers of {ends:,} end with {self.end}",
+            remedy="" if passed else "look at the pairs' texts for white space around them.",
+        )
+
+
+def _seeded(config: dict[str, Any]) -> Check:
+    seed = config.get("seed")
+    passed = isinstance(seed, int)
+    return Check(
+        name="seed_set",
+        passed=passed,
+        found=f"the seed is {seed}",
+        remedy="" if passed else "without one the order is random, and no run can be repeated.",
+    )
+
+
+def _path_unique(config: dict[str, Any], identity: str, training: Training, mix: Path) -> Check:
+    """Axolotl finds prepared data by its path; ours is named by its content, unchanged meanwhile."""
+    now = identity_of(training, sha256(mix), start_identity(training))
+    passed = now == identity and identity in str(config["dataset_prepared_path"])
+    return Check(
+        name="data_path_unique",
+        passed=passed,
+        found=f"prepared data is at {config['dataset_prepared_path']}",
+        remedy="" if passed else "the mix or the base model changed while it was prepared: run this again.",
+    )
+
+
+def _packing(training: Training, looked: Looked) -> Check:
+    if not training.recipe.packing:
+        return Check(name="packing_isolated", passed=True, found="conversations are not packed")
+    from rewild.runs.leak import packing_leak
+
+    return packing_leak(training, looked.prepared)
+
+
+def _slices(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

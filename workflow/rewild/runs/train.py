@@ -1,0 +1,228 @@
+"""A training: Axolotl as a child process, from the last sound checkpoint; then its results are published.
+
+Runs in Axolotl's environment but imports none of it: what Axolotl does, and how it dies, is looked at from
+outside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from rewild.config.runs import Training
+from rewild.errors import DataError, RewildError
+from rewild.files import atomic, sha256, write_json
+from rewild.runs.checkpoints import last_sound, step_of
+from rewild.runs.checks import Report, read_report, why_failed
+from rewild.runs.environment import variables
+from rewild.runs.layout import RunFiles
+from rewild.runs.log import MEASURED, STOPPED, read_log
+from rewild.runs.schema import LOSS, Measured
+from rewild.table import provenance, write_table
+
+STARTS = "starts"  # a character per start of Axolotl
+TAIL = 25  # lines of Axolotl's output shown when it fails
+Say = Callable[[str], None]
+
+
+def train(training: Training, mix: Path, files: RunFiles, threads: int, say: Say) -> Measured:
+    """Train, or go on with it; writes all that a training publishes (:mod:`rewild.runs.schema`).
+
+    Args:
+        training: the run.
+        mix: the data it learns from.
+        files: where everything is; the preflight has been there.
+        threads: CPU threads per process.
+        say: called with lines of progress.
+
+    Raises:
+        DataError: the preflight failed, or is of something else.
+        RewildError: Axolotl failed, or the loss became NaN.
+    """
+    report = _cleared(files)
+    config = yaml.safe_load(files.config().read_text(encoding="utf-8"))
+    out = Path(config["output_dir"])
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / MEASURED).exists():  # else it was killed after the last step, before all was published
+        _run_axolotl(training, files, out, threads, say)
+    measured = _publish(training, mix, files, out, report)
+    shutil.rmtree(files.work, ignore_errors=True)
+    return measured
+
+
+def _cleared(files: RunFiles) -> Report:
+    """The preflight, if it passed and is of this config."""
+    report = read_report(files.report("preflight"))
+    if not report.passed:
+        raise DataError(why_failed(report))
+    if sha256(files.config()) != report.counts["config_sha256"]:
+        raise DataError(f"{files.config()}: it changed after its preflight; run the preflight again")
+    return report
+
+
+def _run_axolotl(training: Training, files: RunFiles, out: Path, threads: int, say: Say) -> None:
+    (out / STOPPED).unlink(missing_ok=True)
+    resume = last_sound(out, say)
+    command = [sys.executable, "-m", "axolotl.cli.main", "train", str(files.config())]
+    gpus = training.recipe.gpus
+    command += ["--launcher", "torchrun" if gpus > 1 else "python"]
+    if resume:
+        say(f"going on from step {step_of(resume)}")
+        command.append(f"--resume-from-checkpoint={resume}")
+    if gpus > 1:
+        command += ["--", f"--nproc_per_node={gpus}"]
+    with (out / STARTS).open("a", encoding="utf-8") as file:
+        file.write("+")
+    environment = os.environ | variables(
+        local=training.start.local, gpus=gpus, threads=threads, work=files.work
+    )
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        env=environment,
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines = [*lines[-TAIL:], line.rstrip()]
+            say(line.rstrip())
+    if (out / STOPPED).exists():
+        reason = json.loads((out / STOPPED).read_text(encoding="utf-8"))["reason"]
+        raise RewildError(f"run {training.run}: stopped: {reason} (see {files.work} and the log)")
+    if process.returncode or not (out / MEASURED).exists():
+        raise RewildError(complaint(training, process.returncode, lines))
+
+
+def complaint(training: Training, code: int, lines: list[str]) -> str:
+    """Why Axolotl ended: its exit code and last lines, and what to do where that is known."""
+    shown = "\n".join(f"  {line}" for line in lines[-TAIL:] if line.strip())
+    text = "\n".join(lines)
+    if "No space left on device" in text:
+        return f"run {training.run}: the disk is full; free some space and run it again, it goes on:\n{shown}"
+    if "out of memory" in text.lower():
+        return (
+            f"run {training.run}: the GPU's memory does not hold this recipe ({training.recipe.slug}): fewer "
+            f"sequences at once (micro_batch), or more GPUs with fsdp:\n{shown}"
+        )
+    if code < 0:
+        return f"run {training.run}: Axolotl was killed by signal {-code}; run it again, it goes on:\n{shown}"
+    return f"run {training.run}: Axolotl failed (exit {code}):\n{shown}"
+
+
+def _publish(training: Training, mix: Path, files: RunFiles, out: Path, report: Report) -> Measured:
+    log = read_log(out)
+    rows = pl.DataFrame(log, schema={name: column.dtype for name, column in LOSS.columns.items()})
+    made_from = provenance([files.config(), mix], identity=report.identity)
+    write_table(files.folder / "loss.csv", rows, LOSS, made_from)
+    measured = measure(training, report, out, log)
+    publish_checkpoint(training, out, files.checkpoint())
+    with atomic(files.folder / "trainer_state.json") as temporary:
+        shutil.copyfile(out / "trainer_state.json", temporary)
+    write_json(files.training(), measured.model_dump())
+    return measured
+
+
+def measure(training: Training, report: Report, out: Path, log: list[dict[str, Any]]) -> Measured:
+    """:class:`Measured` from what the plugin wrote."""
+    found = json.loads((out / MEASURED).read_text(encoding="utf-8"))
+    losses = [line["loss"] for line in log]
+    tenth = max(1, len(losses) // 10)
+    seconds = sum(line["seconds"] for line in log)
+    epochs = training.recipe.epochs
+    kept = report.counts.get("kept_tokens")
+    tokens = None if kept is None else epochs * kept
+    trained, slots = found["trained_tokens"], found["token_slots"]
+    return Measured(
+        study=training.study,
+        run=training.run,
+        base=training.start.path,
+        mix=training.mix,
+        recipe=training.recipe.slug,
+        seed=training.seed,
+        identity=report.identity,
+        steps=found["steps"],
+        planned_steps=found["planned_steps"],
+        epochs=float(found["epochs"]),
+        resumed=found["resumed_at"],
+        starts=len((out / STARTS).read_text(encoding="utf-8")),
+        first_loss=sum(losses[:tenth]) / tenth,
+        last_loss=sum(losses[-tenth:]) / tenth,
+        seconds=seconds,
+        hours=seconds / 3600,
+        tokens=tokens,
+        trained_tokens=trained,
+        tokens_per_second=tokens / seconds if tokens else None,
+        trained_tokens_per_second=trained / seconds if trained else None,
+        padding=max(0.0, 1 - tokens / slots) if tokens and slots else None,
+        peak_memory=found["peak_memory"],
+        processes=found["processes"],
+        hardware=found["hardware"],
+        versions=found["versions"],
+    )
+
+
+def publish_checkpoint(training: Training, out: Path, checkpoint: Path) -> None:
+    """Move the model to its place, in a form that more than transformers 5 can read.
+
+    Axolotl's saves name a tokenizer class that only transformers 5 knows and ask for sampling in their
+    generation config; ours name the class that every reader knows, and end at the token the model learned
+    to end with.
+    """
+    names = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+    optional = ("chat_template.jinja", "special_tokens_map.json", "tokenizer.model")
+    weights = sorted(out.glob("model*.safetensors*"))
+    if not weights:
+        raise RewildError(f"run {training.run}: Axolotl left no weights (model*.safetensors) in {out}")
+    made = checkpoint.with_name(f".{checkpoint.name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    for path in weights:
+        try:
+            os.link(path, made / path.name)
+        except OSError:  # another file system
+            shutil.copyfile(path, made / path.name)
+    for name in (*names, *optional):
+        if (out / name).is_file():
+            shutil.copyfile(out / name, made / name)
+        elif name in names[:1] + names[2:]:
+            raise RewildError(f"run {training.run}: Axolotl left no {name} in {out}")
+    _readable(made, training)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    made.rename(checkpoint)
+
+
+def _readable(folder: Path, training: Training) -> None:
+    path = folder / "tokenizer_config.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    if about.get("tokenizer_class") == "TokenizersBackend":
+        about["tokenizer_class"] = "PreTrainedTokenizerFast"
+    template = folder / "chat_template.jinja"
+    if template.exists():
+        about["chat_template"] = template.read_text(encoding="utf-8")  # where transformers 4 and vLLM look
+    write_json(path, about)
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    settings.pop("do_sample", None)
+    ids = {
+        token["id"]: token["content"]
+        for token in json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    }
+    end = training.template.end_of_turn if training.template else None
+    ends = [i for i, content in ids.items() if content == end]
+    known = settings.get("eos_token_id")
+    known = [known] if isinstance(known, int) else list(known or [])
+    settings["eos_token_id"] = list(dict.fromkeys([*ends, *known]))
+    write_json(path, settings)
