@@ -61,10 +61,12 @@ def words(
 @app.command()
 def draw_words(
     words: Annotated[Path, typer.Argument(help="words.csv")],
+    *,
     figure: Annotated[str, typer.Option(help="figure3 (L8B : L70) or figure4 (L8B : Q72)")],
     out: Annotated[Path, typer.Option(help="The folder for FIGURE and FIGURE-bars, as SVG, PDF and PNG")],
     most: Annotated[int, typer.Option(min=1, help="Words in the cloud")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of the cloud's layout")] = 50,
+    own: Annotated[bool, typer.Option("--own", help="The words are of a study's own runs")] = False,
 ) -> None:
     """Draw Figure 3 or 4: words more common in one model's judgments, as a cloud and as bars."""
     from rewild.errors import RewildError, nearest
@@ -73,4 +75,10 @@ def draw_words(
 
     if figure not in figures.SIDES:
         raise RewildError(f"'{figure}' is not a figure of words{nearest(figure, figures.SIDES)}")
-    figures.draw(read_table(words, schema.WORDS), figure, out / figure, most, seed)
+    if own:
+        frame = read_table(words, schema.OWN_WORDS, allow_empty=True)
+        sides = {f"{n}_{b}": f"{n}_{a}" for a, b in schema.SIDES_OF.items() for n in ("n", "only")}
+        names = (frame["second"][0], frame["first"][0]) if frame.height else ("either", "either")
+        figures.draw(frame.rename(sides), figure, out / figure, most=most, seed=seed, names=names)
+        return
+    figures.draw(read_table(words, schema.WORDS), figure, out / figure, most=most, seed=seed)

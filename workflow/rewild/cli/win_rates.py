@@ -60,6 +60,31 @@ def win_rates(
 
 
 @app.command()
+def length_control(
+    annotations: Annotated_,
+    leaderboard: Annotated[Path, typer.Option(help="The published leaderboard, CSV")],
+    weights: Annotated[
+        Path, typer.Option(help="The published coefficients of the length-controlled fits, CSV")
+    ],
+    out: Annotated[Path, typer.Option(help="length_control.json")],
+) -> None:
+    """Recover what the length-controlled win rate of a new model needs, from released annotations."""
+    from rewild.errors import DataError
+    from rewild.files import write_json
+    from rewild.table import provenance
+    from rewild.win_rates import annotations as a
+    from rewild.win_rates import compute
+
+    published = a.read_leaderboard(leaderboard)
+    files = [a.read_annotations(path, published) for path in annotations]
+    found = compute.length_control(files, published, a.read_coefficients(weights))
+    if found is None:
+        raise DataError("no annotation file keeps glm_preference: instruction difficulties are not known")
+    made_from = provenance([*annotations, leaderboard, weights])
+    write_json(out, {**found.as_json(), "provenance": made_from})
+
+
+@app.command()
 def win_rates_by_library(
     annotations: Annotated_,
     rates: Annotated[Path, typer.Option(help="win_rates.csv of `rewild win-rates`")],

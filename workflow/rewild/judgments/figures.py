@@ -16,31 +16,36 @@ from rewild.errors import DataError
 from rewild.figures.style import COLOURS, COLUMN, INK, new_figure, save, style
 from rewild.judgments.preferences import LLAMA, QWEN
 
-SIDES = {"figure3": (LLAMA, 1), "figure4": (QWEN, -1)}
-"""Figure → whose judgments, and the sign of ``difference`` that makes a word theirs."""
-_COLOUR = {LLAMA: COLOURS[1], QWEN: COLOURS[0]}
+SIDES = {"figure3": (0, 1), "figure4": (1, -1)}
+"""Figure → which of two models' judgments, and the sign of ``difference`` that makes a word theirs."""
+Names = tuple[str, str]
+PAPER: Names = (LLAMA, QWEN)
+"""The two models, that of Figure 3 first; a study's own stand in their places."""
+_COLOUR = (COLOURS[1], COLOURS[0])
+_COUNTS = ("n_llama", "n_qwen")
 _PIXELS = 4  # of the cloud's layout, per point on paper
 _BARS = 18
+_WIDE = 50  # characters of both names, above which they stand one below the other
 
 
-def side(words: pl.DataFrame, figure: str) -> pl.DataFrame:
+def side(words: pl.DataFrame, figure: str, names: Names = PAPER) -> pl.DataFrame:
     """The words that are more common on one side, with what to print: strongest difference first.
 
     Raises:
         DataError: no word is more common there.
     """
-    _, sign = SIDES[figure]
+    which, sign = SIDES[figure]
     chosen = words.filter(pl.col("difference") * sign > 0).with_columns(
         pl.when("negated").then(pl.format("not {}", "word")).otherwise("word").alias("label")
     )
     if chosen.is_empty():
-        raise DataError(f"{figure}: no word is more common in the judgments of {SIDES[figure][0]}")
+        raise DataError(f"{figure}: no word is more common in the judgments of {names[which]}")
     return chosen.sort(
         pl.col("difference").abs(), -pl.col("p"), "label", descending=[True, True, False], maintain_order=True
     )
 
 
-def cloud(words: pl.DataFrame, figure: str, most: int, seed: int, height: float = 2.5) -> Figure:
+def cloud(words: pl.DataFrame, figure: str, most: int, seed: int, names: Names = PAPER) -> Figure:
     """A word cloud: the area of a word grows with the difference in judgments that hold it.
 
     Words with p < 0.05 (McNemar, not adjusted) are drawn dark, the others in the model's colour. The layout
@@ -51,12 +56,12 @@ def cloud(words: pl.DataFrame, figure: str, most: int, seed: int, height: float 
         figure: ``figure3`` or ``figure4``.
         most: words drawn.
         seed: of the layout.
-        height: inches.
+        names: the two models.
     """
     from matplotlib.textpath import TextPath
 
-    model, _ = SIDES[figure]
-    chosen = side(words, figure).head(most)
+    height = 2.5  # inches
+    chosen = side(words, figure, names).head(most)
     weight = dict(zip(chosen["label"], chosen["difference"].abs().cast(float), strict=True))
     certain = dict(zip(chosen["label"], chosen["p"] < 0.05, strict=True))
     points = (COLUMN * 72, height * 72)
@@ -73,7 +78,7 @@ def cloud(words: pl.DataFrame, figure: str, most: int, seed: int, height: float 
             top / _PIXELS + box.y1,
             label,
             fontsize=size / _PIXELS,
-            color=INK if certain[label] else _COLOUR[model],
+            color=INK if certain[label] else _COLOUR[SIDES[figure][0]],
             ha="left",
             va="baseline",
         )
@@ -108,28 +113,26 @@ def _layout(weight: dict[str, float], points: tuple[float, float], seed: int) ->
     return placed
 
 
-def bars(words: pl.DataFrame, figure: str, most: int = _BARS) -> Figure:
+def bars(words: pl.DataFrame, figure: str, most: int = _BARS, names: Names = PAPER) -> Figure:
     """Bars: for each word, how many judgments of either model hold it, the numbers beside them.
 
     A star marks p < 0.05 (McNemar, not adjusted).
     """
-    model, _ = SIDES[figure]
-    chosen = side(words, figure).head(most)
+    mine, _ = SIDES[figure]
+    chosen = side(words, figure, names).head(most)
     drawn = new_figure(COLUMN, 0.45 + 0.235 * chosen.height)
     axes = drawn.subplots()
-    order = (LLAMA, QWEN) if model == LLAMA else (QWEN, LLAMA)
-    column = {LLAMA: "n_llama", QWEN: "n_qwen"}
-    for k, name in enumerate(order):
-        values = chosen[column[name]].to_list()
+    for k, which in enumerate((mine, 1 - mine)):
+        values = chosen[_COUNTS[which]].to_list()
         at = [i + (k - 0.5) * 0.38 for i in range(len(values))]
         axes.barh(
             at,
             values,
             height=0.36,
-            color=_COLOUR[name] if k == 0 else "white",
-            edgecolor=_COLOUR[name],
+            color=_COLOUR[which] if k == 0 else "white",
+            edgecolor=_COLOUR[which],
             linewidth=0.7,
-            label=name,
+            label=names[which],
         )
         for y, value in zip(at, values, strict=True):
             axes.annotate(
@@ -141,17 +144,37 @@ def bars(words: pl.DataFrame, figure: str, most: int = _BARS) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("Judgments that hold the word")
     axes.margins(x=0.08)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handlelength=1.2)
+    columns = 2 if sum(map(len, names)) < _WIDE else 1
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=1.2)
     return drawn
 
 
-def draw(words: pl.DataFrame, figure: str, stem: Path, most: int, seed: int) -> None:
-    """Write one figure as a cloud (``stem``) and as bars (``stem-bars``), each as SVG, PDF and PNG."""
-    model, _ = SIDES[figure]
+def draw(words: pl.DataFrame, figure: str, stem: Path, most: int, seed: int, *, names: Names = PAPER) -> None:
+    """Write one figure as a cloud (``stem``) and as bars (``stem-bars``), each as SVG, PDF and PNG.
+
+    Where no word is more common in the judgments of a study's own model, the figures say so.
+    """
+    which, sign = SIDES[figure]
+    model = names[which]
+    if names != PAPER and words.filter(pl.col("difference") * sign > 0).is_empty():
+        with style():
+            for name in (stem.name, f"{stem.name}-bars"):
+                save(_nothing(model), stem.with_name(name), f"No word is more common in judgments of {model}")
+        return
     with style():
-        save(cloud(words, figure, most, seed), stem, f"Words more common in judgments of {model}")
+        save(cloud(words, figure, most, seed, names), stem, f"Words more common in judgments of {model}")
         save(
-            bars(words, figure),
+            bars(words, figure, names=names),
             stem.with_name(f"{stem.name}-bars"),
             f"Words more common in judgments of {model}, with counts",
         )
+
+
+def _nothing(model: str) -> Figure:
+    """A figure that says that there is nothing to show."""
+    drawn = new_figure(COLUMN, 1.0)
+    axes = drawn.subplots()
+    axes.axis("off")
+    text = f"No word is more common in the judgments of\n{model}"
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+    return drawn

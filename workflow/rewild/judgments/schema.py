@@ -77,6 +77,28 @@ WORDS = TableSchema(
     key=("word", "negated"),
 )
 
+OWN_WORDS = TableSchema(
+    name="words of judgments of a study",
+    version=1,
+    columns={
+        "word": WORDS.columns["word"],
+        "negated": WORDS.columns["negated"],
+        "first": Column(pl.String, "The first of the two fine-tunes, as Table 4 names it"),
+        "second": Column(pl.String, "The second"),
+        "n_first": Column(pl.Int64, "Judgments of the first that hold the word"),
+        "n_second": Column(pl.Int64, "Judgments of the second that hold it"),
+        "only_first": Column(pl.Int64, "Questions on which only the first one's judgment holds it"),
+        "only_second": Column(pl.Int64, "Questions on which only the second one's judgment holds it"),
+        "difference": Column(pl.Int64, "n_second minus n_first"),
+        "p": WORDS.columns["p"],
+        "q": WORDS.columns["q"],
+    },
+    key=("word", "negated"),
+)
+"""``results/{study}/findings/words.csv``: Figure 3 is the second fine-tune's, Figure 4 the first's."""
+SIDES_OF = {"llama": "second", "qwen": "first"}
+"""The paper's pair in :data:`WORDS` → a study's own in :data:`OWN_WORDS`."""
+
 NAMED = TableSchema(
     name="words the paper names",
     version=1,

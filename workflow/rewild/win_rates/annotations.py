@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,11 @@ def read_annotations(path: Path, known: Collection[str] = ()) -> Annotations:
         raise DataError(f"{path}: not JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: a list of annotations was expected")
+    return annotations_of(rows, path, known)
+
+
+def annotations_of(rows: Sequence[Any], path: Path, known: Collection[str] = ()) -> Annotations:
+    """The rows of an ``annotations.json``, checked; see :func:`read_annotations`. ``path`` names them."""
     preference: list[float] = []
     unrounded: list[float] = []
     kept = 0

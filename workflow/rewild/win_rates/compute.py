@@ -13,10 +13,12 @@ from rewild.errors import DataError, nearest
 from rewild.win_rates.annotations import Annotations, Floats
 from rewild.win_rates.length_control import (
     Difficulties,
+    LengthControl,
     at_equal_length,
     estimate_gamed_term,
     features,
     fit,
+    recover_difficulties,
 )
 from rewild.win_rates.schema import WIN_RATES
 
@@ -81,7 +83,7 @@ def win_rates(
         if np.isnan(file.preference).all():
             raise DataError(f"{file.path}: not one annotation has a preference")
         seen[file.model] = file
-    evidence = _evidence(files, leaderboard, coefficients, difficulties) if difficulties else {}
+    evidence = find_evidence(files, leaderboard, coefficients, difficulties) if difficulties else {}
     rows: list[dict[str, Any]] = []
     for model in sorted(seen):
         rows += _raw(seen[model], leaderboard[model])
@@ -163,7 +165,7 @@ def _raw(file: Annotations, published: Published) -> list[dict[str, Any]]:
     return rows
 
 
-def _evidence(
+def find_evidence(
     files: Sequence[Annotations],
     leaderboard: Mapping[str, Published],
     coefficients: Mapping[str, Floats],
@@ -188,22 +190,39 @@ def _length_controlled(
     difficulties: Difficulties | None,
     evidence: Mapping[str, Evidence],
 ) -> list[dict[str, Any]]:
-    fits: list[tuple[str, Floats, Floats | None]] = []  # metric, coefficients, difficulties to predict at
+    found: list[tuple[str, Floats]] = []  # metric, preferences at equal lengths
     if difficulties is not None:
         d, at = difficulties.of(file), difficulties.by_position(file)
         if file.model in coefficients:
-            fits.append(("lc_published_weights", coefficients[file.model], at))
-        x, y = features(file, d)
+            found.append(("lc_published_weights", at_equal_length(coefficients[file.model], at, len(at))))
         gamed = estimate_gamed_term([v for m, v in evidence.items() if m != file.model])
-        if gamed is not None:
-            fits.append(("lc_offline", fit(x, y, gamed), d))
-            fits.append(("lc_offline_as_library", fit(*features(file, at), gamed), at))
-        fits.append(("lc_no_gamed", fit(x, y), d))
-    fits.append(("lc_no_difficulty", fit(*features(file, None)), None))
-    rows = []
-    for metric, b, d_test in fits:
-        p = at_equal_length(b, d_test, len(file.instructions)) * 100
+        preferences = LengthControl(difficulties, gamed).preferences(file)
+        if gamed is not None and preferences is not None:
+            found.append(("lc_offline", preferences))
+            b = fit(*features(file, at), gamed)
+            found.append(("lc_offline_as_library", at_equal_length(b, at, len(at))))
+        found.append(("lc_no_gamed", at_equal_length(fit(*features(file, d)), d, len(d))))
+    b = fit(*features(file, None))
+    found.append(("lc_no_difficulty", at_equal_length(b, None, len(file.instructions))))
+    return [
         # Without difficulties every prediction is the same, which says nothing about the error.
-        error = None if d_test is None else standard_error(p)
-        rows.append(_row(file, metric, float(p.mean()), error, published))
-    return rows
+        _row(
+            file,
+            metric,
+            float((p * 100).mean()),
+            None if metric == "lc_no_difficulty" else standard_error(p * 100),
+            published,
+        )
+        for metric, p in found
+    ]
+
+
+def length_control(
+    files: Sequence[Annotations], leaderboard: Mapping[str, Published], coefficients: Mapping[str, Floats]
+) -> LengthControl | None:
+    """What the length-controlled win rate of a new model needs; None if no file keeps predictions."""
+    difficulties = recover_difficulties(files, dict(coefficients))
+    if difficulties is None:
+        return None
+    evidence = find_evidence(files, leaderboard, coefficients, difficulties)
+    return LengthControl(difficulties, estimate_gamed_term(list(evidence.values())))

@@ -24,8 +24,11 @@ the gamed
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,6 +119,55 @@ class GamedTerm:
 
     gradient: Floats
     curvature: Floats
+
+
+@dataclass(frozen=True)
+class LengthControl:
+    """What a length-controlled win rate needs beside the annotations, recovered from released ones.
+
+    Attributes:
+        difficulties: of the instructions.
+        gamed: the gamed baselines' part of the likelihood; None if there was too little to estimate it from.
+    """
+
+    difficulties: Difficulties
+    gamed: GamedTerm | None
+
+    def preferences(self, annotations: Annotations) -> Floats | None:
+        """(n,) Preferences at equal lengths, by a fit to annotations; None without the gamed term."""
+        if self.gamed is None:
+            return None
+        d = self.difficulties.of(annotations)
+        return at_equal_length(fit(*features(annotations, d), self.gamed), d, len(d))
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file; :meth:`read` reads it."""
+        gamed = self.gamed and [self.gamed.gradient.tolist(), self.gamed.curvature.tolist()]
+        return {
+            "instructions": self.difficulties.instructions,
+            "difficulties": self.difficulties.values.tolist(),
+            "gamed": gamed,
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> LengthControl:
+        """Read what :meth:`as_json` gave.
+
+        Raises:
+            DataError: a missing file, or one of another shape.
+        """
+        try:
+            found = json.loads(path.read_bytes())
+            values = np.array(found["difficulties"], dtype=float)
+            instructions, gamed = [str(text) for text in found["instructions"]], found["gamed"]
+            term = gamed and GamedTerm(np.array(gamed[0], dtype=float), np.array(gamed[1], dtype=float))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise DataError(f"{path}: not a file of `rewild length-control`: {error}") from error
+        if len(values) != len(instructions):
+            raise DataError(f"{path}: {len(instructions)} instructions, but {len(values)} difficulties")
+        return cls(Difficulties(instructions, values), term)
 
 
 def estimate_gamed_term(models: Sequence[tuple[Floats, Floats, Floats]]) -> GamedTerm | None:

@@ -1,0 +1,1 @@
+"""Judged benchmarks: answers to their questions, judgments of the answers, scores; files between them."""

@@ -1,0 +1,286 @@
+"""The judge is asked about a run's answers: chunk by chunk, durably, within the budget."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rewild.config.benchmarks import RUBRIC
+from rewild.config.judging import OPENAI
+from rewild.engines import make_engine
+from rewild.engines.base import Completion, Engine, Request, Sampling
+from rewild.errors import ConfigError, RewildError
+from rewild.files import write_json
+from rewild.judging.base import JudgeRequest, Reply
+from rewild.judging.budget import CHARACTERS_PER_TOKEN, Ledger, cost, estimated_input, shown
+from rewild.judging.schema import JUDGMENTS, Spent
+from rewild.judging.store import Store, request_hash
+from rewild.judging.task import Task, answers_by_question, check_answers, read_answers
+from rewild.locks import locked
+from rewild.responses.chunks import disk_errors
+from rewild.responses.recipe import row_seed
+from rewild.table import provenance, write_table
+
+log = logging.getLogger("rewild")
+
+
+@dataclass
+class Asked:
+    """One judgment under way."""
+
+    request: JudgeRequest  # the first
+    key: str
+    next: JudgeRequest  # what is sent now: after an unclear reply it may be more than the first
+    reply: Reply | None = None
+    said: str | None = None
+    earlier: list[str] = field(default_factory=list)
+    failure: str | None = None
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages and for the seed."""
+        return f"{self.request.question}/{self.request.part}"
+
+    def row(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        logprobs = self.reply.logprobs if self.reply else ()
+        return {
+            "request": self.key,
+            "judge_said": self.said,
+            "reply": self.reply.text if self.reply else None,
+            "earlier": self.earlier,
+            "logprobs": json.dumps([dict(token) for token in logprobs]) if logprobs else None,
+            "failure": self.failure,
+            "attempts": self.attempts,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "estimated": self.estimated,
+        }
+
+
+def requests_of(task: Task, answers: pl.DataFrame) -> list[JudgeRequest]:
+    """Everything the judge is asked about a run's answers, in the order of the questions.
+
+    Raises:
+        RewildError: a benchmark made two requests of one name (a mistake in its code).
+    """
+    texts = answers_by_question(answers)
+    made = [
+        request
+        for question in task.questions.values()
+        for request in task.benchmark.requests(question, texts[question.id], task.material)
+    ]
+    names = Counter((r.question, r.turn, r.part) for r in made)
+    if names and (most := names.most_common(1)[0])[1] > 1:
+        raise RewildError(f"{task.row.slug}: two requests to the judge have the name {most[0]}")
+    return made
+
+
+def judge(task: Task, run: str, *, again: bool = False, pause: float | None = None) -> Spent:
+    """Judge one run's answers and write ``judgments.parquet`` and ``judging.json``.
+
+    Args:
+        task: the benchmark.
+        run: whose answers; ``answers.parquet`` must be there.
+        again: ask about judgments that failed once more.
+        pause: first pause before a request is sent again, in seconds; None is the engine's own.
+
+    Raises:
+        EngineError: the judge refuses the key or is down. BudgetError: the budget is used up. After both,
+            finished judgments are kept, and the next call goes on from there.
+    """
+    path = task.folder(run) / "answers.parquet"
+    answers = check_answers(task, read_answers(path), path)
+    requests = requests_of(task, answers)
+    settings, work = task.study.judging, task.work(run, "judging")
+    keys = [request_hash(task.judge, r, settings.attempts, task.study.seed) for r in requests]
+    with disk_errors(work / "lock"), locked(work, "at work on these judgments"):
+        store = Store(work)
+        store.load()
+        if again and (count := store.forget_failures()):
+            log.info("%d judgments that failed are asked for again", count)
+        missing = {k: Asked(r, k, r) for k, r in zip(keys, requests, strict=True) if k not in store.rows}
+        if missing:
+            log.info("%s: %d of %d judgments to ask for", task.judge, len(missing), len(requests))
+            _ask(task, run, list(missing.values()), store, pause)
+    rows = [_row(task, run, r, store.rows[k]) for k, r in zip(keys, requests, strict=True)]
+    frame = pl.DataFrame(rows, schema=JUDGMENTS.dtypes, orient="row", infer_schema_length=None)
+    made_from = provenance([path, *task.files.values()], judge=task.judge, attempts=settings.attempts)
+    with disk_errors(path):
+        write_table(task.folder(run) / "judgments.parquet", frame, JUDGMENTS, made_from)
+        spent = spent_of(task, frame)
+        write_json(task.folder(run) / "judging.json", spent.model_dump())
+    return spent
+
+
+def _ask(task: Task, run: str, todo: list[Asked], store: Store, pause: float | None) -> None:
+    settings = task.study.judging
+    price = settings.price_of(task.judge)
+    if price is None and settings.budget is not None:
+        raise ConfigError(
+            f"study {task.study.name}: there is a budget, but no price of the judge '{task.judge}'; "
+            "add it to judging.prices"
+        )
+    ledger = Ledger(store.folder.parents[1], store.folder, settings.budget, price)
+    ledger.start()
+    with judge_engine(task, pause) as engine:
+        for start in range(0, len(todo), settings.chunk):
+            chunk = todo[start : start + settings.chunk]
+            try:
+                _judge_chunk(task, chunk, engine, ledger, f"{len(store.rows)} judgments of {run} on")
+            except RewildError:
+                if finished := [a.row() for a in chunk if a.attempts and a.failure is None]:
+                    store.write(finished)
+                raise
+            store.write([asked.row() for asked in chunk])
+            failed = sum(asked.failure is not None for asked in chunk)
+            done = start + len(chunk)
+            log.info("%d of %d judgments; %d of the last %d failed", done, len(todo), failed, len(chunk))
+
+
+def _judge_chunk(task: Task, chunk: list[Asked], engine: Engine, ledger: Ledger, kept: str) -> None:
+    """Ask until every verdict is clear, or as often as allowed; money is reserved before each round."""
+    for _ in range(task.study.judging.attempts):
+        pending = [a for a in chunk if a.attempts == 0 or a.failure is not None]
+        if not pending:
+            return
+        reserved = ledger.reserve([asked.next for asked in pending], f"{kept} {task.row.slug} are kept.")
+        before = sum(_paid(ledger, asked) for asked in pending)
+        _round(task, pending, engine)
+        ledger.settle(reserved, sum(_paid(ledger, asked) for asked in pending) - before)
+
+
+def _round(task: Task, pending: list[Asked], engine: Engine) -> None:
+    """Send each pending request once and read the replies."""
+    by_temperature: dict[float, list[Asked]] = {}
+    for asked in pending:
+        by_temperature.setdefault(asked.next.temperature, []).append(asked)
+    for temperature, group in by_temperature.items():
+        requests = [
+            Request(
+                f"{task.row.slug} {asked.name}",
+                asked.next.messages,
+                (),
+                asked.next.max_tokens,
+                row_seed(task.study.seed, task.judge, asked.name, asked.request.turn, asked.attempts + 1)
+                >> 32,
+                asked.next.top_logprobs,
+            )
+            for asked in group
+        ]
+        for asked, completion in zip(
+            group, engine.generate(requests, Sampling(temperature=temperature)), strict=True
+        ):
+            _read(task, asked, completion)
+
+
+def _paid(ledger: Ledger, asked: Asked) -> float:
+    return cost(ledger.price, asked.input_tokens, asked.output_tokens) if ledger.price else 0.0
+
+
+def _read(task: Task, asked: Asked, completion: Completion) -> None:
+    """Take a completion in: count it, read its verdict, or note why there is none."""
+    asked.attempts += 1
+    text = completion.text or ""
+    if completion.failure is None or completion.input_tokens is not None:
+        guess = estimated_input(asked.next)
+        read, wrote = completion.input_tokens, completion.output_tokens
+        asked.estimated |= read is None or wrote is None
+        asked.input_tokens += guess if read is None else read
+        asked.output_tokens += len(text) // CHARACTERS_PER_TOKEN if wrote is None else wrote
+    asked.said = completion.model or asked.said
+    if completion.failure is not None:
+        asked.failure = completion.failure
+        return
+    if asked.reply is not None:
+        asked.earlier.append(asked.reply.text)
+    asked.reply = Reply(text, completion.logprobs)
+    if not text.strip():
+        asked.failure = "empty: the judge's reply has no text"
+    elif task.benchmark.parse(asked.reply, asked.request) is None:
+        asked.failure = f"unclear: no verdict in {text[:80]!r}"
+        asked.next = task.benchmark.again(asked.next, asked.reply)
+    else:
+        asked.failure = None
+
+
+def _row(task: Task, run: str, request: JudgeRequest, raw: dict[str, Any]) -> dict[str, Any]:
+    """A row of the judgments: what was stored, and the verdict read from it."""
+    verdict = None
+    if raw["reply"] is not None and (raw["failure"] is None or raw["failure"].startswith("unclear")):
+        logprobs = tuple(json.loads(raw["logprobs"])) if raw["logprobs"] else ()
+        verdict = task.benchmark.parse(Reply(raw["reply"], logprobs), request)
+    failure = None if verdict else raw["failure"] or f"unclear: no verdict in {raw['reply'][:80]!r}"
+    return {
+        **raw,
+        "run": run,
+        "benchmark": task.row.slug,
+        "question_id": request.question,
+        "category": task.questions[request.question].category,
+        "turn": request.turn,
+        "part": request.part,
+        "judge": task.judge,
+        "template": request.template,
+        "verdict": verdict.label if verdict else None,
+        "value": verdict.value if verdict else None,
+        "failure": failure,
+    }
+
+
+@contextmanager
+def judge_engine(task: Task, pause: float | None = None) -> Iterator[Engine]:
+    """The judge behind an endpoint. The rubric program is started here, and stopped.
+
+    Raises:
+        ConfigError: the key of OpenAI's endpoint is not in the environment.
+    """
+    settings = task.study.judging
+    arguments: dict[str, Any] = {"concurrency": settings.concurrency, "timeout": settings.timeout}
+    if pause is not None:
+        arguments["pause"] = pause
+    if task.judge == RUBRIC and settings.endpoint is None:
+        from rewild.judging.rubric_server import serving
+
+        with serving() as url:
+            engine = make_engine("openai", model=RUBRIC, endpoint=url, **arguments)
+            yield engine
+            return
+    key = os.environ.get(settings.key) or None
+    if settings.endpoint is None and key is None:
+        raise ConfigError(
+            f"the judge '{task.judge}' is asked at {OPENAI}, which wants a key: set the environment variable "
+            f"{settings.key}, or give judging.endpoint"
+        )
+    yield make_engine(
+        "openai", model=task.judge_name, endpoint=settings.endpoint or OPENAI, key=key, **arguments
+    )
+
+
+def spent_of(task: Task, judgments: pl.DataFrame) -> Spent:
+    """What the judgments in a table cost."""
+    price = task.study.judging.price_of(task.judge)
+    reasons = Counter(f.partition(":")[0] for f in judgments["failure"].drop_nulls())
+    read, wrote = int(judgments["input_tokens"].sum()), int(judgments["output_tokens"].sum())
+    return Spent(
+        judge=task.judge,
+        calls=int(judgments["attempts"].sum()),
+        questions=len(task.questions),
+        judgments=judgments["value"].count(),
+        failures=dict(sorted(reasons.items())),
+        input_tokens=read,
+        output_tokens=wrote,
+        price=None if price is None else round(cost(price, read, wrote), 6),
+        priced=None if price is None else shown(price),
+    )

@@ -1,0 +1,103 @@
+"""What judging would cost, before anything is asked: tokens and price of every run and benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rewild.judging.ask import requests_of
+from rewild.judging.budget import ceiling, cost, estimated_input, shown
+from rewild.judging.store import Store, request_hash
+from rewild.judging.task import Task, check_answers, read_answers
+
+REPLY_TOKENS = 300  # of a judge's reply, about: what a few sentences and a verdict take
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one run's judgments on one benchmark would cost.
+
+    Attributes:
+        answered: whether the answers are there; if not, they are taken at their longest.
+        calls: judgments still to ask for, each once.
+        done: judgments that are kept already.
+        input_tokens, output_tokens: about, over these calls.
+        price: US dollars, about; None where the judge's price is not known.
+        most: US dollars at most, if no verdict is unclear.
+    """
+
+    run: str
+    benchmark: str
+    judge: str
+    answered: bool
+    calls: int
+    done: int
+    input_tokens: int
+    output_tokens: int
+    price: float | None
+    most: float | None
+
+
+def estimate(task: Task, run: str) -> Estimate:
+    """Estimate one run on one benchmark; asks nothing and writes nothing."""
+    path = task.folder(run) / "answers.parquet"
+    answered = path.exists()
+    if answered:
+        requests = requests_of(task, check_answers(task, read_answers(path), path))
+    else:
+        requests = task.longest_requests
+    settings = task.study.judging
+    store = Store(task.work(run, "judging"))
+    store.load()
+    todo = requests
+    if store.rows:
+        keys = [request_hash(task.judge, r, settings.attempts, task.study.seed) for r in requests]
+        todo = [r for r, key in zip(requests, keys, strict=True) if key not in store.rows]
+    price = settings.price_of(task.judge)
+    read, wrote = sum(map(estimated_input, todo)), sum(min(REPLY_TOKENS, r.max_tokens) for r in todo)
+    return Estimate(
+        run,
+        task.row.slug,
+        task.judge,
+        answered,
+        len(todo),
+        len(requests) - len(todo),
+        read,
+        wrote,
+        None if price is None else cost(price, read, wrote),
+        None if price is None else ceiling(price, todo),
+    )
+
+
+def table(estimates: Sequence[Estimate], tasks: Sequence[Task]) -> str:
+    """The estimates as lines of text, with their sum and the prices they are by."""
+    rows: list[tuple[str, ...]] = [
+        ("run", "benchmark", "judge", "calls", "kept", "tokens read", "written", "price", "at most")
+    ]
+    total = [0, 0, 0, 0, 0.0, 0.0]
+    for e in estimates:
+        name = e.benchmark if e.answered else f"{e.benchmark} *"
+        rows.append(
+            (e.run, name, e.judge, *_shown(e.calls, e.done, e.input_tokens, e.output_tokens, e.price, e.most))
+        )
+        for i, value in enumerate((e.calls, e.done, e.input_tokens, e.output_tokens, e.price, e.most)):
+            total[i] += value or 0
+    calls, done, read, wrote, price, most = total
+    rows.append(("in all", "", "", *_shown(int(calls), int(done), int(read), int(wrote), price, most)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    judges = {task.judge: task.study.judging.price_of(task.judge) for task in tasks}
+    notes = [f"{judge}: {shown(p) if p else 'its price is not known'}" for judge, p in sorted(judges.items())]
+    if any(not e.answered for e in estimates):
+        notes.append("* not answered yet: answers are taken at their longest")
+    notes.append(f"Tokens are estimates (a token for 4 characters; replies of {REPLY_TOKENS}).")
+    return "\n".join([*(line.rstrip() for line in lines), "", *notes])
+
+
+def _shown(*values: float | None) -> tuple[str, ...]:
+    return tuple("?" if v is None else f"{v:,}" if isinstance(v, int) else f"${v:,.4f}" for v in values)

@@ -1,0 +1,99 @@
+"""Judgments that survive a crash: a folder of finished chunks per run and benchmark.
+
+A judgment is found again by the hash of its request. So a changed answer, prompt or judge is asked about
+anew, and everything else never is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.errors import RewildError
+from rewild.files import atomic
+from rewild.judging.base import JudgeRequest
+from rewild.judging.schema import JUDGMENTS
+from rewild.responses.chunks import disk_errors
+from rewild.table import TableSchema
+
+RAW = TableSchema(
+    "judgment chunk",
+    JUDGMENTS.version,
+    {
+        name: JUDGMENTS.columns[name]
+        for name in (
+            "request",
+            "judge_said",
+            "reply",
+            "earlier",
+            "logprobs",
+            "failure",
+            "attempts",
+            "input_tokens",
+            "output_tokens",
+            "estimated",
+        )
+    },
+    key=("request",),
+)
+"""What a call gave. The verdict is not stored: it is read from the reply again, which costs nothing."""
+
+
+def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) -> str:
+    """20 hexadecimal digits over all that a judgment depends on."""
+    asked = [
+        judge,
+        [dict(m) for m in request.messages],
+        request.max_tokens,
+        request.temperature,
+        request.top_logprobs,
+        attempts,
+        seed,
+    ]
+    return sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+@dataclass
+class Store:
+    """The finished judgments in a folder."""
+
+    folder: Path
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Read every chunk. A file that cannot be read (a disk's fault) is set aside, not trusted."""
+        for stray in self.folder.glob(".*.parquet"):
+            stray.unlink(missing_ok=True)
+        for path in sorted(self.folder.glob("*.parquet")):
+            try:
+                frame = RAW.check(pl.read_parquet(path), path)
+            except (pl.exceptions.PolarsError, RewildError, OSError):
+                path.rename(path.with_suffix(".unreadable"))
+                continue
+            self.rows |= {row["request"]: row for row in frame.iter_rows(named=True)}
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write one chunk, atomically.
+
+        Raises:
+            RewildError: the disk is full; what was finished before is untouched.
+        """
+        frame = pl.DataFrame(rows, schema=RAW.dtypes, orient="row", infer_schema_length=None)
+        name = sha256("".join(sorted(row["request"] for row in rows)).encode()).hexdigest()[:16]
+        path = self.folder / f"{name}.parquet"
+        with disk_errors(path), atomic(path) as temporary:
+            RAW.check(frame, path).write_parquet(temporary, compression="zstd")
+        self.rows |= {row["request"]: dict(row) for row in rows}
+
+    def forget_failures(self) -> int:
+        """Remove chunks' failed judgments from what is known, so that they are asked again; how many."""
+        failed = [key for key, row in self.rows.items() if row["failure"] is not None]
+        for key in failed:
+            del self.rows[key]
+        return len(failed)

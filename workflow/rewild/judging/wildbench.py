@@ -1,0 +1,215 @@
+"""WildBench's WB-Score (Lin et al. 2024, arXiv:2406.04770): from 1 to 10, guided by a checklist per task.
+
+The judge's prompt is read from the released template; the tasks are on the Hugging Face hub
+(allenai/WildBench, v2) and are given as a local file. Reading the judge's JSON, failures and scores are ours,
+after the released code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.errors import DataError
+from rewild.judging.base import (
+    Answers,
+    Files,
+    JudgedBenchmark,
+    JudgeRequest,
+    Material,
+    Question,
+    Reply,
+    Scored,
+    Verdict,
+    read_rows,
+    template_of,
+)
+from rewild.judging.items import judged_items
+from rewild.judging.results import item_rows, score_rows
+from rewild.scores.tidy import ALL
+
+WORDS = 1000  # of history, query and answer, each; what is beyond is cut off
+BORDER = 5  # the score of a response that is just acceptable
+CUT = "... (truncated)"
+GROUPS = {
+    "Information seeking": "Information/Advice seeking",
+    "Advice seeking": "Information/Advice seeking",
+    "Creative Writing": "Creative Tasks",
+    "Editing": "Creative Tasks",
+    "Brainstorming": "Creative Tasks",
+    "Role playing": "Creative Tasks",
+    "Others": "Creative Tasks",
+    "Coding & Debugging": "Coding & Debugging",
+    "Reasoning": "Planning & Reasoning",
+    "Planning": "Planning & Reasoning",
+    "Math": "Math & Data Analysis",
+    "Data Analysis": "Math & Data Analysis",
+}
+"""A task's tag → the group it counts in."""
+WEIGHTS = {
+    "Creative Tasks": 0.5,
+    "Planning & Reasoning": 1.25,
+    "Math & Data Analysis": 1.0,
+    "Information/Advice seeking": 0.75,
+    "Coding & Debugging": 1.25,
+}
+_BLANK = re.compile(r"\{\$(\w+)\}")
+_FIELD = re.compile(r'"?score"?\s*:\s*"?([^",\s}]+)')
+
+
+class WildBench(JudgedBenchmark):
+    """The 1,024 tasks of version 2, each with its own checklist."""
+
+    def questions(self, files: Files) -> list[Question]:
+        """The tasks; ``category`` is the group of the primary tag, ``extra`` has all groups and the list."""
+        path = files["questions"]
+        needed = {"conversation_input": list, "checklist": list, "primary_tag": str, "secondary_tags": list}
+        questions: list[Question] = []
+        for number, row in enumerate(read_rows(path, {"session_id": str, **needed}), 1):
+            where = f"{path}, row {number}"
+            chat, checklist = row["conversation_input"], row["checklist"]
+            for message in chat:
+                texts = isinstance(message, dict) and isinstance(message.get("content"), str)
+                if not texts or message.get("role") not in ("user", "assistant"):
+                    raise DataError(
+                        f"{where}, field 'conversation_input': a message with role and content was expected"
+                    )
+            if not chat or chat[-1]["role"] != "user":
+                raise DataError(f"{where}, field 'conversation_input': it must end with a user's message")
+            if not all(isinstance(entry, str) for entry in checklist):
+                raise DataError(f"{where}, field 'checklist': a list of texts was expected")
+            groups = [_group(tag, where) for tag in (row["primary_tag"], *row["secondary_tags"])]
+            if any(question.id == row["session_id"] for question in questions):
+                raise DataError(f"{where}: session {row['session_id']} stands twice")
+            questions.append(
+                Question(
+                    id=row["session_id"],
+                    category=groups[0],
+                    turns=(chat[-1]["content"],),
+                    context=tuple({"role": m["role"], "content": m["content"]} for m in chat[:-1]),
+                    extra={"checklist": tuple(checklist), "groups": tuple(dict.fromkeys(groups))},
+                )
+            )
+        return questions
+
+    def requests(self, question: Question, answers: Answers, material: Material) -> list[JudgeRequest]:
+        """One request at temperature 0; history, query and answer cut to 1,000 words each, as released."""
+        (answer,) = answers
+        if answer is None:
+            return []
+        template = _template(material.files["prompts"])
+        history = "".join(f"{m['role'].upper()}: {m['content']}\n\n" for m in question.context)
+        values = {
+            "history": shorten(history),
+            "user_query": shorten(question.turns[-1]),
+            "model_output": shorten(answer),
+            "checklist": "".join(f"- {entry}\n" for entry in question.extra["checklist"]),
+        }
+        # All blanks at once: a text that holds one of them stays as it is.
+        text = _BLANK.sub(lambda blank: values[blank[1]], template)
+        return [
+            JudgeRequest(
+                question=question.id,
+                turn=0,
+                part="judgment",
+                messages=({"role": "user", "content": text},),
+                template=template_of("wildbench-score", template),
+                max_tokens=1024,
+            )
+        ]
+
+    def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
+        """The field ``score`` of the reply's JSON; of broken JSON, what stands behind ``"score":``."""
+        return read_score(reply.text)
+
+    def scores(self, answers: pl.DataFrame, judgments: pl.DataFrame, material: Material, seed: int) -> Scored:
+        """``wb_score``, of all tasks and by group, and its mean over groups, weighted, ``wb_score_macro``.
+
+        It is (mean − 5) · 2, from −8 to 10; ``score`` is the mean itself. As released, a task counts in every
+        group that its tags name; one whose answer was cut or empty counts in none, but in the score of all.
+        """
+        raw = judged_items(answers, judgments, lowest=1.0)
+        items = [item | {"score": None if item["score"] is None else rescale(item["score"])} for item in raw]
+        said = dict(answers.select("question_id", "answer").iter_rows())
+        grouped = [
+            item | {"part": group}
+            for item in items
+            if _is_whole(said[item["item"]]) or item["failure"]
+            for group in material.questions[item["item"]].extra["groups"]
+        ]
+        parts = score_rows("wb_score_macro", grouped, whole=False)
+        rows = [score_rows("wb_score", items)[0], score_rows("score", raw)[0], *parts]
+        if (macro := _macro(parts)) is not None:
+            counted = {item["item"] for item in grouped if item["score"] is not None}
+            counts = {"n": len(counted), "attempted": len(items)}
+            rows.append({"metric": "wb_score_macro", "part": ALL, "value": macro, "stderr": None, **counts})
+        return Scored(rows, item_rows("wb_score", items))
+
+
+def rescale(score: float) -> float:
+    """A score from 1 to 10 so that 0 is just acceptable: from −8 to 10."""
+    return (score - BORDER) * 2
+
+
+def shorten(text: str, words: int = WORDS) -> str:
+    """The first ``words`` words, as divided by single spaces, and a mark if there were more."""
+    parts = text.split(" ")
+    return text if len(parts) <= words else " ".join(parts[:words]) + CUT
+
+
+def read_score(reply: str) -> Verdict | None:
+    """The score in a judge's JSON; None without one from 1 to 10."""
+    text = reply.strip()
+    if text.startswith("```"):
+        text = text.strip("`").removeprefix("json").strip()
+    try:
+        found = json.loads(text)
+        label = str(found["score"]) if isinstance(found, dict) and "score" in found else None
+    except (ValueError, RecursionError):
+        matches = _FIELD.findall(text)
+        label = matches[-1] if matches else None
+    try:
+        value = float(label) if label is not None else 0.0
+    except ValueError:
+        return None
+    return Verdict(str(label), value) if 1 <= value <= 10 else None
+
+
+def _macro(parts: Sequence[Mapping[str, Any]]) -> float | None:
+    """The weighted mean over groups; None unless every group has a score."""
+    value = {row["part"]: row["value"] for row in parts}
+    if any(value.get(group) is None for group in WEIGHTS):
+        return None
+    total: float = sum(WEIGHTS[group] * value[group] for group in WEIGHTS)
+    return total / sum(WEIGHTS.values())
+
+
+def _is_whole(answer: str | None) -> bool:
+    """Whether there is an answer, and the judge saw all of it."""
+    return answer is not None and shorten(answer) == answer
+
+
+def _group(tag: Any, where: str) -> str:
+    if tag not in GROUPS:
+        raise DataError(f"{where}: the tag {tag!r} is none of {', '.join(GROUPS)}")
+    return GROUPS[tag]
+
+
+@cache
+def _template(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    needed = {"history", "user_query", "model_output", "checklist"}
+    if (found := set(_BLANK.findall(text))) != needed:
+        raise DataError(
+            f"{path}: a template with the blanks {', '.join(sorted(needed))} was expected, not {found}"
+        )
+    return text
