@@ -14,8 +14,7 @@ from rewild.audit.claims import Importance
 from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import VERDICTS
 from rewild.audit.run import Result, counts
-from rewild.errors import DataError
-from rewild.files import sha256, write_json, write_text
+from rewild.files import read_report, sha256, write_json, write_text
 from rewild.table import provenance
 
 SCHEMA = {"schema": "audit", "version": 1}
@@ -87,13 +86,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         DataError: it is not one, or is of another version.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an audit: {error}") from error
-    if not isinstance(data, dict) or {k: data.get(k) for k in SCHEMA} != SCHEMA:
-        raise DataError(f"{path}: not an audit of version {SCHEMA['version']}; remove it and rerun")
-    return data
+    return read_report(path, SCHEMA, "an audit")
 
 
 def by_importance(data: dict[str, Any], verdict: str) -> list[dict[str, Any]]:

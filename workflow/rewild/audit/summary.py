@@ -1,12 +1,19 @@
-"""What is printed at the end of a run: verdicts, contradicted claims, places of the results."""
+"""What is printed at the end of a run: verdicts, places of the results, the headline table, the report."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from rewild.audit import report
 from rewild.audit.outcome import VERDICTS
 from rewild.errors import DataError
+from rewild.findings import report as findings
+from rewild.findings.headline import shown
 
 COLOURS = {
     "contradicted": "yellow",
@@ -19,6 +26,7 @@ PLACES = (
     ("tables/*.md", "tables"),
     ("figures/*.svg", "figures"),
     ("scores/*.csv", "scores"),
+    ("findings/findings.*", "findings"),
     ("style/*.csv", "styling"),
     ("judgments/*.csv", "judgments"),
     ("win_rates/*.csv", "win rates"),
@@ -32,10 +40,6 @@ def show(folder: Path, study: str) -> None:
     Raises:
         DataError: the study has no results.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if not folder.is_dir():
         raise DataError(f"{folder}: no results; run `snakemake --config study={study}` first")
     console = Console(highlight=False)
@@ -62,5 +66,29 @@ def show(folder: Path, study: str) -> None:
     for pattern, name in PLACES:
         found = sorted(folder.glob(pattern))
         if found:
-            names = ", ".join(p.name if name == "audit" else p.stem for p in found)
+            names = ", ".join(p.name if name in ("audit", "findings") else p.stem for p in found)
             console.print(Text(f"{found[0].parent}/  {name}: {names}"), no_wrap=True, overflow="ellipsis")
+    if (folder / "findings/findings.json").is_file():
+        console.print()
+        _show_headline(console, findings.read(folder / "findings/findings.json"), study)
+        console.print(Text(f"\nReport: {folder / 'findings/findings.html'}"), soft_wrap=True)
+
+
+def _show_headline(console: Console, data: dict[str, Any], study: str) -> None:
+    """The headline table; without the intervals where they do not fit the terminal."""
+    head = data["headline"]
+    console.print(f"[bold]Scores of study {study}[/]")
+    unlimited = console.options.update(max_width=10_000)
+    for whole in (True, False):
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column("Run", overflow="fold")
+        for column in head["columns"]:
+            table.add_column(column, justify="right", no_wrap=True)
+        for row in head["rows"]:
+            cells = [shown(cell if whole else cell | {"half": None}) for cell in row["cells"]]
+            table.add_row(Text(row["label"]), *cells)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    console.print(table)
+    said = "± half of the 95 % interval. " if whole else ""
+    console.print(f"{said}Avg: {head['average']['meaning']}", style="bright_black")

@@ -26,8 +26,14 @@ def figure(
     *,
     scores: Annotated[
         Path | None,
-        typer.Option(help="The tidy scores; without them, what the paper's tables print is drawn"),
+        typer.Option(help="The tidy released scores; without them, what the paper's tables print is drawn"),
     ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Draw this study's own runs, from the folder of --scores (scores.csv)")
+    ] = None,
+    config: Annotated[Path, typer.Option("--config", help="The folder of config.yaml and studies/")] = Path(
+        "config"
+    ),
     table2: Annotated[Path, typer.Option(help="Table 2 as published")] = Path("resources/paper/table2.csv"),
     table7: Annotated[Path, typer.Option(help="Table 7 as published")] = Path("resources/paper/table7.csv"),
     out: Annotated[Path, typer.Option(help="Path without suffix: .svg, .pdf, .png and .csv are written")],
@@ -46,6 +52,9 @@ def figure(
         raise ConfigError(f"unknown figure '{name}'{nearest(name, ('figure1', 'figure2'))}")
     if name == "figure1" and scores is None:
         raise ConfigError(NOT_PUBLISHED[name])
+    if study is not None:
+        _draw_own(name, study, config, scores or Path(f"results/{study}/scores/scores.csv"), out)
+        return
     inputs = [scores] if scores else [table2, table7]
     if name == "figure1":
         data, schema = radar.points(read_table(inputs[0], SCORES)), RADAR
@@ -59,3 +68,30 @@ def figure(
         drawn = radar.draw(data) if name == "figure1" else scaling.draw(data)
         save(drawn, out, title=f"WILDCHAT-50M, {name.replace('figure', 'Figure ')}")
     write_table(out.with_name(out.name + ".csv"), data, schema, provenance(inputs))
+
+
+def _draw_own(name: str, study: str, config: Path, scores: Path, out: Path) -> None:
+    """Figure 1 or 2 of a study's own runs."""
+    from rewild.figures import radar, scaling
+    from rewild.figures.schema import OWN_SCALING, RADAR
+    from rewild.figures.style import save, style
+    from rewild.findings.load import FILES, open_study
+    from rewild.findings.select import radar_runs, scaled
+    from rewild.table import provenance, write_table
+
+    world = open_study(study, config, scores.parent)
+    titles = {
+        slug: row.title + (f"\n/ {row.scale.divisor}" if row.scale.divisor > 1 else "")
+        for slug, row in world.head.benchmarks.items()
+    }
+    with style():
+        if name == "figure1":
+            runs = radar_runs(world.roster, world.scored, world.settings)
+            data, schema = radar.own_points(world.head, runs), RADAR
+            drawn = radar.draw(data, titles | radar.LABELS)
+        else:
+            data, schema = scaling.own_points(world.head, scaled(world.roster, world.scored)), OWN_SCALING
+            drawn = scaling.draw(data, len(titles))
+        save(drawn, out, title=f"Study {study}, {name.replace('figure', 'Figure ')}")
+    made_from = provenance([scores.parent / file for file in FILES])
+    write_table(out.with_name(out.name + ".csv"), data, schema, made_from)

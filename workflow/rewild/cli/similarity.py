@@ -99,9 +99,13 @@ def merge_similarity(
 @app.command()
 def plot_similarity(
     folder: Annotated[Path, typer.Argument(help="The folder of the summaries")],
+    *,
     metric: Annotated[str, typer.Option(help="A metric, such as rougeL")],
     out: Annotated[Path, typer.Option(help="The folder for heatmap_METRIC.svg (pdf, png) and so on")],
     imported: Imported = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help="MODEL=PARAMETERS of a model of the study's own")
+    ] = None,
     config: Config = Path("config"),
 ) -> None:
     """Draw a metric: clustered heat map, distribution per model, similarity against model size."""
@@ -112,6 +116,7 @@ def plot_similarity(
 
     _one_of(metric, ALL_METRICS, "metric")
     names, parameters = names_and_sizes(_models(config), imported)
+    parameters |= {slug: float(count) for slug, _, count in (given.partition("=") for given in size or [])}
     for kind in FIGURES:
         save(
             draw(folder, kind, metric, names, parameters),

@@ -14,7 +14,7 @@ Published = Annotated[
     Path | None, typer.Option(help="The transcribed table [default: resources/paper/TABLE.csv]")
 ]
 Specs = Annotated[Path, typer.Option("--specs", help="What the tables hold")]
-Scores = Annotated[Path, typer.Option("--scores", help="The tidy scores (rewild scores)")]
+Scores = Annotated[Path, typer.Option("--scores", help="The tidy scores (rewild released-scores)")]
 
 
 def _published(given: Path | None, table: str) -> Path:
@@ -30,6 +30,8 @@ def table(
     computed: Annotated[
         Path | None, typer.Option(help="Computed cells, to be shown beside the published ones")
     ] = None,
+    own: Annotated[bool, typer.Option("--own", help="The computed rows are a study's own runs")] = False,
+    config: Annotated[Path, typer.Option("--config", help="The folder of benchmarks.yaml")] = Path("config"),
     out_csv: Annotated[Path | None, typer.Option(help="Every digit")] = None,
     out_md: Annotated[Path | None, typer.Option(help="Markdown")] = None,
     out_tex: Annotated[Path | None, typer.Option(help="LaTeX (booktabs)")] = None,
@@ -39,10 +41,11 @@ def table(
 
     Without an output it is printed as Markdown.
     """
+    from rewild.config import load_benchmarks
     from rewild.tables.make import make_table
 
     source = _published(published, name)
-    shown = make_table(name, source, specs, computed)
+    shown = make_table(name, source, specs, computed, load_benchmarks(config) if own else None)
     if out_csv:
         shown.write_csv(out_csv)
     if out_md or not (out_csv or out_tex or out_html):
@@ -54,7 +57,7 @@ def table(
 
 
 @app.command()
-def scores(
+def released_scores(
     workbook: Annotated[Path, typer.Argument(help="The released wc50m_results.xlsx")],
     runs: Annotated[Path, typer.Option(help="What the workbook's names stand for")] = Path(
         "resources/released/runs.csv"
@@ -112,7 +115,7 @@ def averages(
 def score_cells(
     name: TableName,
     scores: Scores,
-    sheets: Annotated[Path, typer.Option(help="The cells of the other sheets (rewild scores)")],
+    sheets: Annotated[Path, typer.Option(help="The cells of the other sheets (rewild released-scores)")],
     out: Annotated[Path, typer.Option(help="The computed cells")],
     published: Published = None,
 ) -> None:

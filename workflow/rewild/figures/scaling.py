@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import fsum
 
 import polars as pl
 from matplotlib.figure import Figure
 
+from rewild.config.roster import Entry, size_name
 from rewild.errors import DataError
-from rewild.figures.schema import SCALING
+from rewild.figures.schema import OWN_SCALING, SCALING
 from rewild.figures.style import COLUMN, look, new_figure
 from rewild.scores.average import VARIANTS, average, row_of_run
+from rewild.scores.bootstrap import half_width
 from rewild.scores.cells import BENCHMARK_OF
+from rewild.scores.collect import OWN, Headline
 from rewild.scores.workbook import SCALES
 
 DGMS = ("GPT", "L8I", "L70", "Q72")
@@ -21,6 +24,7 @@ PANELS = {
     "avg_wk_if": "As plotted: mean of the 7 benchmarks\nother than MT-Bench and AlpacaEval",
     "avg_stated": "As stated: mean of all 9 benchmarks",
 }
+OWN_PANEL = {OWN: "Mean of the study's {} benchmarks"}
 
 
 def _run(dgm: str, size: int) -> str:
@@ -78,18 +82,53 @@ def published_points(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return SCALING.check(pl.DataFrame(rows, schema=SCALING.dtypes, orient="row"), "scaling points")
 
 
-def draw(data: pl.DataFrame) -> Figure:
-    """Both averages, one panel each, one column wide. Call within :func:`rewild.figures.style.style`."""
-    figure = new_figure(COLUMN, 4.0)
-    axes = figure.subplots(len(PANELS), 1, sharex=True)
-    partial = data["value"].is_null().any()
-    for panel, (ax, (variant, title)) in enumerate(zip(axes, PANELS.items(), strict=True)):
+def own_points(head: Headline, series: Mapping[str, Sequence[Entry]]) -> pl.DataFrame:
+    """``OWN_SCALING`` of a study's own runs: both averages of the paper's figure, or the study's one.
+
+    Args:
+        head: the scores.
+        series: model → runs on its responses, by size.
+
+    Raises:
+        DataError: there are no such runs, or none of them has all scores. A run that lacks one has no value.
+    """
+    if not series:
+        raise DataError("figure2: the study has no scores of runs on one model's responses at two sizes")
+    rows = []
+    for variant in tuple(PANELS) if head.members("avg_stated") else (OWN,):
+        for dgm, entries in series.items():
+            for entry in entries:
+                value, stderr = head.average(entry.run, variant) or (None, None)
+                rows.append((dgm, entry.run, entry.size, variant, value, half_width(stderr)))
+    frame = pl.DataFrame(rows, schema=OWN_SCALING.dtypes, orient="row")
+    if frame["value"].is_null().all():
+        raise DataError("figure2: not one of its runs has a score on every benchmark of the average")
+    return OWN_SCALING.check(frame, "scaling points")
+
+
+def draw(data: pl.DataFrame, benchmarks: int = 0) -> Figure:
+    """The averages, one panel each, one column wide. Call within :func:`rewild.figures.style.style`.
+
+    Args:
+        data: ``SCALING``; or ``OWN_SCALING``, at most seven models.
+        benchmarks: how many a study's own average is over.
+    """
+    own = "ci" in data.columns
+    panels = {
+        v: (PANELS | OWN_PANEL)[v].format(benchmarks) for v in data["variant"].unique(maintain_order=True)
+    }
+    sizes = sorted(data["size"].unique())
+    figure = new_figure(COLUMN, 4.0 if len(panels) > 1 else 2.6)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    partial = not own and data["value"].is_null().any()
+    for panel, (ax, (variant, title)) in enumerate(zip(axes, panels.items(), strict=True)):
         here = data.filter(pl.col("variant") == variant)
-        for i, dgm in enumerate(DGMS):
+        for i, dgm in enumerate(data["dgm"].unique(maintain_order=True)):
             line = here.filter((pl.col("dgm") == dgm) & pl.col("value").is_not_null())
             if line.is_empty():
                 continue
-            bounds = line["bound"].to_list() if line["bound"].is_not_null().all() else None
+            spread = line["ci" if own else "bound"]
+            bounds = spread.to_list() if spread.is_not_null().all() else None
             aside = 1 + 0.02 * (i - 2) * (bounds is not None)  # so that bars do not hide each other
             x = [size * aside for size in line["size"]]
             ax.plot(x, line["value"].to_list(), **look(i), label=dgm)
@@ -97,11 +136,11 @@ def draw(data: pl.DataFrame) -> Figure:
                 bars = {"fmt": "none", "ecolor": look(i)["color"], "capsize": 2, "elinewidth": 0.8}
                 ax.errorbar(x, line["value"].to_list(), yerr=bounds, **bars)
         ax.set_xscale("log")
-        ax.set_xticks(SIZES, [f"{size // 1000}k" for size in SIZES])
+        ax.set_xticks(sizes, [size_name(size) for size in sizes])
         ax.set_xticks([], minor=True)
-        ax.set_xlim(90_000, 560_000)
+        ax.set_xlim(0.9 * sizes[0], 1.12 * sizes[-1])
         ax.grid(axis="y")
-        ax.set_title(f"{'ab'[panel]}  {title}", loc="left", fontsize=7.5)
+        ax.set_title(f"{'ab'[panel]}  {title}" if len(panels) > 1 else title, loc="left", fontsize=7.5)
         ax.set_ylabel("Average score")
         if partial:
             text = (

@@ -35,3 +35,18 @@ SCALING = TableSchema(
     key=("dgm", "size", "variant"),
 )
 """Figure 2, ``figure2.csv``."""
+
+OWN_SCALING = TableSchema(
+    name="scaling points of a study",
+    version=1,
+    columns={
+        "dgm": SCALING.columns["dgm"],
+        "run": Column(pl.String, "The run (a key of the study's 'runs')"),
+        "size": SCALING.columns["size"],
+        "variant": Column(pl.String, "Which average: a name of rewild.scores.average.VARIANTS, or avg_study"),
+        "value": Column(pl.Float64, "Average score, 0–1; null where a score is missing", True),
+        "ci": Column(pl.Float64, "Half-width of its 95 % interval; null where a score has no error", True),
+    },
+    key=("dgm", "size", "variant"),
+)
+"""Figure 2 of a study's own runs, ``figure2.csv``."""

@@ -18,6 +18,7 @@ from rewild.figures.style import COLUMN, FAINT, look, new_figure, style
 from rewild.similarity.schema import is_directed, label
 
 _ROW = 0.13  # inches per model
+_TICKS = (*(0.0002, 0.0004, 0.001, 0.01, 0.1), *(0.5, 1, 2, 3, 7, 14, 32, 70, 140, 405))
 _SIZES = 4  # a rank correlation needs more different sizes than these
 MAP = "cividis"
 """A colour map that is even in lightness and the same to colour-blind eyes."""
@@ -146,7 +147,7 @@ def against_size(
             middle = np.sqrt(size.min() * size.max())
             low, high = min(size.min() / 1.4, middle / 3.2), max(size.max() * 1.4, middle * 3.2)
             axes.set_xlim(low, high)
-            ticks = [t for t in (0.01, 0.1, 0.5, 1, 2, 3, 7, 14, 32, 70, 140, 405) if low <= t <= high]
+            ticks = [t for t in _TICKS if low <= t <= high]
             axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
             axes.minorticks_off()
             if len(set(size)) > _SIZES and len(set(mean)) > 1:

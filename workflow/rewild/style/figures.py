@@ -81,7 +81,7 @@ def ratios(proportional: pl.DataFrame, names: Mapping[str, str]) -> Figure:
         bar.outline.set_visible(False)
         ticks = np.arange(-edge, edge + 1, 2)
         bar.set_ticks(ticks.tolist(), labels=[f"{2.0**t:g}" if t >= 0 else f"1/{2.0**-t:g}" for t in ticks])
-        bar.set_label("mean of A / B over elements and len")
+        bar.set_label("mean of A / B")
     return figure
 
 

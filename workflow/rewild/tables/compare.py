@@ -18,7 +18,12 @@ def rounds_to(value: float, published: float, half_unit: float) -> bool:
 
 
 def compare_cells(
-    published: pl.DataFrame, computed: pl.DataFrame, spec: TableSpec, where: Path | str
+    published: pl.DataFrame,
+    computed: pl.DataFrame,
+    spec: TableSpec,
+    where: Path | str,
+    *,
+    own: bool = False,
 ) -> pl.DataFrame:
     """``COMPARED_CELLS``: every published cell, then columns that only the computed table has.
 
@@ -27,11 +32,16 @@ def compare_cells(
         computed: ``COMPUTED_CELLS``; cells may be absent, but not unknown.
         spec: the table's.
         where: the file of the computed cells, named in errors.
+        own: whether the computed rows are a study's own runs. Then there may be others than the paper's,
+            which follow them; and if not one is the paper's, the published rows are left out.
 
     Raises:
         DataError: a computed cell has a row or column that the table has not, or none has.
     """
     rows = list(dict.fromkeys(published["row"]))
+    if own:
+        rows = rows if set(rows) & set(computed["row"]) else []
+        rows += [row for row in dict.fromkeys(computed["row"]) if row not in rows]
     columns = [*spec.columns, *spec.computed_columns]
     for name, known in (("row", rows), ("column", columns)):
         for i, value in enumerate(computed[name]):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
+from rewild.config.benchmarks import Benchmark
 from rewild.errors import DataError, nearest
 from rewild.files import write_text
 from rewild.table import TableSchema, provenance, read_table, write_table
 from rewild.tables.compare import compare_cells
+from rewild.tables.own import own_spec
 from rewild.tables.render import Grid, compared_grid, published_grid, to_html, to_latex, to_markdown
 from rewild.tables.schema import COMPARED_CELLS, COMPUTED_CELLS, PUBLISHED_CELLS
 from rewild.tables.spec import TableSpec, read_specs
@@ -44,7 +47,13 @@ class MadeTable:
             sys.stdout.write(text)
 
 
-def make_table(name: str, published: Path, specs: Path, computed: Path | None = None) -> MadeTable:
+def make_table(
+    name: str,
+    published: Path,
+    specs: Path,
+    computed: Path | None = None,
+    own: Mapping[str, Benchmark] | None = None,
+) -> MadeTable:
     """Read, check and lay out a table.
 
     Args:
@@ -52,6 +61,7 @@ def make_table(name: str, published: Path, specs: Path, computed: Path | None = 
         published: its transcription, ``PUBLISHED_CELLS``.
         specs: ``tables.yaml``.
         computed: ``COMPUTED_CELLS``; if given, the result shows these beside the published cells.
+        own: the registry of benchmarks, if the computed rows are a study's own runs.
 
     Raises:
         ConfigError: the specs are not valid, or do not know the table.
@@ -60,6 +70,9 @@ def make_table(name: str, published: Path, specs: Path, computed: Path | None = 
     spec, columns = read_specs(specs).of(name)
     cells = read_table(published, PUBLISHED_CELLS)
     _check_whole(cells, spec, published)
+    found = read_table(computed, COMPUTED_CELLS) if computed else None
+    if found is not None and own is not None:
+        spec, columns = own_spec(name, spec, columns, found["column"], own)
     inputs = [published, specs, *([computed] if computed else [])]
     made_from = provenance(inputs)
     comment = "\n".join(
@@ -70,14 +83,14 @@ def make_table(name: str, published: Path, specs: Path, computed: Path | None = 
             *(f"  {file} (SHA-256 {digest})" for file, digest in made_from["inputs"].items()),
         ]
     )
-    if computed is None:
+    if found is None or computed is None:
         printed = {column: columns[column] for column in spec.columns}
         frame, schema = wide(name, printed, cells)
         grid = published_grid(name, spec, columns, cells)
     else:
-        frame = compare_cells(cells, read_table(computed, COMPUTED_CELLS), spec, computed)
+        frame = compare_cells(cells, found, spec, computed, own=own is not None)
         schema = COMPARED_CELLS
-        grid = compared_grid(name, spec, columns, frame)
+        grid = compared_grid(name, spec, columns, frame, own=own is not None)
     return MadeTable(frame, schema, grid, comment, made_from)
 
 

@@ -14,6 +14,7 @@ from rewild.tables.compare import agreement
 from rewild.tables.spec import ColumnSpec, TableSpec
 
 ABSENT = "–"
+_GAPS = 4  # empty cells that are explained below a table
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,21 @@ def published_grid(
 
 
 def compared_grid(
-    name: str, spec: TableSpec, columns: Mapping[str, ColumnSpec], compared: pl.DataFrame
+    name: str,
+    spec: TableSpec,
+    columns: Mapping[str, ColumnSpec],
+    compared: pl.DataFrame,
+    *,
+    own: bool = False,
 ) -> Grid:
-    """The computed table; in brackets the published number wherever the computed one does not round to it."""
+    """The computed table; in brackets the published number wherever the computed one does not round to it.
+
+    With ``own``, the rows are a study's own runs; columns that it lacks are left out.
+    """
     cells = {(c["row"], c["column"]): c for c in compared.iter_rows(named=True)}
     present = set(compared.filter(pl.col("computed").is_not_null())["column"])
-    used = [c for c in (*spec.columns, *spec.computed_columns) if c in present or c in spec.columns]
+    printed = set(compared.filter(pl.col("published").is_not_null())["column"]) if own else set(spec.columns)
+    used = [c for c in (*spec.columns, *spec.computed_columns) if c in present or c in printed]
     columns = {column: columns[column] for column in used}
 
     def show(row: str, column: str) -> Shown:
@@ -130,7 +140,8 @@ def compared_grid(
         if c["computed"] is None:
             return Shown(ABSENT, published=printed)
         digits = columns[column].digits
-        if c["digits"] == 0 and c["computed"] == int(c["computed"]):
+        counted = c["digits"] == 0 or (own and columns[column].unit.startswith("count"))
+        if counted and c["computed"] == int(c["computed"]) and not (own and row.startswith("PF ")):
             digits = 0  # a count stays a count
         half = "" if c["computed_ci"] is None else _number(c["computed_ci"], digits)
         return Shown(
@@ -142,6 +153,13 @@ def compared_grid(
 
     both, agree = agreement(compared)
     absent = compared.filter(pl.col("published").is_not_null() & pl.col("computed").is_null()).height
+    basis = (
+        f"Computed from {'this study' if own else 'released data'}. {agree} of {both} cells round to the "
+        "published number; in brackets, the published number where they do not"
+        + (f", or where nothing could be computed ({absent})." if absent else ".")
+    )
+    if own and compared["published"].is_null().all():
+        basis = f"Computed from this study. No row is the paper's: those are in resources/paper/{name}.csv."
     grid = Grid(
         name,
         spec.title,
@@ -150,14 +168,23 @@ def compared_grid(
         [(row, [show(row, column) for column in used]) for row in dict.fromkeys(compared["row"])],
         _notes(
             columns,
-            f"Computed from released data. {agree} of {both} cells round to the published number; "
-            "in brackets, the published number where they do not"
-            + (f", or where nothing could be computed ({absent})." if absent else "."),
+            basis,
             spec.computed_note,
             "±: half-width of the 95 % interval." if compared["computed_ci"].is_not_null().any() else "",
+            *(_gaps(compared) if own else ()),
         ),
     )
     return _with_bold(grid, columns)
+
+
+def _gaps(compared: pl.DataFrame) -> list[str]:
+    """Why cells of a study's own runs are empty."""
+    empty = compared.filter(pl.col("computed").is_null() & pl.col("note").is_not_null())
+    notes = [
+        f"{row}, {column}: {note}." for row, column, note in empty.select("row", "column", "note").rows()
+    ]
+    rest = len(notes) - _GAPS
+    return notes if rest <= 0 else [*notes[:_GAPS], f"{rest} more cells are empty; the CSV file says why."]
 
 
 # Markdown

@@ -1,0 +1,1 @@
+"""The paper's key findings (section 3.2), computed from a study's own runs: tables, figures, statements."""
