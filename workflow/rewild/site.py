@@ -1,0 +1,227 @@
+"""What a cluster says of its site file: are the partitions, GPUs, paths and programs there that it names?"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rewild.config.site import Partition, Site
+from rewild.errors import ConfigError, nearest
+
+LEAST_JOB_AGE = 90  # seconds; squeue must still show a job when the profile first asks: three times 30 s
+SHARED = (
+    "nfs",
+    "nfs4",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "fuse.ceph",
+    "wekafs",
+    "panfs",
+    "glusterfs",
+    "9p",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        state: ``ok``; ``missing`` is an error; ``unsure`` may be one.
+        detail: what was found, and what to do about it.
+    """
+
+    name: str
+    state: Literal["ok", "missing", "unsure"]
+    detail: str
+
+
+def check_site(site: Site, root: Path = Path()) -> list[Check]:
+    """Ask the cluster about everything a site file names. Changes nothing.
+
+    Args:
+        site: the file's contents.
+        root: the repository; its ``results`` is where jobs write.
+    """
+    found = list(_slurm(site)) if shutil.which("sbatch") else []
+    if not found:
+        found = [Check("sbatch", "missing", "no such program: run this on a login node of the cluster")]
+    return [*found, *_setup(site), *_folders(site, root)]
+
+
+def minutes(text: str | int) -> float:
+    """A time as SLURM writes it (``2-00:00:00``, ``90:00``, ``UNLIMITED``), in minutes; numbers are minutes.
+
+    Raises:
+        ConfigError: it is no time.
+    """
+    text = str(text).strip()
+    if text.lower() in ("infinite", "unlimited"):
+        return float("inf")
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if match is None:
+        raise ConfigError(f"'{text}' is no time; SLURM writes 2-00:00:00 for two days")
+    days, *rest = match.groups()
+    given = [int(part) for part in rest if part is not None]
+    if days is None and len(given) < 3:  # MM, MM:SS; else HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
+        given.insert(0, 0)
+    hours, over, seconds = (*given, 0, 0)[:3]
+    return 1440 * int(days or 0) + 60 * hours + over + seconds / 60
+
+
+def _ask(*command: str) -> str | None:
+    """What a program prints; None if it is not there, fails, or does not answer."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _slurm(site: Site) -> Iterator[Check]:
+    text = _ask("sinfo", "--noheader", "--format=%P|%a|%l|%G")
+    if text is None:
+        yield Check("SLURM", "missing", "sinfo does not answer: is the controller up?")
+        return
+    rows = [line.split("|") for line in text.split("\n") if line.count("|") == 3]
+    there = {name.rstrip("*").strip() for name, *_ in rows}
+    for name, wanted in site.partitions.items():
+        own = [row[1:] for row in rows if row[0].rstrip("*").strip() == name]
+        if own:
+            yield _partition(name, wanted, own)
+        else:
+            known = f"{nearest(name, there)} (there are: {', '.join(sorted(there))})"
+            yield Check(f"partition {name}", "missing", f"no such partition{known}")
+    models = {model for p in site.partitions.values() for model in p.available_gpu_models}
+    for kind, model in site.gpu_names.items():
+        if model is not None and models and model not in models:
+            detail = f"no partition above has a '{model}'{nearest(model, models)}"
+            yield Check(f"GPU type {kind}", "missing", detail)
+    yield _job_age(_ask("scontrol", "show", "config") or "")
+    yield from _accounting(site)
+
+
+def _partition(name: str, wanted: Partition, rows: list[list[str]]) -> Check:
+    """Args: rows of sinfo: state, longest job, generic resources."""
+    wrong = next(_against(wanted, rows), None)
+    if wrong:
+        return Check(f"partition {name}", "missing", wrong)
+    kinds = "/".join(wanted.available_gpu_models) or "any"
+    has = f"{wanted.max_gpu} GPUs a node ({kinds})" if wanted.max_gpu else "CPUs"
+    return Check(f"partition {name}", "ok", f"{has}, {wanted.max_runtime}")
+
+
+def _against(wanted: Partition, rows: list[list[str]]) -> Iterator[str]:
+    """What a partition cannot do of what the site file says of it."""
+    if any(state != "up" for state, *_ in rows):
+        yield f"it is {rows[0][0]}, not up"
+    if minutes(wanted.max_runtime) > max(minutes(limit) for _, limit, _ in rows):
+        yield f"max_runtime is {wanted.max_runtime}, but its limit is {rows[0][1]}"
+    # gpu:h100:8(S:0-1),nvme:1 — a type may be absent: gpu:8
+    gpus = [m for *_, text in rows for m in re.finditer(r"\bgpu:(?:([^:,()]+):)?(\d+)", text)]
+    types = {m[1] for m in gpus if m[1]}
+    for model in wanted.available_gpu_models:
+        if model not in types:
+            shown = ", ".join(sorted(types)) or "no type"
+            yield f"no GPU is called '{model}'{nearest(model, types)} (sinfo: {shown})"
+    asked = wanted.available_gpu_models
+    most = max((int(m[2]) for m in gpus if not asked or m[1] in asked), default=0)
+    if wanted.max_gpu > most:
+        yield f"max_gpu is {wanted.max_gpu}, but a node has {most or 'none'}"
+
+
+def _job_age(config: str) -> Check:
+    match = re.search(r"MinJobAge\s*=\s*(\d+)", config)
+    if match is None:
+        return Check("MinJobAge", "unsure", "scontrol show config does not say it")
+    if int(match[1]) < LEAST_JOB_AGE:
+        detail = (
+            f"{match[1]} s: squeue forgets finished jobs before the profile asks; set "
+            f"slurm-init-seconds-before-status-checks to {max(int(match[1]) // 3, 1)}"
+        )
+        return Check("MinJobAge", "missing", detail)
+    return Check("MinJobAge", "ok", f"{match[1]} s")
+
+
+def _accounting(site: Site) -> Iterator[Check]:
+    if not site.accounting:
+        return
+    if _ask("sacct", "--noheader", "--starttime=now-1hour") is None:
+        yield Check("accounting", "missing", "sacct does not answer; set accounting to false")
+        return
+    yield Check("accounting", "ok", "sacct answers")
+    user = os.environ.get("USER", "")
+    text = _ask("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account")
+    accounts = sorted(set((text or "").split()))
+    if site.account and accounts and site.account not in accounts:
+        detail = f"'{site.account}' is none of yours{nearest(site.account, accounts)} ({', '.join(accounts)})"
+        yield Check("account", "missing", detail)
+    elif site.account:
+        state: Literal["ok", "unsure"] = "ok" if accounts else "unsure"
+        yield Check("account", state, site.account if accounts else "sacctmgr does not list yours")
+
+
+def _setup(site: Site) -> Iterator[Check]:
+    if not site.setup:
+        return
+    script = "; ".join(["set -e", *site.setup])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Check("setup", "unsure", f"it fails here, perhaps not on the nodes: {last}")
+    else:
+        yield Check("setup", "ok", f"{len(site.setup)} commands")
+
+
+def _folders(site: Site, root: Path) -> Iterator[Check]:
+    results = root / "results"
+    yield from _folder("results", results if results.is_dir() else root)
+    if site.scratch:
+        yield from _folder("scratch", Path(os.path.expandvars(site.scratch)).expanduser())
+    if site.containers:
+        folder = Path(os.path.expandvars(site.containers)).expanduser()
+        images = sorted(p.name for p in folder.glob("*.sif")) if folder.is_dir() else []
+        state: Literal["ok", "missing"] = "ok" if images else "missing"
+        yield Check("containers", state, ", ".join(images) or f"no .sif files in {folder}")
+
+
+def _folder(name: str, folder: Path) -> Iterator[Check]:
+    """Whether files can be written and locked there, and whether the nodes see it."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-site-") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        yield Check(name, "missing", f"{folder}: no such folder")
+        return
+    except OSError as error:
+        yield Check(
+            name, "missing", f"{folder}: {error.strerror}; files must be written and locked (flock) there"
+        )
+        return
+    kind = _file_system(folder.resolve())
+    if kind in SHARED:
+        yield Check(name, "ok", f"{folder}: writable, shared ({kind})")
+    else:
+        yield Check(
+            name, "unsure", f"{folder}: writable; a '{kind}' file system may not be seen by the nodes"
+        )
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that a folder is on, as /proc/mounts names it."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    inside = [m for m in mounts if len(m) > 2 and folder.is_relative_to(m[1].replace("\\040", " "))]
+    return max(inside, key=lambda m: len(m[1]))[2] if inside else "unknown"
