@@ -2,7 +2,7 @@
 rule make_demo_model:
     input:
         text=lambda wildcards: STUDIES[wildcards.study].demo.text,
-        env=ancient(".envs/engine-cpu/ready"),
+        env=ancient(ready_of("engine-cpu")),
     output:
         folder=directory("results/{study}/models/{model}"),
     log:
@@ -12,17 +12,18 @@ rule make_demo_model:
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.demo),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("engine-cpu")
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
+        python=python_of("engine-cpu"),
         settings=lambda wildcards: STUDIES[wildcards.study]
         .demo.models[wildcards.model]
         .model_dump_json(),
     message:
         "{wildcards.study}: making the model {wildcards.model} from scratch (about a minute)"
     shell:
-        ".envs/engine-cpu/bin/python -m rewild make-model {params.settings:q} --out {output.folder}"
+        "{params.python} -m rewild make-model {params.settings:q} --out {output.folder}"
         " --text {input.text} > {log} 2>&1"

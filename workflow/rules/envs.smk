@@ -1,5 +1,5 @@
-# Environments of the heavier tools, each built the first time that a job needs it. Other rules name
-# .envs/{tool}/ready as an ancient() input: a rebuilt environment is how a result is computed, not what it is.
+# Environments of the heavier tools, each built the first time that a job needs it. Other rules name their files `ready`
+# as ancient() inputs: a rebuilt environment is how a result is computed, not what it is.
 rule build_env:
     input:
         lock="envs/{tool}.txt",
@@ -10,14 +10,33 @@ rule build_env:
         "logs/build_env/{tool}.log",
     benchmark:
         "logs/build_env/{tool}.benchmark.tsv"
+    localrule: True  # nodes of a cluster may have no network
     conda:
         "../../envs/workflow.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        python="python",
         folder=lambda wildcards: f".envs/{wildcards.tool}",
     message:
         "Building the environment {wildcards.tool} (minutes, once)"
     shell:
-        "rewild build-env {input.lock} {params.folder} 2>&1 | tee {log} >&2"
+        "{params.python} -m rewild.environments {input.lock} {params.folder} 2>&1 | tee {log} >&2"
+
+
+# The same inside the tool's image, whose Python is the environment's.
+if "apptainer" in DEPLOYED:
+
+    use rule build_env as build_env_in_image with:
+        output:
+            ready=".envs/apptainer/{tool}/ready",
+        log:
+            "logs/build_env_in_image/{tool}.log",
+        benchmark:
+            "logs/build_env_in_image/{tool}.benchmark.tsv"
+        container:
+            lambda wildcards: image_of(wildcards.tool)
+        params:
+            python=lambda wildcards: IMAGES[wildcards.tool].python,
+            folder=lambda wildcards: f".envs/apptainer/{wildcards.tool}",

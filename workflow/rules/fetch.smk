@@ -11,6 +11,7 @@ for collection, files in RELEASED.items():
             f"logs/fetch/{collection}.log",
         benchmark:
             f"logs/fetch/{collection}.benchmark.tsv"
+        localrule: True  # nodes of a cluster may have no network
         conda:
             "../../envs/workflow.yaml"
         resources:

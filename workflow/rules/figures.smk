@@ -2,12 +2,14 @@
 rule draw_radar:
     input:
         scores="results/{study}/scores/scores.csv",
+        own=own_runs,
+        code=code("figures/radar.py", "figures/style.py"),
     output:
         svg=report(
             "results/{study}/figures/figure1.svg",
             caption="../report/figure1.rst",
             category="Figures",
-            labels={"figure": "figure1", "shows": "four models on nine benchmarks"},
+            labels={"figure": "figure1", "shows": "models on all benchmarks"},
         ),
         pdf="results/{study}/figures/figure1.pdf",
         png="results/{study}/figures/figure1.png",
@@ -23,16 +25,21 @@ rule draw_radar:
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         stem=lambda wildcards, output: Path(output.svg).with_suffix(""),
+        source=lambda wildcards: STUDIES[wildcards.study].source,
+        study=own_study,
+        settings=findings_settings,
     message:
         "{wildcards.study}: drawing Figure 1"
     shell:
-        "rewild figure figure1 --scores {input.scores} --out {params.stem} > {log} 2>&1"
+        "rewild figure figure1 --scores {input.scores} {params.study} --out {params.stem} > {log} 2>&1"
 
 
 rule draw_scaling:
     input:
         scores=lambda wildcards: scaling_inputs(wildcards)["scores"],
         published=lambda wildcards: scaling_inputs(wildcards)["published"],
+        own=own_runs,
+        code=code("figures/scaling.py", "figures/style.py"),
     output:
         svg=report(
             "results/{study}/figures/figure2.svg",
@@ -57,10 +64,12 @@ rule draw_scaling:
         inputs=lambda wildcards, input: [f"--scores={f}" for f in input.scores]
         + [f"--{Path(f).stem}={f}" for f in input.published],
         source=lambda wildcards: STUDIES[wildcards.study].source,
+        study=own_study,
+        settings=findings_settings,
     message:
         "{wildcards.study}: drawing Figure 2"
     shell:
-        "rewild figure figure2 {params.inputs} --out {params.stem} > {log} 2>&1"
+        "rewild figure figure2 {params.inputs} {params.study} --out {params.stem} > {log} 2>&1"
 
 
 rule note_figures:

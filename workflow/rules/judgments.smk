@@ -22,6 +22,8 @@ rule compare_preferences:
         "logs/{study}/compare_preferences.log",
     benchmark:
         "logs/{study}/compare_preferences.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
     conda:
         "../../envs/workflow.yaml"
     resources:
@@ -57,6 +59,8 @@ rule compare_words:
         "logs/{study}/compare_words.log",
     benchmark:
         "logs/{study}/compare_words.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
     conda:
         "../../envs/workflow.yaml"
     resources:
@@ -74,7 +78,8 @@ rule compare_words:
 
 rule draw_words:
     input:
-        words="results/{study}/judgments/words.csv",
+        words=words_of,
+        code=code("judgments/figures.py", "figures/style.py"),
     output:
         svg=report(
             "results/{study}/figures/{figure}.svg",
@@ -104,14 +109,16 @@ rule draw_words:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        most=lambda wildcards: STUDIES[wildcards.study].judgments.words,
+        most=lambda wildcards: words_shown(wildcards)[0],
         seed=lambda wildcards: STUDIES[wildcards.study].seed,
-        model=lambda wildcards: {"figure3": "L8B : L70", "figure4": "L8B : Q72"}[
-            wildcards.figure
-        ],
+        model=lambda wildcards: words_shown(wildcards)[1],
+        source=lambda wildcards: STUDIES[wildcards.study].source,
+        own=lambda wildcards: (
+            "--own" if STUDIES[wildcards.study].source == "computed" else ""
+        ),
         out=subpath(output.svg, parent=True),
     message:
         "{wildcards.study}: drawing {wildcards.figure}"
     shell:
-        "rewild draw-words {input.words} --figure {wildcards.figure} --most {params.most}"
+        "rewild draw-words {input.words} {params.own} --figure {wildcards.figure} --most {params.most}"
         " --seed {params.seed} --out {params.out} > {log} 2>&1"

@@ -47,7 +47,7 @@ for name, study in STUDIES.items():
 # A dataset of the hub, streamed once at its pinned revision; what is kept of it is decided afterwards.
 rule fetch_hub:
     input:
-        env=ancient(".envs/data/ready"),
+        env=ancient(ready_of("data")),
     output:
         data="results/downloads/hub/{owner}/{name}/{revision}/{split}.parquet",
     log:
@@ -57,13 +57,16 @@ rule fetch_hub:
     wildcard_constraints:
         revision="[0-9a-f]{40}",
         split=r"[\w-]+",
+    localrule: True  # nodes of a cluster may have no network
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("data")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        python=python_of("data"),
     message:
         "Streaming {wildcards.owner}/{wildcards.name} from the hub"
     shell:
-        ".envs/data/bin/python -m rewild fetch-hub {wildcards.owner}/{wildcards.name} {wildcards.revision} "
+        "{params.python} -m rewild fetch-hub {wildcards.owner}/{wildcards.name} {wildcards.revision} "
         "--split {wildcards.split} --out {output.data} > {log} 2>&1"

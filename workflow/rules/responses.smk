@@ -19,12 +19,16 @@ rule run_pilot:
     benchmark:
         "logs/{study}/run_pilot/{model}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        lambda wildcards: conda_of(engine_of(wildcards))
+    container:
+        lambda wildcards: image_of(engine_of(wildcards))
     threads: lambda wildcards: job_of(wildcards).settings.compute.threads
     resources:
         mem_mb=lambda wildcards, attempt: memory_mb(job_of(wildcards)) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=lambda wildcards: job_of(wildcards).gpus,
+        gpu_model=gpu_type,
+        nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
         pilot=lambda wildcards: job_of(wildcards).settings.pilot.model_dump_json(),
@@ -49,6 +53,7 @@ rule check_pilot:
         "logs/{study}/check_pilot/{model}.log",
     benchmark:
         "logs/{study}/check_pilot/{model}.benchmark.tsv"
+    localrule: True
     conda:
         "../../envs/workflow.yaml"
     resources:
@@ -63,7 +68,7 @@ rule check_pilot:
 rule answer_shard:
     input:
         prompts="results/{study}/prompts/shards/{shard}.parquet",
-        pilot="results/{study}/pilot/{model}/passed",
+        pilot=may_answer,
         model=local_model,
         env=lambda wildcards: ancient(engine_ready(wildcards)),
     output:
@@ -75,15 +80,18 @@ rule answer_shard:
         "logs/{study}/answer_shard/{model}/{shard}.benchmark.tsv"
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.responses),
-    retries: 1  # the second run goes on from the last finished chunk
     conda:
-        "../../envs/workflow.yaml"
+        lambda wildcards: conda_of(engine_of(wildcards))
+    container:
+        lambda wildcards: image_of(engine_of(wildcards))
     threads: lambda wildcards: job_of(wildcards).settings.compute.threads
     resources:
         mem_mb=lambda wildcards, attempt: memory_mb(job_of(wildcards)) * attempt,
         runtime=lambda wildcards, attempt: job_of(wildcards).settings.compute.minutes
         * attempt,
         gpu=lambda wildcards: job_of(wildcards).gpus,
+        gpu_model=gpu_type,
+        nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
         python=engine_python,

@@ -125,11 +125,12 @@ rule plot_similarity:
         folder=subpath(input.summary, parent=True),
         out=subpath(output.heatmap, parent=True),
         imported=imported_argument,
+        sizes=own_sizes,
     message:
         "{wildcards.study}: drawing the similarity of models ({wildcards.group}, {wildcards.metric})"
     shell:
         "rewild plot-similarity {params.folder} --metric {wildcards.metric} {params.imported}"
-        " --out {params.out} > {log} 2>&1"
+        " {params.sizes} --out {params.out} > {log} 2>&1"
 
 
 # Table 5: the models of the paper that the study has, each from the first group that has it.

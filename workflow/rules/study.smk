@@ -6,6 +6,7 @@ rule write_config:
         "logs/{study}/write_config.log",
     benchmark:
         "logs/{study}/write_config.benchmark.tsv"
+    localrule: True
     conda:
         "../../envs/workflow.yaml"
     resources:

@@ -20,6 +20,8 @@ rule count_style:
         "logs/{study}/count_style.log",
     benchmark:
         "logs/{study}/count_style.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
     conda:
         "../../envs/workflow.yaml"
     resources:
@@ -50,6 +52,8 @@ rule compare_style:
         "logs/{study}/compare_style.log",
     benchmark:
         "logs/{study}/compare_style.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
     conda:
         "../../envs/workflow.yaml"
     resources:

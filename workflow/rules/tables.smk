@@ -11,6 +11,8 @@ rule tidy_scores:
         "logs/{study}/tidy_scores.log",
     benchmark:
         "logs/{study}/tidy_scores.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
     conda:
         "../../envs/workflow.yaml"
     resources:
@@ -19,7 +21,7 @@ rule tidy_scores:
     message:
         "{wildcards.study}: making the released scores tidy"
     shell:
-        "rewild scores {input.workbook} --runs {input.runs}"
+        "rewild released-scores {input.workbook} --runs {input.runs}"
         " --out {output.scores} --out-sheets {output.sheets} > {log} 2>&1"
 
 
@@ -61,6 +63,7 @@ rule compute_score_cells:
     benchmark:
         "logs/{study}/compute_score_cells/{table}.benchmark.tsv"
     wildcard_constraints:
+        study=studies_of("released"),
         table="table[1267]",
     conda:
         "../../envs/workflow.yaml"
@@ -79,6 +82,7 @@ rule make_table:
         published="resources/paper/{table}.csv",
         specs="resources/paper/tables.yaml",
         computed=computed_cells,
+        code=code("tables"),
     output:
         csv=report(
             "results/{study}/tables/{table}.csv",
@@ -107,11 +111,14 @@ rule make_table:
         computed=lambda wildcards, input: [
             f"--computed={f}" for f in input.get("computed", [])
         ],
-        title=lambda wildcards: TABLE_TITLES[wildcards.table],
+        own=lambda wildcards: (
+            "--own" if STUDIES[wildcards.study].source == "computed" else ""
+        ),
+        title=table_title,
         source=lambda wildcards: STUDIES[wildcards.study].source,
     message:
         "{wildcards.study}: making {wildcards.table}"
     shell:
-        "rewild table {wildcards.table} --published {input.published} --specs {input.specs} {params.computed}"
+        "rewild table {wildcards.table} --published {input.published} --specs {input.specs} {params.computed} {params.own}"
         " --out-csv {output.csv} --out-md {output.md} --out-tex {output.tex} --out-html {output.html}"
         " > {log} 2>&1"

@@ -37,6 +37,30 @@ rule compute_win_rates:
         " --out {params.out} > {log} 2>&1"
 
 
+# What the win rate of a study's own model needs beside its annotations; the same for every study.
+rule recover_length_control:
+    input:
+        annotations=released("alpaca-eval-annotations", "annotations.json"),
+        leaderboard=released("alpaca-eval-leaderboard", "leaderboard.csv"),
+        weights=released("alpaca-eval-leaderboard", "baseline_gpt4_1106_preview.csv"),
+    output:
+        json="results/downloads/derived/length_control.json",
+    log:
+        "logs/alpaca_eval/recover_length_control.log",
+    benchmark:
+        "logs/alpaca_eval/recover_length_control.benchmark.tsv"
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    message:
+        "Recovering AlpacaEval's instruction difficulties from released annotations"
+    shell:
+        "rewild length-control {input.annotations} --leaderboard {input.leaderboard} --weights {input.weights}"
+        " --out {output.json} > {log} 2>&1"
+
+
 # The library itself, only where a study asks for it: win_rates: {library: true}.
 rule build_alpaca_eval:
     input:
@@ -47,6 +71,7 @@ rule build_alpaca_eval:
         "logs/envs/alpaca-eval.log",
     benchmark:
         "logs/envs/alpaca-eval.benchmark.tsv"
+    localrule: True  # nodes of a cluster may have no network
     conda:
         "../../envs/workflow.yaml"
     resources:

@@ -139,11 +139,19 @@ def conversations(material: Material, style: Style, seed: int) -> Iterator[list[
 
 
 def documents(material: Material, seed: int) -> Iterator[str]:
-    """An endless, deterministic stream of plain documents: what a base model reads before any chat."""
+    """An endless, deterministic stream of plain documents: what a base model reads before any chat.
+
+    A third are articles in prose. The others are pages as the web has them, a question and what somebody
+    wrote below it, each in a style of its own: what a model that read them writes by itself has none.
+    """
     rng = Random(f"rewild demo documents {seed}")
     while True:
-        _, reply = rng.choices([_about_thing, _about_topic], [2, 1])[0](material, rng)
-        yield f"{reply.title}\n\n{_plain(reply, rng)}"
+        if rng.random() < 1 / 3:
+            _, reply = rng.choices([_about_thing, _about_topic], [2, 1])[0](material, rng)
+            yield f"{reply.title}\n\n{_plain(reply, rng)}"
+        else:
+            prompt, reply = _exchange(material, rng)
+            yield f"{prompt}\n\n{render(reply, rng.choice(list(STYLES.values())), rng)}"
 
 
 def _turn(prompt: str, reply: Reply, style: Style, rng: Random) -> list[Message]:

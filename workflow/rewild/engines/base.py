@@ -41,6 +41,7 @@ class Request:
         tokens: the rendered prompt, for engines that take token ids; empty if there is no tokenizer.
         max_tokens: longest answer, in tokens, the end token included.
         seed: of this request alone.
+        top_logprobs: ask an endpoint for the log-probabilities of this many likely tokens; 0 asks for none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Request:
     tokens: tuple[int, ...]
     max_tokens: int
     seed: int
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class Completion:
         output_tokens: tokens generated, the end token included, as the engine counted them.
         finish_reason: ``stop`` (an end token), ``length`` (the limit), or the engine's own word.
         failure: why there is no text.
+        logprobs: per generated token, likely alternatives → natural logarithm of their probability, where
+            an endpoint was asked for them.
+        model: the name that an endpoint gives itself.
     """
 
     text: str | None
@@ -69,6 +74,8 @@ class Completion:
     output_tokens: int | None = None
     finish_reason: str | None = None
     failure: str | None = None
+    logprobs: tuple[Mapping[str, float], ...] = ()
+    model: str | None = None
 
 
 @dataclass(frozen=True)

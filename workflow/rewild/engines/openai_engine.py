@@ -140,6 +140,8 @@ class OpenAIEngine:
         }
         if sampling.top_k:  # not in OpenAI's own interface; vLLM and others know it
             body["top_k"] = sampling.top_k
+        if request.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         try:
             async with asyncio.timeout(self.timeout), client.stream("POST", self.url, json=body) as response:
                 content = b""
@@ -204,7 +206,20 @@ def read_answer(content: bytes) -> Completion:
         input_tokens=_count(counts.get("prompt_tokens")),
         output_tokens=_count(counts.get("completion_tokens")),
         finish_reason=reason if isinstance(reason, str) else None,
+        logprobs=_logprobs(choice.get("logprobs")),
+        model=answer["model"] if isinstance(answer.get("model"), str) else None,
     )
+
+
+def _logprobs(value: Any) -> tuple[dict[str, float], ...]:
+    """Alternatives per token, of OpenAI's ``choices[].logprobs``; nothing if it has another shape."""
+    try:
+        return tuple(
+            {str(other["token"]): float(other["logprob"]) for other in token["top_logprobs"]}
+            for token in value["content"]
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

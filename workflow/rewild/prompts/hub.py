@@ -31,7 +31,7 @@ ROWS = 8192
 
 
 def stream(source: Hub, path: Path, say: Callable[[str], None] = lambda line: None) -> None:
-    """Stream a dataset to ``path``, in memory that does not grow with it.
+    """Stream a dataset in the WildChat schema to ``path``, without what is not needed.
 
     Args:
         source: repository, pinned revision and split. The repository may be a local folder of data files.
@@ -41,37 +41,80 @@ def stream(source: Hub, path: Path, say: Callable[[str], None] = lambda line: No
     Raises:
         RewildError: no `datasets`, no network, no such dataset, or nothing in it.
     """
+    stream_dataset(
+        source.repository,
+        path,
+        revision=source.revision,
+        split=source.split,
+        narrow=_narrow,
+        say=lambda line: say(f"{source.name}: {line}"),
+    )
+
+
+Narrow = Callable[[pa.Table, str], pa.Table]
+"""What is kept of a batch of the dataset of this name."""
+
+
+def stream_dataset(
+    repository: str,
+    path: Path,
+    *,
+    revision: str | None,
+    split: str,
+    narrow: Narrow,
+    subset: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Stream any dataset to ``path``, in memory that does not grow with it.
+
+    Args:
+        repository: OWNER/NAME, or a local folder of data files.
+        path: the Parquet file to write, whole or not at all.
+        revision: the commit.
+        split: the split to read.
+        narrow: what is kept of a batch.
+        subset: the dataset's configuration; None is its only or usual one.
+        say: called with a line of progress at a time.
+
+    Raises:
+        RewildError: no `datasets`, no network, no such dataset, or nothing in it.
+    """
     try:
         import datasets
     except ImportError as error:
         raise RewildError(
-            f"the hub dataset {source.repository} needs the package `datasets` (envs/data.txt)"
+            f"the hub dataset {repository} needs the package `datasets` (envs/data.txt)"
         ) from error
-    say(f"{source.name}: streaming {source.repository} at {source.revision[:12]}, split {source.split}")
+    part = f" ({subset})" if subset else ""
+    shown = f"{repository}{part} at {revision}, split {split}"
+    say(f"streaming {shown}")
     try:
-        data = datasets.load_dataset(
-            source.repository, revision=source.revision, split=source.split, streaming=True
-        )
-        rows = write_batches(data.with_format("arrow").iter(batch_size=ROWS), path, source.repository)
+        data = datasets.load_dataset(repository, subset, revision=revision, split=split, streaming=True)
+        batches = data.with_format("arrow").iter(batch_size=ROWS)
+        rows = write_batches(batches, path, repository, narrow)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise RewildError(
-            f"{source.repository} at {source.revision}, split {source.split}: {error}"
-        ) from error
-    say(f"{source.name}: {rows:,} rows in {path}")
+        raise RewildError(f"{shown}: {error}") from error
+    say(f"{rows:,} rows in {path}")
 
 
-def write_batches(batches: Iterator[pa.Table], path: Path, name: str) -> int:
-    """Write tables in the WildChat schema to one Parquet file, without what is not needed.
+def whole(table: pa.Table, name: str) -> pa.Table:
+    """All columns of a batch."""
+    return table.replace_schema_metadata(None)
+
+
+def write_batches(batches: Iterator[pa.Table], path: Path, name: str, narrow: Narrow | None = None) -> int:
+    """Write tables to one Parquet file; by default those of the WildChat schema, without what is not needed.
 
     Returns:
         The number of rows.
     """
+    keep = narrow or _narrow
     rows = 0
     with atomic(path) as temporary:
         writer = None
         try:
             for batch in batches:
-                table = _narrow(batch, name) if writer is None else _narrow(batch, name).cast(writer.schema)
+                table = keep(batch, name) if writer is None else keep(batch, name).cast(writer.schema)
                 writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
                 writer.write_table(table)
                 rows += table.num_rows

@@ -8,9 +8,7 @@ messages, so chunks stay good when a shard grows or the size of chunks changes.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -133,42 +131,6 @@ def _full(path: Path) -> RewildError:
         f"{path.parent}: no space left to write {path.name}. Nothing finished is lost: free some space "
         "(or raise the quota) and run again; it goes on from here"
     )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: one process per shard, and `rewild status` sees that it runs.
-
-    Raises:
-        RewildError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RewildError(
-                f"{folder}: another process is at work on these responses; wait for it or stop it"
-            ) from error
-        yield
-    finally:
-        os.close(handle)
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process is at work in the folder."""
-    path = folder / "lock"
-    if not path.exists():
-        return False
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def content_hash(conversation: Mapping[str, Any]) -> str:

@@ -57,7 +57,11 @@ def collect(job: Job, pilot: Report, prompts: Sequence[Path], folder: Path, out:
 
 def _count(pilot: Report, prompts: Path, file: Path) -> tuple[ShardCount, list[str]]:
     wanted = read_shard(prompts).select("conversation_id", "n_turns")
-    rows = read_table(file, RESPONSES, allow_empty=True)
+    try:
+        rows = read_table(file, RESPONSES, allow_empty=True)
+    except DataError as error:
+        # A job may report success with a file cut short: a full disk, a node that was lost.
+        raise DataError(f"{error}; remove the file and run again (its chunks are kept)") from error
     found = rows.group_by("conversation_id").agg(pl.len().alias("found"), pl.col("turn").max().alias("last"))
     both = wanted.join(found, on="conversation_id", how="full", coalesce=True).fill_null(0)
     wrong = both.filter((pl.col("n_turns") != pl.col("found")) | (pl.col("last") + 1 != pl.col("n_turns")))

@@ -80,6 +80,11 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
             timeout=compute.timeout,
         )
         return prepare(job, None, None, maker)
+    if not source.path:
+        raise ConfigError(
+            f"model {job.model}: where its weights lie is not established (models.yaml has no `hub` for it); "
+            f"give the study responses.overrides.{job.model}.path, a folder, or leave the model out"
+        )
     from transformers import AutoConfig
 
     template = Path(source.template).read_text(encoding="utf-8") if source.template else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model, find_model
 from rewild.config.responses import ModelSettings, Responses
+from rewild.config.runs import checkpoint_of, weights_of
 from rewild.config.study import Study
 from rewild.errors import ConfigError
 from rewild.plan import Plan, architecture_of, find_gpu, plan
@@ -25,7 +27,7 @@ class Source:
     """Where a model comes from.
 
     Attributes:
-        path: a folder, a hub id, or the name at an endpoint.
+        path: a folder, a hub id, or the name at an endpoint; empty where it is not established.
         revision: the pinned commit on the hub; None for folders (their content is hashed) and endpoints.
         precision: ``fp32``, ``bf16`` or ``fp8``.
         parameters: weights, in billions; 0 where unknown.
@@ -51,11 +53,22 @@ class Job:
     source: Source
     plan: Plan | None
     memory_share: float | None = None  # of a GPU's memory that vLLM may take
+    gpus_by_hand: int = 0  # for a model whose dimensions are not established
 
     @property
     def gpus(self) -> int:
         """GPUs that the job needs."""
-        return self.plan.gpus if self.plan else 0
+        return self.plan.gpus if self.plan else self.gpus_by_hand
+
+    @cached_property
+    def described(self) -> str:
+        """:func:`settings_of`, made once: each of a model's shards asks for it while jobs are laid out."""
+        source = {k: v for k, v in asdict(self.source).items() if k != "native_context"}
+        settings = self.settings.model_dump(mode="json", exclude={"compute", "pilot", "models", "overrides"})
+        context = self.plan.context if self.plan else None
+        return json.dumps(
+            {"stage": STAGE_VERSION, "seed": self.seed, "source": source, "context": context, **settings}
+        )
 
 
 def make_job(
@@ -69,7 +82,8 @@ def make_job(
     """
     if study.responses is None:
         raise ConfigError(f"study {study.name}: it has no section 'responses', so it generates nothing")
-    if model not in study.responses.models:
+    fine_tune = _fine_tune(study, model, models)
+    if model not in study.responses.models and fine_tune is None:
         listed = ", ".join(study.responses.models)
         raise ConfigError(f"study {study.name}: '{model}' is not among its models ({listed})")
     settings = study.responses.of(model)
@@ -77,11 +91,13 @@ def make_job(
     folder = local_folder(study, model)
     made_here = study.demo.registry() if study.demo else {}
     row = made_here.get(model) or (models.get(model) if folder else find_model(models, model))
-    source = replace(_source(model, settings, row, folder, own.precision), template=own.chat_template)
+    row = fine_tune or row
+    precision = own.precision or ("bf16" if fine_tune and fine_tune.family != "demo" else None)
+    source = replace(_source(model, settings, row, folder, precision), template=own.chat_template)
     made = share = None
     if settings.compute.gpu and settings.engine != "openai":
         share = find_gpu(settings.compute.gpu, dict(gpus or {})).utilization
-        if row is not None:
+        if row is not None and own.gpus is None:
             wanted = settings.limits.context
             made = plan(
                 architecture_of(row, source.precision), settings.compute.gpu, dict(gpus or {}), context=wanted
@@ -94,6 +110,7 @@ def make_job(
         source,
         made,
         settings.compute.gpu_memory_utilization or share,
+        own.gpus or 0,
     )
 
 
@@ -102,8 +119,16 @@ def local_folder(study: Study, model: str) -> str | None:
     own = study.responses.overrides.get(model) if study.responses else None
     if own and own.path:
         return own.path
+    if study.inherited_style and model in study.inherited_style.runs:
+        return checkpoint_of(study, model)
     made_here = study.demo and model in study.demo.models
     return f"results/{study.name}/models/{model}" if made_here else None
+
+
+def _fine_tune(study: Study, model: str, models: Mapping[str, Model]) -> Model | None:
+    """The row of a run that answers the study's prompts, to be compared with the models it learned from."""
+    answers = study.inherited_style and model in study.inherited_style.runs
+    return weights_of(study, model, models).row if answers else None
 
 
 def _source(
@@ -118,7 +143,7 @@ def _source(
     made = Source(row.hub or "", row.revision, precision, total / 1e9, native, row.trust_remote_code)
     if settings.engine == "openai":
         return replace(made, path=row.api or row.hub or model, revision=None)
-    if row.hub is None:
+    if row.api is not None:
         raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
     if precision == "fp8" and row.quantized:
         return replace(made, path=row.quantized, revision=None)
@@ -204,18 +229,13 @@ def hash_folder(folder: Path) -> str:
 
 def settings_of(job: Job) -> str:
     """What is known of :func:`identity` before anything is loaded, as JSON: rules rerun when it changes."""
-    source = {k: v for k, v in asdict(job.source).items() if k != "native_context"}
-    settings = job.settings.model_dump(mode="json", exclude={"compute", "pilot", "models", "overrides"})
-    context = job.plan.context if job.plan else None
-    return json.dumps(
-        {"stage": STAGE_VERSION, "seed": job.seed, "source": source, "context": context, **settings}
-    )
+    return job.described
 
 
 def memory_mb(job: Job) -> int:
     """Main memory that a job needs, in MB: the weights pass through it; torch and a tokenizer live in it."""
     each = {"fp32": 4, "bf16": 2, "fp8": 1}[job.source.precision]
-    return 3000 + int(1.3 * each * job.source.parameters * 1000) + (8000 if job.plan else 0)
+    return 3000 + int(1.3 * each * job.source.parameters * 1000) + (8000 if job.gpus else 0)
 
 
 def row_seed(study_seed: int, model: str, conversation_id: str, turn: int, attempt: int = 1) -> int:

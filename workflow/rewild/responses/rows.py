@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rewild.engines.base import Completion, Engine, EngineError, Message, Request, Sampling
 from rewild.engines.chat import Chat
-from rewild.prompts.schema import iter_turns
+from rewild.prompts.schema import Turn, iter_turns
 from rewild.responses.fit import Fitted, fit
 from rewild.responses.measures import garbled, language, repetition
 from rewild.responses.recipe import Job, row_seed
@@ -68,7 +68,7 @@ class Responder:
         Raises:
             EngineError: the engine cannot go on; nothing is returned then.
         """
-        slots = [[Slot(c, t.index, t.prompt) for t in iter_turns(c["messages"])] for c in conversations]
+        slots = [[Slot(c, t.index, t.prompt) for t in turns_of(c)] for c in conversations]
         if self.job.settings.history == "reference":
             # All turns at once, each conversation's beside one another: they share a prefix.
             self._run([slot for turns in slots for slot in turns])
@@ -85,7 +85,7 @@ class Responder:
         for position, message in enumerate(context):
             if message["role"] == "user":
                 index += 1
-            elif message["role"] == "assistant":
+            elif message["role"] == "assistant" and index in answers:
                 earlier = answers[index]
                 if earlier.failure is not None or earlier.completion is None:
                     slot.failure = f"earlier_turn: turn {index} has no answer to go on from"
@@ -185,6 +185,11 @@ class Responder:
             "engine": self.job.settings.engine,
             "recipe": self.recipe,
         }
+
+
+def turns_of(conversation: Mapping[str, Any]) -> list[Turn]:
+    """The user turns to answer: all but the first ``given``, which belong to a question's context."""
+    return list(iter_turns(conversation["messages"]))[conversation.get("given", 0) :]
 
 
 def check(completion: Completion, request: Request, chat: Chat | None) -> str | None:  # noqa: PLR0911

@@ -16,10 +16,11 @@ import polars as pl
 from rewild.engines.base import About, Usage
 from rewild.errors import RewildError
 from rewild.files import write_json
-from rewild.prompts.schema import iter_turns, read_shard
-from rewild.responses.chunks import Chunks, Cost, content_hash, disk_errors, locked
+from rewild.locks import locked
+from rewild.prompts.schema import read_shard
+from rewild.responses.chunks import Chunks, Cost, content_hash, disk_errors
 from rewild.responses.kitchen import Kitchen
-from rewild.responses.rows import Responder
+from rewild.responses.rows import Responder, turns_of
 from rewild.responses.schema import RESPONSES, Measurement
 from rewild.table import provenance, write_table
 
@@ -43,7 +44,7 @@ def respond(
         EngineError: the engine cannot go on. RewildError: the disk is full, or another process is at work.
     """
     job, folder = kitchen.job, work / kitchen.recipe
-    with disk_errors(folder / "lock"), locked(folder):
+    with disk_errors(folder / "lock"), locked(folder, "at work on these responses"):
         chunks = Chunks(folder)
         chunks.sweep()
         found = chunks.load()
@@ -78,7 +79,7 @@ def respond(
         .sort("order", "turn")
         .drop("order", "content")
     )
-    expected = sum(sum(1 for _ in iter_turns(c["messages"])) for c in conversations)
+    expected = sum(len(turns_of(c)) for c in conversations)
     if rows.height != expected:
         raise RewildError(
             f"{folder}: {rows.height} rows for {expected} user turns; remove this folder and run again"

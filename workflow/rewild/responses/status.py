@@ -15,7 +15,8 @@ from rich.table import Table
 from rewild.config.prompts import shard_names
 from rewild.config.study import Study
 from rewild.errors import ConfigError
-from rewild.responses.chunks import Cost, is_locked
+from rewild.locks import is_locked
+from rewild.responses.chunks import Cost
 from rewild.responses.layout import Layout
 from rewild.responses.schema import Measurement
 
@@ -135,8 +136,8 @@ def print_status(study: Study, results: Path, console: Console | None = None) ->
     """Print :func:`progress` as a table."""
     console = console or Console()
     table = Table(title=f"{study.name}: {study.title}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("model", overflow="fold")
-    for column in ("pilot", "shards", "running", "rows", "done", "failed", "tokens/s", "left"):
+    table.add_column("model", no_wrap=True, overflow="fold")
+    for column in ("pilot", "shards", "running", "rows", "done", "failed", "tok/s", "left"):
         table.add_column(column, justify="right")
     for p in progress(study, results):
         made = p.answered + p.failed

@@ -1,0 +1,53 @@
+# Mixes: what they are made from, and which a study promises.
+def mix_of(wildcards):
+    """A row of a study's mixes."""
+    return STUDIES[wildcards.study].mixes[wildcards.mix]
+
+
+def mix_seed(wildcards):
+    """The seed of a mix's draw: its own, or the study's."""
+    own = mix_of(wildcards).seed
+    return STUDIES[wildcards.study].seed if own is None else own
+
+
+@cache
+def mix_inputs_of(study, mix):
+    """All files that a mix is made from, by kind; found once, not once per kind and job."""
+    return mix_inputs(study, STUDIES[study].mixes[mix], shards(study))
+
+
+def mix_files(kind):
+    """An input function: the files of one kind that a mix is made from."""
+    return lambda wildcards: mix_inputs_of(wildcards.study, wildcards.mix)[kind]
+
+
+def counter(row):
+    """Input functions of what counts a row's tokens, if they are counted: tokenizer, environment, Python."""
+
+    def folder(wildcards):
+        model = row(wildcards).tokenizer
+        local = model and local_folder(STUDIES[wildcards.study], model)
+        return [local] if local else []
+
+    def ready(wildcards):
+        return ready_of(row(wildcards).tokenizer and "engine-cpu")
+
+    def python(wildcards):
+        return python_of(row(wildcards).tokenizer and "engine-cpu")
+
+    return SimpleNamespace(folder=folder, ready=ready, python=python)
+
+
+def run_data(study, name):
+    """What a run learns from: the file of a mix, or of a set of preference pairs."""
+    return f"{mix_folder(study, STUDIES[study].mixes, name)}/train.parquet"
+
+
+@promised
+def mixes(study):
+    """Every mix of a study, with its card."""
+    return [
+        f"results/{study.name}/mixes/{mix}/{file}"
+        for mix in study.mixes
+        for file in ("train.parquet", "card.json", "card.md")
+    ]

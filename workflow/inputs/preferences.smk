@@ -1,0 +1,49 @@
+# Preference pairs: who answers, who grades, what a study promises.
+def preference_of(wildcards):
+    """A row of a study's preference pairs."""
+    return STUDIES[wildcards.study].preferences[wildcards.preference]
+
+
+def answering(wildcards):
+    """The model that answers, as the wildcards of its responses."""
+    return SimpleNamespace(study=wildcards.study, model=preference_of(wildcards).model)
+
+
+def answering_job(wildcards):
+    """The model's job, sampling as the pairs want it."""
+    row = preference_of(wildcards)
+    seed = STUDIES[wildcards.study].seed if row.seed is None else row.seed
+    settings = job_of(answering(wildcards)).settings.model_copy(
+        update={"sampling": row.sampling}
+    )
+    return replace(job_of(answering(wildcards)), seed=seed, settings=settings)
+
+
+def preference_files(kind):
+    """An input function: the files of all shards of a set, `answers` or `scores`."""
+    return lambda wildcards: [
+        f"results/{wildcards.study}/preferences/{wildcards.preference}/{kind}/{shard}.parquet"
+        for shard in preference_shards(preference_of(wildcards))
+    ]
+
+
+def reward_model(wildcards):
+    """Whether the scorer is a model that is loaded here."""
+    return preference_of(wildcards).scorer.kind == "reward-model"
+
+
+def scorer_gpu(wildcards):
+    """SLURM's name of the GPU that the scorer runs on: of the kind that the study's models answer on."""
+    if not reward_model(wildcards) or preference_of(wildcards).scorer.device == "cpu":
+        return None
+    return gpu_name(STUDIES[wildcards.study].responses.compute.gpu)
+
+
+@promised
+def preference_pairs(study):
+    """Every set of preference pairs of a study, with its card."""
+    return [
+        f"results/{study.name}/preferences/{name}/{file}"
+        for name in study.preferences
+        for file in ("train.parquet", "card.json", "card.md")
+    ]

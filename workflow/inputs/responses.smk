@@ -1,0 +1,83 @@
+# Responses, generated or imported: engines, models, and what is measured of them.
+def response_models(study):
+    """The models whose responses a study generates or imports."""
+    generated = STUDIES[study].responses
+    if generated:
+        return generated.models
+    return sorted({file.model for files in IMPORTS[study] for file in files})
+
+
+def job_of(wildcards):
+    """The settings of a model in a study."""
+    return JOBS[wildcards.study, wildcards.model]
+
+
+def gpu_type(wildcards):
+    """SLURM's name of the GPUs that a model's jobs need."""
+    return gpu_model_of(job_of(wildcards))
+
+
+def engine_of(wildcards):
+    """The environment that a model's engine runs in; none of its own for an endpoint."""
+    settings = job_of(wildcards).settings
+    usual = {"transformers": "engine-cpu", "vllm": "vllm", "openai": None}
+    return settings.compute.environments.get(settings.engine, usual[settings.engine])
+
+
+def engine_ready(wildcards):
+    """What says that the engine's environment is there."""
+    tool = engine_of(wildcards)
+    return ready_of(tool)
+
+
+def engine_python(wildcards):
+    """The Python of the engine's environment."""
+    tool = engine_of(wildcards)
+    return python_of(tool)
+
+
+def local_model(wildcards):
+    """The folder of a model that is not on the hub."""
+    folder = local_folder(STUDIES[wildcards.study], wildcards.model)
+    return [folder] if folder else []
+
+
+def may_answer(wildcards):
+    """What says that a model may answer whole shards: its pilot, or a fine-tune's post-flight."""
+    trained = TRAININGS[wildcards.study].get(wildcards.model)
+    if trained:
+        return f"{trained.folder}/passed"
+    return f"results/{wildcards.study}/pilot/{wildcards.model}/passed"
+
+
+def manifests(study):
+    """The manifests of a study's models."""
+    return [
+        f"results/{study}/responses/{model}/manifest.json"
+        for model in response_models(study)
+    ]
+
+
+def measurements(wildcards):
+    """What every shard of a study's models measured."""
+    return [
+        f"results/{wildcards.study}/responses/{model}/{shard}.json"
+        for model in STUDIES[wildcards.study].responses.models
+        for shard in shards(wildcards.study)
+    ]
+
+
+@promised
+def responses_and_what_follows(study):
+    """Manifests of responses, and what is measured of them."""
+    folder = f"results/{study.name}"
+    files = manifests(study.name)
+    if study.imports:
+        files.append(f"{folder}/imports/models.csv")
+    if study.style and files:
+        files += [f"{folder}/style/{g}/responses.csv" for g in groups(study.name)]
+    if study.throughput:
+        files += [f"{folder}/throughput/{n}.csv" for n in ("throughput", "summary")]
+        files += [f"{folder}/throughput/throughput.md"]
+        files += [f"{folder}/figures/throughput.{s}" for s in ("svg", "pdf", "png")]
+    return files

@@ -1,0 +1,69 @@
+# Runs: what is evaluated. A fine-tune comes from a mix; a model as it is comes from the hub or the demo.
+def training(wildcards):
+    """A run's training, with everything its settings name."""
+    return TRAININGS[wildcards.study][wildcards.run]
+
+
+def run_model(wildcards):
+    """The files that a run's model needs: a fine-tune that passed its post-flight, or a model made here."""
+    study, run = STUDIES[wildcards.study], wildcards.run
+    if run in TRAININGS[study.name]:
+        folder = TRAININGS[study.name][run].folder
+        return [f"{folder}/checkpoint", f"{folder}/passed"]
+    weights = weights_of(study, run, MODELS)
+    return [weights.path] if weights.local else []
+
+
+def run_start(wildcards):
+    """The files that a run's training starts from: none for a model of the hub."""
+    study, start = wildcards.study, training(wildcards).start
+    base = STUDIES[study].runs[wildcards.run].model
+    if base in TRAININGS[study]:
+        return [start.path, f"{TRAININGS[study][base].folder}/passed"]
+    return [start.path] if start.local else []
+
+
+def run_mix(wildcards):
+    """What a run learns from."""
+    return run_data(wildcards.study, training(wildcards).mix)
+
+
+def axolotl_of(wildcards):
+    """The environment that a run is trained in."""
+    return "axolotl" if training(wildcards).recipe.gpus else "axolotl-cpu"
+
+
+def axolotl_ready(wildcards):
+    """What says that it is there."""
+    return ready_of(axolotl_of(wildcards))
+
+
+def training_gpu(wildcards):
+    """SLURM's name of the GPUs that a run is trained on: of the kind that the study's models answer on."""
+    study = STUDIES[wildcards.study]
+    if not training(wildcards).recipe.gpus or not study.responses:
+        return None
+    return gpu_name(study.responses.compute.gpu)
+
+
+def inherited_responses(wildcards):
+    """The answers that show whether style is inherited: of the runs, and of the models they learned from."""
+    study = STUDIES[wildcards.study]
+    return [
+        f"results/{study.name}/responses/{model}/{shard}.parquet"
+        for model in style_models(study)
+        for shard in shards(study.name)[: study.inherited_style.shards]
+    ]
+
+
+@promised
+def runs(study):
+    """Every fine-tune of a study: its checkpoint, tried, and what its training took."""
+    files = [
+        f"{trained.folder}/{file}"
+        for trained in TRAININGS[study.name].values()
+        for file in ("passed", "training.json", "loss.svg")
+    ]
+    if study.inherited_style:
+        files.append(f"results/{study.name}/inherited_style/inherited.csv")
+    return files

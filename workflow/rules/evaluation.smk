@@ -1,0 +1,97 @@
+# Ground-truth benchmarks. All of a run's are one job, because a model takes longer to load than many a benchmark to
+# run; the job keeps what is unchanged. Scoring is a rule of its own: another metric asks no model.
+rule make_questions:
+    input:
+        text=lambda wildcards: STUDIES[wildcards.study].demo.text,
+    output:
+        files=[f"{evaluations.QUESTIONS}/{name}" for name in evaluations.DEMO_QUESTIONS],
+    log:
+        "logs/{study}/make_questions.log",
+    benchmark:
+        "logs/{study}/make_questions.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.demo),
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    params:
+        folder=lambda wildcards: evaluations.QUESTIONS.format(study=wildcards.study),
+    message:
+        "{wildcards.study}: making questions about the demo's world"
+    shell:
+        "rewild make-questions --text {input.text} --out {params.folder} > {log} 2>&1"
+
+
+rule evaluate_run:
+    input:
+        model=run_model,
+        questions=question_files,
+        env=lambda wildcards: ancient(ready_of(lm_eval_environment(wildcards))),
+    output:
+        results="results/{study}/benchmarks/{run}/lm-eval.json",
+    log:
+        "logs/{study}/evaluate_run/{run}.log",
+    benchmark:
+        "logs/{study}/evaluate_run/{run}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if takes_ground_truth(s)),
+    conda:
+        lambda wildcards: conda_of(lm_eval_environment(wildcards))
+    container:
+        lambda wildcards: image_of(lm_eval_environment(wildcards))
+    threads: lambda wildcards: STUDIES[wildcards.study].evaluation.compute.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: evaluations.memory_mb(
+            STUDIES[wildcards.study], evaluation_target(wildcards)
+        )
+        * attempt,
+        runtime=lambda wildcards, attempt: STUDIES[
+            wildcards.study
+        ].evaluation.compute.minutes
+        * attempt,
+        gpu=lambda wildcards: evaluations.gpus_of(
+            STUDIES[wildcards.study], evaluation_target(wildcards), DEFAULTS.gpus
+        ),
+        gpu_model=lambda wildcards: gpu_name(
+            STUDIES[wildcards.study].evaluation.compute.gpu
+        ),
+        nodes=1,
+    params:
+        settings=lambda wildcards: evaluations.settings_of(
+            STUDIES[wildcards.study], wildcards.run, BENCHMARKS, MODELS
+        ),
+        python=lambda wildcards: python_of(lm_eval_environment(wildcards)),
+    message:
+        "{wildcards.study}: {wildcards.run} takes the ground-truth benchmarks"
+    shell:
+        "{params.python} -m rewild evaluate {wildcards.study} {wildcards.run}"
+        " --threads {threads} > {log} 2>&1"
+
+
+rule score_benchmark:
+    input:
+        results="results/{study}/benchmarks/{run}/lm-eval.json",
+    output:
+        scores="results/{study}/benchmarks/{run}/{benchmark}/scores.csv",
+        metadata="results/{study}/benchmarks/{run}/{benchmark}/scores.csv-metadata.json",
+        by_item="results/{study}/benchmarks/{run}/{benchmark}/items.parquet",
+    log:
+        "logs/{study}/score_benchmark/{run}/{benchmark}.log",
+    benchmark:
+        "logs/{study}/score_benchmark/{run}/{benchmark}.benchmark.tsv"
+    wildcard_constraints:
+        benchmark=one_of(b.slug for b in BENCHMARKS.values() if b.runner == "lm-eval"),
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        metric=lambda wildcards: BENCHMARKS[wildcards.benchmark].metric,
+        max_empty=lambda wildcards: STUDIES[wildcards.study].evaluation.max_empty,
+    message:
+        "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
+    shell:
+        "rewild score-benchmark {wildcards.study} {wildcards.run} {wildcards.benchmark} > {log} 2>&1"

@@ -1,0 +1,152 @@
+# A study's own scores, in one table; from them the cells of the paper's tables, and its findings as statements.
+# Tables and figures are made by the rules that make them of published and released numbers.
+rule collect_scores:
+    input:
+        scores=evaluated_files("scores.csv"),
+        by_item=evaluated_files("items.parquet"),
+        code=code("scores/collect.py", "scores/tidy.py", "config/roster.py"),
+    output:
+        scores=report(
+            "results/{study}/scores/scores.csv",
+            caption="../report/scores.rst",
+            category="Scores",
+            labels={"table": "all scores"},
+        ),
+        by_item="results/{study}/scores/items.parquet",
+        runs=report(
+            "results/{study}/scores/runs.csv",
+            caption="../report/runs.rst",
+            category="Scores",
+            labels={"table": "what each run is"},
+        ),
+    log:
+        "logs/{study}/collect_scores.log",
+    benchmark:
+        "logs/{study}/collect_scores.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("computed"),
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        folders=lambda wildcards: evaluated(STUDIES[wildcards.study]),
+        runs=lambda wildcards: repr(ROSTERS[wildcards.study]),
+        out=subpath(output.scores, parent=True),
+    message:
+        "{wildcards.study}: gathering the scores of its runs"
+    shell:
+        "rewild scores {wildcards.study} {params.folders} --out {params.out} > {log} 2>&1"
+
+
+rule fill_table:
+    input:
+        scores="results/{study}/scores/scores.csv",
+        by_item="results/{study}/scores/items.parquet",
+        runs="results/{study}/scores/runs.csv",
+        benchmarks="config/benchmarks.yaml",
+        code=code("findings/cells.py", "findings/select.py", "scores/collect.py"),
+    output:
+        cells="results/{study}/cells/{table}.csv",
+    log:
+        "logs/{study}/fill_table/{table}.log",
+    benchmark:
+        "logs/{study}/fill_table/{table}.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("computed"),
+        table="table[267]",
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 700 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    params:
+        settings=findings_settings,
+        scores=subpath(input.scores, parent=True),
+    message:
+        "{wildcards.study}: computing {wildcards.table} from its scores"
+    shell:
+        "rewild own-cells {wildcards.table} {wildcards.study} --scores {params.scores}"
+        " --out {output.cells} > {log} 2>&1"
+
+
+rule compare_answers:
+    input:
+        scores="results/{study}/scores/scores.csv",
+        by_item="results/{study}/scores/items.parquet",
+        runs="results/{study}/scores/runs.csv",
+        answers=pair_files("answers.parquet"),
+        judgments=pair_files("judgments.parquet"),
+        code=code("findings/answers.py", "findings/select.py", "style", "judgments"),
+    output:
+        table3="results/{study}/cells/table3.csv",
+        table4="results/{study}/cells/table4.csv",
+        words=report(
+            "results/{study}/findings/words.csv",
+            caption="../report/own_words.rst",
+            category="Judgments",
+            labels={"table": "words"},
+        ),
+    log:
+        "logs/{study}/compare_answers.log",
+    benchmark:
+        "logs/{study}/compare_answers.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("computed"),
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 700 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        settings=findings_settings,
+        scores=subpath(input.scores, parent=True),
+        cells=subpath(output.table3, parent=True),
+    message:
+        "{wildcards.study}: comparing the answers of two models and their fine-tunes"
+    shell:
+        "rewild compare-answers {wildcards.study} --scores {params.scores}"
+        " --benchmarks results/{wildcards.study}/benchmarks --cells {params.cells}"
+        " --words {output.words} > {log} 2>&1"
+
+
+rule state_findings:
+    input:
+        scores="results/{study}/scores/scores.csv",
+        by_item="results/{study}/scores/items.parquet",
+        runs="results/{study}/scores/runs.csv",
+        benchmarks="config/benchmarks.yaml",
+        answers=pair_files("answers.parquet"),
+        judgments=pair_files("judgments.parquet"),
+        figures=report_figures,
+        tables=report_tables,
+        code=code("findings", "scores/bootstrap.py", "scores/collect.py"),
+    output:
+        html=report(
+            "results/{study}/findings/findings.html",
+            caption="../report/findings.rst",
+            category="Findings",
+            labels={"findings": "all, with intervals"},
+        ),
+        md="results/{study}/findings/findings.md",
+        json="results/{study}/findings/findings.json",
+    log:
+        "logs/{study}/state_findings.log",
+    benchmark:
+        "logs/{study}/state_findings.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("computed"),
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        settings=findings_settings,
+        figures=lambda wildcards, input: [f"--figure={f}" for f in input.figures],
+        tables=lambda wildcards, input: [f"--table={t}" for t in input.tables],
+    message:
+        "{wildcards.study}: stating the findings"
+    shell:
+        "rewild findings {wildcards.study} {params.figures} {params.tables} > {log} 2>&1"

@@ -1,0 +1,66 @@
+# Training mixes: conversations drawn from a study's responses, hub datasets and files. A mix's row is its rule's
+# `params`, so a change of one mix makes that one again.
+rule make_mix:
+    input:
+        manifests=mix_files("manifests"),
+        prompts=mix_files("prompts"),
+        data=mix_files("data"),
+        benchmarks=mix_files("benchmarks"),
+        tokenizer=counter(mix_of).folder,
+        env=lambda wildcards: ancient(counter(mix_of).ready(wildcards)),
+    output:
+        train="results/{study}/mixes/{mix}/train.parquet",
+        card=multiext("results/{study}/mixes/{mix}/card", ".json", ".md"),
+        sources=multiext(
+            "results/{study}/mixes/{mix}/sources", ".csv", ".csv-metadata.json"
+        ),
+    log:
+        "logs/{study}/make_mix/{mix}.log",
+    benchmark:
+        "logs/{study}/make_mix/{mix}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.mixes),
+    conda:
+        "../../envs/workflow.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        settings=lambda wildcards: mix_of(wildcards).model_dump_json(),
+        seed=mix_seed,
+        python=counter(mix_of).python,
+    message:
+        "{wildcards.study}: making the mix {wildcards.mix}"
+    shell:
+        "RAYON_NUM_THREADS={threads} POLARS_MAX_THREADS={threads} "
+        "{params.python} -m rewild mix {wildcards.study} {wildcards.mix} > {log} 2>&1"
+
+
+# A dataset of the hub as it is, streamed once at its pinned revision. Without one the job says so and fails.
+rule fetch_dataset:
+    input:
+        env=ancient(ready_of("data")),
+    output:
+        data="results/downloads/datasets/{owner}/{name}/{revision}/{subset}/{split}.parquet",
+    log:
+        "logs/fetch_dataset/{owner}/{name}/{revision}/{subset}/{split}.log",
+    benchmark:
+        "logs/fetch_dataset/{owner}/{name}/{revision}/{subset}/{split}.benchmark.tsv"
+    wildcard_constraints:
+        revision=f"[0-9a-f]{{40}}|{UNPINNED}",
+        subset=r"[\w.-]+",
+        split=r"[\w.-]+",
+    localrule: True  # nodes of a cluster may have no network
+    conda:
+        conda_of("data")
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        python=python_of("data"),
+    message:
+        "Streaming {wildcards.owner}/{wildcards.name} ({wildcards.subset}) from the hub"
+    shell:
+        "{params.python} -m rewild fetch-dataset {wildcards.owner}/{wildcards.name} {wildcards.revision} "
+        "--subset {wildcards.subset} --split {wildcards.split} --out {output.data} > {log} 2>&1"

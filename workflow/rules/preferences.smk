@@ -1,0 +1,135 @@
+# Preference pairs: prompts are drawn, answered several times each, every answer is graded, the best and the worst
+# to a prompt are paired.
+rule draw_preference_prompts:
+    input:
+        prompts=prompt_shards,
+        benchmarks=lambda wildcards: preference_benchmarks(preference_of(wildcards)),
+    output:
+        prompts="results/{study}/preferences/{preference}/prompts.parquet",
+    log:
+        "logs/{study}/draw_preference_prompts/{preference}.log",
+    benchmark:
+        "logs/{study}/draw_preference_prompts/{preference}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.preferences),
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        seed=lambda wildcards: answering_job(wildcards).seed,
+        amount=lambda wildcards: preference_of(wildcards).prompts,
+        contamination=lambda wildcards: str(preference_of(wildcards).contamination),
+    message:
+        "{wildcards.study}: drawing the prompts of {wildcards.preference}"
+    shell:
+        "rewild preference-prompts {wildcards.study} {wildcards.preference} > {log} 2>&1"
+
+
+rule sample_answers:
+    input:
+        prompts="results/{study}/preferences/{preference}/prompts.parquet",
+        pilot=lambda wildcards: "results/{study}/pilot/{model}/passed".format(
+            **vars(answering(wildcards))
+        ),
+        model=lambda wildcards: local_model(answering(wildcards)),
+        env=lambda wildcards: ancient(engine_ready(answering(wildcards))),
+    output:
+        answers="results/{study}/preferences/{preference}/answers/{shard}.parquet",
+    log:
+        "logs/{study}/sample_answers/{preference}/{shard}.log",
+    benchmark:
+        "logs/{study}/sample_answers/{preference}/{shard}.benchmark.tsv"
+    conda:
+        lambda wildcards: conda_of(engine_of(answering(wildcards)))
+    container:
+        lambda wildcards: image_of(engine_of(answering(wildcards)))
+    threads: lambda wildcards: answering_job(wildcards).settings.compute.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: memory_mb(answering_job(wildcards)) * attempt,
+        runtime=lambda wildcards, attempt: answering_job(
+            wildcards
+        ).settings.compute.minutes
+        * attempt,
+        gpu=lambda wildcards: answering_job(wildcards).gpus,
+        gpu_model=lambda wildcards: gpu_model_of(answering_job(wildcards)),
+        nodes=1,
+    params:
+        settings=lambda wildcards: settings_of(answering_job(wildcards)),
+        samples=lambda wildcards: preference_of(wildcards).samples,
+        shards=lambda wildcards: preference_of(wildcards).shards,
+        python=lambda wildcards: engine_python(answering(wildcards)),
+    message:
+        "{wildcards.study}: answers for {wildcards.preference}, shard {wildcards.shard}"
+    shell:
+        "{params.python} -m rewild preference-answers {wildcards.study} {wildcards.preference}"
+        " {wildcards.shard} --threads {threads} > {log} 2>&1"
+
+
+rule score_answers:
+    input:
+        prompts="results/{study}/preferences/{preference}/prompts.parquet",
+        answers="results/{study}/preferences/{preference}/answers/{shard}.parquet",
+        env=lambda wildcards: ancient(
+            ready_of(reward_model(wildcards) and "engine-cpu")
+        ),
+    output:
+        scores="results/{study}/preferences/{preference}/scores/{shard}.parquet",
+    log:
+        "logs/{study}/score_answers/{preference}/{shard}.log",
+    benchmark:
+        "logs/{study}/score_answers/{preference}/{shard}.benchmark.tsv"
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: (24000 if reward_model(wildcards) else 3000)
+        * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        gpu=lambda wildcards: int(
+            reward_model(wildcards) and preference_of(wildcards).scorer.device != "cpu"
+        ),
+        gpu_model=scorer_gpu,
+        nodes=1,
+    params:
+        grading=lambda wildcards: json.dumps(grading_of(preference_of(wildcards))),
+        python=lambda wildcards: (python_of(reward_model(wildcards) and "engine-cpu")),
+    message:
+        "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"
+    shell:
+        "{params.python} -m rewild preference-scores {wildcards.study} {wildcards.preference}"
+        " {wildcards.shard} > {log} 2>&1"
+
+
+rule pair_answers:
+    input:
+        prompts="results/{study}/preferences/{preference}/prompts.parquet",
+        answers=preference_files("answers"),
+        scores=preference_files("scores"),
+        tokenizer=counter(preference_of).folder,
+        env=lambda wildcards: ancient(counter(preference_of).ready(wildcards)),
+    output:
+        train="results/{study}/preferences/{preference}/train.parquet",
+        dropped=multiext(
+            "results/{study}/preferences/{preference}/dropped",
+            ".csv",
+            ".csv-metadata.json",
+        ),
+        card=multiext("results/{study}/preferences/{preference}/card", ".json", ".md"),
+    log:
+        "logs/{study}/pair_answers/{preference}.log",
+    benchmark:
+        "logs/{study}/pair_answers/{preference}.benchmark.tsv"
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=lambda wildcards: preference_of(wildcards).model_dump_json(),
+        python=counter(preference_of).python,
+    message:
+        "{wildcards.study}: pairing the answers of {wildcards.preference}"
+    shell:
+        "{params.python} -m rewild preference-pairs {wildcards.study} {wildcards.preference}"
+        " > {log} 2>&1"
