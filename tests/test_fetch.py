@@ -216,7 +216,13 @@ def test_a_bad_manifest_is_named_with_its_line(manifest: Path, change, message: 
 
 
 def test_the_manifest_matches_the_mirror_byte_for_byte(root: Path, mirror: Path) -> None:
-    files = [f for c in read_manifest(root / "resources/released/files.csv").values() for f in c]
+    collections = read_manifest(root / "resources/released/files.csv")
+    # Read from the repositories at those commits; no copies of them are among the released files.
+    assert [f.bytes for f in collections.pop("arena-hard-prompts")] == [2400]
+    assert [f.bytes for f in collections.pop("alpaca-eval-prompts")] == [1398]
+    assert [f.bytes for f in collections.pop("mixeval-prompts")] == [8577, 7007]
+    assert [f.bytes for f in collections.pop("wildbench-prompts")] == [2229]
+    files = [f for c in collections.values() for f in c]
     assert len(files) == 179
     for file in files:
         assert hashlib.sha256((mirror / file.name).read_bytes()).hexdigest() == file.sha256, file.name

@@ -224,7 +224,7 @@ def test_the_check_for_overlaps_can_fail() -> None:
 @pytest.mark.mirror
 def test_every_figure_is_the_same_bytes_twice(workbook: Path, tmp_path: Path, rewild) -> None:
     tidy = tmp_path / "scores.csv"
-    assert rewild(ROOT, "scores", workbook, "--out", tidy).returncode == 0
+    assert rewild(ROOT, "released-scores", workbook, "--out", tidy).returncode == 0
     for folder in ("a", "b"):
         for name, arguments in (
             ("figure1", ["--scores", tidy]),

@@ -146,7 +146,7 @@ def test_odd_parts_of_an_answer_are_left_out_not_believed():
 
 
 def test_an_endless_answer_is_cut(server):
-    bad = engine(server).generate(ask("huge"), Sampling())[0]
+    bad = engine(server, timeout=120).generate(ask("huge"), Sampling())[0]
     assert bad.failure == f"endpoint: an answer of more than {32 * 2**20} bytes"
 
 
@@ -196,3 +196,32 @@ def test_retry_after_forms():
     assert retry_after("nan") is None
     assert retry_after("soon") is None
     assert retry_after(None) is None
+
+
+def test_the_log_probabilities_of_likely_tokens_are_asked_for_and_read() -> None:
+    body = {
+        "model": "a-judge",
+        "choices": [
+            {
+                "message": {"content": "m"},
+                "finish_reason": "length",
+                "logprobs": {
+                    "content": [
+                        {
+                            "token": "m",
+                            "logprob": -0.1,
+                            "top_logprobs": [
+                                {"token": "m", "logprob": -0.1},
+                                {"token": "M", "logprob": -2.5},
+                            ],
+                        }
+                    ]
+                },
+            }
+        ],
+    }
+    answer = read_answer(json.dumps(body).encode())
+    assert (answer.model, answer.logprobs) == ("a-judge", ({"m": -0.1, "M": -2.5},))
+    for strange in (None, {}, {"content": None}, {"content": [{"top_logprobs": [{"token": "m"}]}]}, "x", 3):
+        body["choices"][0]["logprobs"] = strange  # type: ignore[index]
+        assert read_answer(json.dumps(body).encode()).logprobs == ()

@@ -143,7 +143,7 @@ def test_other_sheets_cell_by_cell(released) -> None:
 def test_the_command_writes_the_same_bytes_twice(workbook: Path, tmp_path: Path, rewild) -> None:
     for name in ("a", "b"):
         run = rewild(
-            *(ROOT, "scores", workbook, "--out", tmp_path / name / "scores.csv"),
+            *(ROOT, "released-scores", workbook, "--out", tmp_path / name / "scores.csv"),
             *("--out-sheets", tmp_path / name / "sheets.csv"),
         )
         assert run.returncode == 0, run.stdout
@@ -258,7 +258,7 @@ def test_no_workbook_at_all(tmp_path: Path, rewild, content: bytes | None) -> No
     path = tmp_path / "results.xlsx"
     if content is not None:
         path.write_bytes(content)
-    run = rewild(ROOT, "scores", path, "--out", tmp_path / "out/scores.csv")
+    run = rewild(ROOT, "released-scores", path, "--out", tmp_path / "out/scores.csv")
     assert run.returncode == 1
     assert run.stdout.startswith(f"error: {path}: ")
     assert "Traceback" not in run.stdout

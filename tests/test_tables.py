@@ -220,7 +220,7 @@ def test_released_tables_agree_with_the_published_ones_but_for_three_cells(
 def test_from_the_workbook_to_the_page_by_hand(workbook: Path, tmp_path: Path, rewild) -> None:
     scores, sheets, cells = (tmp_path / f"{n}.csv" for n in ("scores", "sheets", "cells"))
     for arguments in (
-        ("scores", workbook, "--out", scores, "--out-sheets", sheets),
+        ("released-scores", workbook, "--out", scores, "--out-sheets", sheets),
         ("score-cells", "table7", "--scores", scores, "--sheets", sheets, "--out", cells),
         ("table", "table7", "--computed", cells, "--out-html", tmp_path / "table7.html"),
     ):

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -17,8 +18,9 @@ from workspace import Workspace, make_prompts
 
 from rewild.engines import Completion, EngineError, Sampling, make_engine
 from rewild.errors import RewildError
+from rewild.locks import is_locked
 from rewild.prompts.schema import read_shard
-from rewild.responses.chunks import Chunks, is_locked
+from rewild.responses.chunks import Chunks
 from rewild.responses.kitchen import open_kitchen
 from rewild.responses.recipe import row_seed
 from rewild.responses.rows import check
@@ -111,6 +113,12 @@ def test_own_history_is_what_the_model_said(tmp_path, model_folder, chat):
     assert checked >= 3
 
 
+def finished_chunks(workspace) -> list[Path]:
+    """The chunks on disk; one being written has a name that begins with a dot, which glob sees too."""
+    chunks = workspace.layout.work("tiny", "0000").glob("*/*.parquet")
+    return [path for path in chunks if not path.name.startswith(".")]
+
+
 def killed(workspace, after_chunks: int, delay: float) -> int:
     """Run the command in a process of its own and SIGKILL it; how many chunks were finished then."""
     process = subprocess.Popen(
@@ -121,16 +129,15 @@ def killed(workspace, after_chunks: int, delay: float) -> int:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    work = workspace.layout.work("tiny", "0000")
     deadline = time.monotonic() + 120
-    while len(list(work.glob("*/*.parquet"))) < after_chunks and process.poll() is None:
+    while len(finished_chunks(workspace)) < after_chunks and process.poll() is None:
         assert time.monotonic() < deadline, "no chunk in two minutes"
         time.sleep(0.002)
     time.sleep(delay)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return len([p for p in work.glob("*/*.parquet") if not p.name.startswith(".")])
+    return len(finished_chunks(workspace))
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, model_folder):
@@ -150,13 +157,9 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, model_folder):
         assert now >= done + 1, "a finished chunk is never lost"
         done = now
     assert done < 15 or broken.out.exists(), "the kills came too late to test anything"
-    kept = {
-        p.name: p.read_bytes()
-        for p in broken.layout.work("tiny", "0000").glob("*/*.parquet")
-        if p.name[0] != "."
-    }
+    kept = {path.name: path.read_bytes() for path in finished_chunks(broken)}
     broken.run("respond", "tiny", "tiny", "0000", "--threads", "1")
-    for path in broken.layout.work("tiny", "0000").glob("*/*.parquet"):
+    for path in finished_chunks(broken):
         assert kept.get(path.name, path.read_bytes()) == path.read_bytes(), (
             "finished chunks are not made again"
         )

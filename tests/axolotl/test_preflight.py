@@ -1,0 +1,244 @@
+"""The preflight with real Axolotl: each silent trap is a check that stops the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+import yaml
+
+from conftest import conversations, write_mix
+from rewild.errors import DataError
+from rewild.files import sha256
+from rewild.runs.checks import read_report
+from rewild.runs.leak import leak, leak_check, short
+from rewild.runs.oracle import expected
+from rewild.runs.preflight import preflight
+from rewild.runs.render import identity_of, start_identity
+
+
+def check(report: Any, name: str) -> Any:
+    return next(c for c in report.checks if c.name == name)
+
+
+@pytest.fixture(scope="module")
+def passed(bench):
+    """A preflight of a sound run, done once."""
+    files = bench.files("sound")
+    report = preflight(bench.training("sound"), bench.mix, files, 1, print)
+    return files, report
+
+
+def test_a_sound_run_passes_every_check(passed, bench):
+    files, report = passed
+    assert report.passed, report
+    assert [c.name for c in report.checks] == [
+        "chat_template",
+        "special_tokens",
+        "end_of_turn_trained",
+        "only_assistant_trained",
+        "rendered_as_served",
+        "length",
+        "seed_set",
+        "data_path_unique",
+        "packing_isolated",
+    ]
+    assert read_report(files.report("preflight")) == report
+    assert "preflight of sound: passed" in files.report("preflight").with_suffix(".md").read_text()
+
+
+def test_trained_tokens_are_counted_by_hand(passed, bench):
+    """Every word of an answer and its end token; nothing else."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(bench.base)
+    wanted = 0
+    for chat in pl.read_parquet(bench.mix)["messages"].to_list():
+        for message in chat:
+            if message["role"] == "assistant":
+                wanted += len(tokenizer.encode(message["content"], add_special_tokens=False)) + 1
+    counts = passed[1].counts
+    assert counts["trained_tokens"] == wanted
+    assert counts["compared"] == counts["conversations"] == 96
+    assert counts["trained_outside_assistant"] == counts["assistant_tokens_untrained"] == 0
+
+
+def test_the_oracle_marks_answers_and_their_ends_only(bench):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(bench.base)
+    template = (bench.folder / "chat.jinja").read_text()
+    chat = [
+        {"role": "user", "content": "the model"},
+        {"role": "assistant", "content": "rivers and light"},
+        {"role": "user", "content": "code"},
+        {"role": "assistant", "content": "water"},
+    ]
+    ids, trained = expected(tokenizer, template, chat, "<|end|>")
+    kept = tokenizer.decode([i for i, t in zip(ids, trained, strict=True) if t])
+    assert kept == "rivers and light<|end|>water<|end|>"
+
+
+def test_the_config_is_what_was_asked_for(passed, bench):
+    config = yaml.safe_load(passed[0].config().read_text())
+    assert config["seed"] == 7
+    assert config["eot_tokens"] == ["<|end|>"]
+    assert config["attn_implementation"] == "sdpa"
+    assert passed[1].identity in config["dataset_prepared_path"]
+    assert passed[1].counts["config_sha256"] == sha256(passed[0].config())
+
+
+def test_a_changed_mix_at_the_same_path_has_another_folder(bench, tmp_path):
+    training = bench.training("sound")
+    mix = write_mix(tmp_path / "train.parquet", conversations(8))
+    before = identity_of(training, sha256(mix), start_identity(training))
+    write_mix(mix, conversations(8, seed=2))
+    assert identity_of(training, sha256(mix), start_identity(training)) != before
+    assert identity_of(replace(training, seed=8), sha256(mix), start_identity(training)) != before
+
+
+def test_a_token_that_the_tokenizer_lacks_stops_before_axolotl(bench, say):
+    training = bench.training("lacking", end="<|eot_id|>")
+    report = preflight(training, bench.mix, bench.files("lacking"), 1, say)
+    assert not report.passed
+    found = check(report, "special_tokens")
+    assert "does not have <|eot_id|>" in found.found
+    assert len(report.checks) == 2, "what cannot be right is not prepared"
+
+
+def test_a_base_without_a_template_is_told_what_to_add(bench, say):
+    training = replace(bench.training("bare"), template=None)
+    report = preflight(training, bench.mix, bench.files("bare"), 1, say)
+    assert not report.passed
+    assert "has no chat template" in report.checks[0].found
+    assert "add its family, 'tiny', to the templates of recipe 'tiny'" in report.checks[0].remedy
+
+
+def test_an_end_of_turn_that_the_template_never_writes_is_found(bench, say):
+    """Axolotl only warns here, and would train a model that never stops."""
+    training = bench.training("endless", end="<|eos|>")
+    report = preflight(training, bench.mix, bench.files("endless"), 1, say)
+    found = check(report, "end_of_turn_trained")
+    assert not found.passed
+    assert "<|eos|> is among the trained tokens of 0 of 96 conversations" in found.found
+    assert not report.passed
+
+
+def test_a_seam_that_is_cut_otherwise_before_an_answer_is_found(bench, say):
+    """What ends a prompt must be the same tokens when an answer follows, or the model is asked otherwise."""
+    training = bench.training("seam")
+    path = bench.folder / "seam.jinja"
+    # A space before the answer belongs to its first word, but stands alone at the end of a prompt.
+    path.write_text((bench.folder / "chat.jinja").read_text().replace("|>\n", "|> "))
+    template = training.template.model_copy(update={"file": str(path)})
+    report = preflight(replace(training, template=template), bench.mix, bench.files("seam"), 1, say)
+    found = check(report, "rendered_as_served")
+    assert not found.passed
+    assert "and 96 another seam between prompt and answer" in found.found
+
+
+def test_long_conversations_are_counted(bench, tmp_path, say):
+    chats = conversations(12)
+    chats += [[{"role": "user", "content": "the"}, {"role": "assistant", "content": "water " * 200}]] * 6
+    mix = write_mix(tmp_path / "train.parquet", chats)
+    report = preflight(bench.training("long"), mix, bench.files("long"), 1, say)
+    found = check(report, "length")
+    assert not found.passed
+    assert "6 of 18 conversations (33.3%) exceed 96 tokens and are cut" in found.found
+    assert report.counts["over_long"] == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "no such file; the run has nothing to learn from"),
+        (lambda p: p.write_text("text"), "not a Parquet file"),
+        (lambda p: pl.DataFrame({"id": ["a"]}).write_parquet(p), "column 'messages' is missing (it has: id)"),
+        (
+            lambda p: pl.read_parquet(write_mix(p, conversations(1))).head(0).write_parquet(p),
+            "no conversations",
+        ),
+    ],
+)
+def test_a_mix_that_is_none(bench, tmp_path, say, make, message):
+    path = tmp_path / "train.parquet"
+    make(path)
+    with pytest.raises(DataError) as caught:
+        preflight(bench.training("none"), path, bench.files("none"), 1, say)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_leak_between_packed_conversations_is_measured():
+    """With eager attention and no mask, which is what packing without a named attention amounts to."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    shape = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(**shape, **heads, attn_implementation="sdpa"))
+    rows = [short({"input_ids": list(range(s, s + 20)), "labels": [0] * 20}) for s in (1, 30)]
+
+    def collate(batch, *, apart: bool):
+        ids = torch.tensor([[i for row in batch[0] for i in row["input_ids"]]])
+        reset = torch.tensor([[p for row in batch[0] for p in row["position_ids"]]])
+        onward = torch.arange(ids.shape[1])[None]
+        return {"input_ids": ids, "position_ids": reset if apart else onward}
+
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    kept = leak(model, lambda b: collate(b, apart=True), *rows)
+    let = leak(model, lambda b: collate(b, apart=False), *rows)
+    assert leak_check(kept).passed, kept
+    assert not leak_check(let).passed, let
+    assert let > 0.1
+
+
+def test_pairs_lose_nothing(bench, tmp_path, say):
+    chats = conversations(12, words=6)
+    rows = [
+        {
+            "id": str(i),
+            "messages": chat[:1],
+            "chosen": {"role": "assistant", "content": "water and light"},
+            "rejected": {"role": "assistant", "content": f"{'  ' if broken else ''}code"},
+        }
+        for broken in (False,)
+        for i, chat in enumerate(chats)
+    ]
+    mix = tmp_path / "train.parquet"
+    pl.DataFrame(rows).write_parquet(mix)
+    training = bench.training("pairs", kind="dpo", beta=0.1, packing=False)
+    report = preflight(training, mix, bench.files("pairs"), 1, say)
+    assert check(report, "pairs_whole").passed, report
+    assert report.counts["prepared"] == report.counts["pairs_ended"] == 12
+    for row in rows:
+        row["rejected"] = {"role": "assistant", "content": "water and light"}
+    pl.DataFrame(rows).write_parquet(mix)
+    equal = preflight(training, mix, bench.files("equal"), 1, say)
+    assert not check(equal, "pairs_whole").passed
+    assert json.loads(bench.files("equal").report("preflight").read_text())["passed"] is False
+
+
+def test_axolotl_accepts_the_papers_recipe():
+    """The golden config of four GPUs, held against Axolotl's own schema as on such a node."""
+    from axolotl.utils.config import validate_config
+    from axolotl.utils.dict import DictDefault
+
+    golden = Path(__file__).resolve().parents[1] / "golden/axolotl-wildchat50m.yaml"
+    config = yaml.safe_load(golden.read_text())
+    config.pop("plugins")
+    node = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 4, "n_node": 1, "compute_capability": "sm_90"}
+    found = validate_config(
+        DictDefault(config), capabilities=node, env_capabilities={"torch_version": "2.13.0"}
+    )
+    assert found.attn_implementation == "flash_attention_2"
+    assert found.fsdp_version == 2
+    assert found.fsdp_config.final_state_dict_type == "FULL_STATE_DICT"
+    assert found.sample_packing is True

@@ -1,0 +1,67 @@
+"""What stands in for the engine's Python in these tests: the real command, and the faults a test asks for.
+
+``python engine.py -m rewild respond STUDY MODEL SHARD ...`` runs that command in this process. Files in
+``faults/`` say what goes wrong; ``written.jsonl`` gets a line for every chunk that was kept.
+
+- ``faults/pace``: seconds that every chunk takes longer, while the file is there
+- ``faults/hang-SHARD``: after its second chunk the shard stands still, once
+- ``faults/truncate-SHARD``: the job succeeds, and its file is cut in half afterwards, once
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+FAULTS = Path("faults")
+
+
+def once(name: str) -> bool:
+    """Whether a fault is asked for; it then happens this time only."""
+    try:
+        (FAULTS / name).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def main() -> None:
+    assert sys.argv[1:3] == ["-m", "rewild"]
+    sys.argv[:] = ["rewild", *sys.argv[3:]]
+    command, model, shard = sys.argv[1], *(*sys.argv[3:5], "", "")[:2]
+
+    from rewild.__main__ import main as rewild
+    from rewild.responses.chunks import Chunks
+
+    write, count = Chunks.write, 0
+
+    def slow_write(self, rows, contents, cost) -> None:
+        nonlocal count
+        write(self, rows, contents, cost)
+        count += 1
+        job = os.environ.get("SLURM_JOB_ID")
+        line = {"model": model, "shard": shard, "job": job, "conversations": list(contents)}
+        with Path("written.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        if command == "respond":
+            if count == 2 and once(f"hang-{shard}"):
+                time.sleep(3600)
+            if (FAULTS / "pace").exists():
+                time.sleep(float((FAULTS / "pace").read_text()))
+
+    Chunks.write = slow_write  # type: ignore[method-assign]
+    try:
+        rewild()
+    except SystemExit as end:
+        if end.code:
+            raise
+    if command == "respond" and once(f"truncate-{shard}"):
+        path = Path(f"results/{sys.argv[2]}/responses/{model}/{shard}.parquet")
+        os.truncate(path, path.stat().st_size // 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The same versions everywhere: environments in folders, containers, conda. No container runs here."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rewild.config.deployment import Image, load_images
+from rewild.errors import ConfigError
+from test_workflow import rules
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVS = ROOT / "envs"
+LOCKS = sorted(path.stem for path in ENVS.glob("*.txt"))
+IMAGES = load_images(ROOT)
+
+
+def pins(tool: str) -> dict[str, str]:
+    """Package → version, of a lock."""
+    found = re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;]+)", (ENVS / f"{tool}.txt").read_text(), re.M)
+    return dict(found)
+
+
+@pytest.fixture(scope="module")
+def parsed():
+    return rules()
+
+
+@pytest.mark.parametrize("tool", [tool for tool in LOCKS if tool not in ("dev", "alpaca-eval")])
+def test_a_conda_file_wraps_the_same_lock(tool: str) -> None:
+    conda = yaml.safe_load((ENVS / f"{tool}.yaml").read_text())
+    *_, pip = conda["dependencies"]
+    assert pip == {"pip": [f"-r {tool}.txt"]}, "nothing besides the lock: the versions are its versions"
+    assert conda["dependencies"][:-1] == ["python =3.11", "pip"], "the Python that locks are made for"
+    assert "nodefaults" in conda["channels"]
+
+
+def test_no_conda_file_is_without_its_lock() -> None:
+    assert {path.stem for path in ENVS.glob("*.yaml")} - {"images"} <= set(LOCKS)
+
+
+def test_images_are_pinned_and_of_the_locks_versions() -> None:
+    assert {"vllm", "lm-eval", "axolotl"} <= set(IMAGES)
+    for tool, image in IMAGES.items():
+        name, _, tag = image.image.partition(":")
+        assert tag not in ("", "latest", "nightly", "main"), tool
+        assert tool in LOCKS, f"{tool}: no lock is laid over this image"
+        assert name == "vllm/vllm-openai", "another image needs a comparison here"
+        assert tag == f"v{pins('vllm')['vllm']}"
+    assert pins("lm-eval")["vllm"] == pins("vllm")["vllm"]
+    assert pins("axolotl")["torch"] == pins("vllm")["torch"], "the image's CUDA is this torch's"
+
+
+def test_a_tool_has_the_same_version_in_every_lock() -> None:
+    """The same vLLM for generation and evaluation; builds for a CPU are of the same source."""
+    for package, tools in {
+        "vllm": ("vllm", "lm-eval"),
+        "lm-eval": ("lm-eval", "lm-eval-cpu"),
+        "axolotl": ("axolotl", "axolotl-cpu"),
+        "torch": ("vllm", "lm-eval", "axolotl", "engine-cpu", "lm-eval-cpu"),
+        "polars": ("workflow", "vllm", "lm-eval", "axolotl", "engine-cpu", "lm-eval-cpu"),
+    }.items():
+        assert len({pins(tool)[package].partition("+")[0] for tool in tools}) == 1, package
+
+
+def test_rules_with_gpus_run_in_all_three(parsed) -> None:
+    using = [rule for rule in parsed if "gpu" in rule.resources and rule.name != "score_answers"]
+    assert len(using) >= 2
+    for rule in using:
+        assert "workflow.yaml" not in str(rule.conda_env), f"{rule.name}: not its tool's conda file"
+        # Where the study settles the tool, it may be one for CPUs, which has no image.
+        settled = isinstance(rule.conda_env, str) and Path(rule.conda_env).stem not in IMAGES
+        assert rule.container_img or settled, f"{rule.name}: no container"
+
+
+def test_rules_find_their_environment_by_the_deployment() -> None:
+    """Nothing but the two files that decide it names a folder of environments."""
+    deciding = {"deployment.smk", "envs.smk", "win_rates.smk"}
+    for path in (ROOT / "workflow").rglob("*.smk"):
+        lines = [line for line in path.read_text().splitlines() if not line.strip().startswith("#")]
+        if path.name not in deciding:
+            assert not [line for line in lines if ".envs/" in line], path.name
+
+
+@pytest.mark.workflow
+def test_a_dry_run_with_containers(copy: Path, snakemake, tmp_path, monkeypatch) -> None:
+    program = tmp_path / "bin/apptainer"  # Snakemake asks for its version; a dry run pulls and runs nothing
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho apptainer version 1.3.4\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    run = snakemake(
+        copy,
+        *("-n", "-p", "--sdm", "apptainer", "--config", "study=wildchat50m", "--"),
+        "results/wildchat50m/responses/qwen2.5-72b-instruct/0000.parquet",
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert ".envs/apptainer/vllm/bin/python -m rewild respond wildchat50m qwen2.5-72b-instruct" in run.stdout
+    assert "/usr/bin/python3 -m rewild.environments envs/vllm.txt .envs/apptainer/vllm" in run.stdout
+
+
+@pytest.mark.workflow
+def test_a_dry_run_with_environments_in_folders(copy: Path, snakemake) -> None:
+    run = snakemake(
+        copy,
+        *("-n", "-p", "--config", "study=wildchat50m", "--"),
+        "results/wildchat50m/responses/qwen2.5-72b-instruct/0000.parquet",
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert ".envs/vllm/bin/python -m rewild respond wildchat50m qwen2.5-72b-instruct" in run.stdout
+    assert "rewild.environments envs/vllm.txt .envs/vllm " in run.stdout
+
+
+def test_where_an_image_is() -> None:
+    image = Image(image="vllm/vllm-openai:v0.32.0", python="/usr/bin/python3")
+    assert image.where(None) == "docker://vllm/vllm-openai:v0.32.0"
+    assert image.where("$WORK/images") == "$WORK/images/vllm-openai-v0.32.0.sif"
+    pinned = Image(image=f"vllm/vllm-openai:v1@sha256:{'0' * 64}", python="/usr/bin/python3")
+    assert pinned.file == "vllm-openai-v1.sif"
+
+
+def test_an_image_without_a_tag_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs/images.yaml").write_text("vllm: {image: vllm/vllm-openai, python: /usr/bin/python3}\n")
+    with pytest.raises(ConfigError, match=r"envs/images\.yaml: vllm: image: "):
+        load_images(tmp_path)

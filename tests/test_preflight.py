@@ -1,0 +1,211 @@
+"""Preflight: each check passes where all is well, and names what is wrong and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Run
+from rewild import preflight
+from rewild.config.models import Model
+from rewild.config.site import Site
+from rewild.cost.estimate import World
+from rewild.preflight import check_profile, check_study
+from rewild.site import Check
+from test_cost import make_world
+
+ROOT = Path(__file__).resolve().parent.parent
+Q72, L70 = "qwen2.5-72b-instruct", "llama-3.3-70b-instruct"
+COMMIT = "0" * 40
+KEYS = {"HF_TOKEN": "hf_secret", "OPENAI_API_KEY": "sk-secret"}
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system with room for everything."""
+    usage = shutil.disk_usage(ROOT)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**15))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> World:
+    """Two models and what is trained on them, everything pinned."""
+    world = make_world(tmp_path, models=[Q72, L70], runs="l8b-q72-*,l70")
+    return replace(
+        world, models={s: m.model_copy(update={"revision": COMMIT}) for s, m in world.models.items()}
+    )
+
+
+def found(
+    world: World, accepted: tuple[str, ...] = ("qwen", "llama3.1", "llama3.3"), **over: Any
+) -> dict[str, Check]:
+    return {check.name: check for check in check_study(world, accepted, {**KEYS, **over})}
+
+
+def change(world: World, slug: str, **over: object) -> World:
+    models: dict[str, Model] = {**world.models, slug: world.models[slug].model_copy(update=over)}
+    return replace(world, models=models)
+
+
+def test_all_is_well(good: World) -> None:
+    checks = found(good)
+    assert {name: check.state for name, check in checks.items()} == {
+        "engine plans": "ok",
+        "hours of a shard": "ok",
+        "places of models": "ok",
+        "pinned revisions": "ok",
+        "licences": "ok",
+        "token of the hub": "ok",
+        "key OPENAI_API_KEY": "ok",
+        "disk": "ok",
+    }
+    assert "2 × 2" in checks["engine plans"].detail
+    assert not any("secret" in check.detail for check in checks.values())  # keys never show
+
+
+def test_a_model_that_lies_nowhere(tmp_path: Path) -> None:
+    check = found(make_world(tmp_path, models="mistral-7b-tulu,qwen*"))["places of models"]
+    assert check.state == "missing"
+    assert "not established: mistral-7b-tulu; give responses.overrides.MODEL.path" in check.detail
+    assert "--config models=-mistral-7b-tulu" in check.detail
+
+
+def test_what_is_not_pinned_is_named(good: World, tmp_path: Path) -> None:
+    check = found(change(good, Q72, revision=None))["pinned revisions"]
+    assert check.state == "missing"
+    assert f"1 models ({Q72}): 'revision' in config/models.yaml" in check.detail
+    whole = make_world(tmp_path, runs=["re-wild-dpo-l70"])
+    detail = found(whole)["pinned revisions"].detail
+    assert "data sets (allenai/tulu-3-sft-personas-algebra)" in detail
+    assert "cais/mmlu" not in detail
+    assert "reward models (sfairXC/FsfairX-LLaMA3-RM-v0.1): 'scorer.revision'" in detail
+
+
+def test_licences_are_accepted_or_listed(good: World) -> None:
+    check = found(good, ("llama3.1",))["licences"]
+    assert check.state == "missing"
+    assert f"llama3.3: {L70}" in check.detail
+    assert f"qwen: {Q72}" in check.detail
+    assert "llama3.1" not in check.detail
+    unknown = found(change(good, Q72, licence=None))["licences"]
+    assert f"unknown: {Q72}" in unknown.detail
+    wrong = found(good, ("qwn",))["licences"]
+    assert "no model has 'qwn'; did you mean 'qwen'?" in wrong.detail
+
+
+def test_keys_come_from_the_environment(good: World, tmp_path: Path) -> None:
+    checks = found(good, HF_TOKEN="", OPENAI_API_KEY="", HF_HOME=str(tmp_path))
+    assert checks["token of the hub"].state == "missing"
+    assert L70 in checks["token of the hub"].detail
+    assert checks["key OPENAI_API_KEY"].detail == "OPENAI_API_KEY is not set; the judge gpt-4o-mini needs it"
+    (tmp_path / "token").write_text("hf_x")  # as huggingface-cli login leaves it
+    assert found(good, HF_TOKEN="", HF_HOME=str(tmp_path))["token of the hub"].state == "ok"
+    local = good.study.judging.model_copy(update={"judge": "rubric"})
+    rubric = replace(good, study=good.study.model_copy(update={"judging": local}))
+    assert "key OPENAI_API_KEY" not in found(rubric, OPENAI_API_KEY="")
+
+
+def test_a_full_disk(good: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(ROOT)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
+    check = found(good)["disk"]
+    assert check.state == "missing"
+    assert "1.0 GB free" in check.detail
+    assert "weights in HF_HOME" in check.detail
+
+
+def test_a_model_that_fits_no_gpu(good: World) -> None:
+    assert good.study.responses
+    compute = good.study.responses.compute.model_copy(update={"gpu": "small"})
+    responses = good.study.responses.model_copy(update={"compute": compute})
+    world = replace(good, study=good.study.model_copy(update={"responses": responses}))
+    check = found(world)["engine plans"]
+    assert check.state == "missing"
+    assert "unknown GPU type 'small'" in check.detail
+
+
+def test_a_shard_that_takes_longer_than_a_job_may(good: World) -> None:
+    assert good.study.prompts
+    one = good.study.model_copy(update={"prompts": good.study.prompts.model_copy(update={"shards": 2})})
+    check = found(replace(good, study=one))["hours of a shard"]
+    assert check.state == "missing"
+    assert f"h for {Q72}, of 12 h that a job may take; use more prompts.shards" in check.detail
+
+
+def site(**over: object) -> Site:
+    row: dict[str, Any] = {
+        "account": None,
+        "partitions": {
+            "cpu": {"max_runtime": "1-00:00:00"},
+            "gpu": {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]},
+        },
+        "gpu_names": {"H100-80": "h100"},
+        "constraint": None,
+        "qos": None,
+        "preemptible": False,
+        "accounting": False,
+        "setup": [],
+        "scratch": None,
+        "containers": None,
+    }
+    return Site.model_validate(row | over)
+
+
+def on_slurm(world: World, where: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
+    monkeypatch.setattr(preflight, "check_site", lambda *_: [Check("cluster", "ok", "")])
+    return {check.name: check for check in preflight.check_on_slurm(world, where, ROOT)}
+
+
+def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = on_slurm(good, site(), monkeypatch)
+    assert {name: check.state for name, check in checks.items()} == {
+        "cluster": "ok",
+        "GPUs H100-80": "ok",
+        "hours of jobs": "ok",
+    }
+    assert "up to 4 of H100-80 (h100) on a node: gpu" in checks["GPUs H100-80"].detail
+    few = {
+        "cpu": {"max_runtime": "1-00:00:00"},
+        "gpu": {"max_runtime": "8:00:00", "max_gpu": 2, "available_gpu_models": ["h100"]},
+    }
+    checks = on_slurm(good, site(partitions=few), monkeypatch)
+    assert checks["GPUs H100-80"].detail == (
+        "a job needs 4 of H100-80 (h100) on one node; no partition of the site has"
+    )
+    assert checks["hours of jobs"].state == "missing"
+    assert "asks for 24 h; partitions with GPUs allow 8 h" in checks["hours of jobs"].detail
+    checks = on_slurm(good, site(gpu_names={"A100-80": "a100"}), monkeypatch)
+    assert "does not say what SLURM calls the GPU type 'H100-80'" in checks["GPUs H100-80"].detail
+
+
+def test_without_a_site_file_and_without_slurm(
+    good: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REWILD_SITE", str(tmp_path / "site.yaml"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    checks = {check.name: check for check in check_profile(good, "slurm", ROOT)}
+    assert {check.state for check in checks.values()} == {"missing"}
+    assert "no such file" in checks["site.yaml"].detail
+    assert checks["SLURM"].detail == "sinfo is not on the PATH: run this on a login node"
+    assert check_profile(good, "default", ROOT) == []
+
+
+def test_the_command_says_all_and_fails(rewild: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REWILD_SITE", str(tmp_path / "site.yaml"))
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    run = rewild(ROOT, "preflight", "--profile", "slurm", "wildchat50m")
+    assert run.returncode == 1
+    for name in ("site.yaml", "places of models", "pinned revisions", "licences", "token of the hub"):
+        assert f"no   {name}" in run.stdout
+    assert "error: study wildchat50m cannot start here yet: site.yaml, places of models" in run.stdout
+    assert rewild(ROOT, "preflight", "demo").returncode == 0
+    run = rewild(ROOT, "preflight", "demo", "--profile", "slrum")
+    assert run.stdout.startswith("error: unknown profile 'slrum'; did you mean 'slurm'?")
+    assert os.environ["HF_HOME"] == str(tmp_path)

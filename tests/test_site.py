@@ -1,0 +1,262 @@
+"""A site's file: what is missing in it is named, and what it says is compared with what the cluster says."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rewild.config.site import PLACEHOLDER, Site, find_site, load_site
+from rewild.errors import ConfigError
+from rewild.site import check_site, minutes
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "profiles/slurm/site.example.yaml"
+SITE = {
+    "account": "h100",
+    "partitions": {
+        "cpu": {"max_runtime": "7-00:00:00"},
+        "gpu": {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]},
+    },
+    "gpu_names": {"H100-80": "h100"},
+    "constraint": None,
+    "qos": None,
+    "preemptible": False,
+    "accounting": True,
+    "setup": [],
+    "scratch": None,
+    "containers": None,
+}
+
+
+@pytest.fixture
+def site_file(tmp_path: Path, monkeypatch):
+    """``site_file(key=value, ...)`` writes a site's file and makes it the one that is used."""
+
+    def write(*without: str, **changed: object) -> Path:
+        path = tmp_path / "site.yaml"
+        kept = {k: v for k, v in (SITE | changed).items() if k not in without}
+        path.write_text(yaml.safe_dump(kept, sort_keys=False))
+        monkeypatch.setenv("REWILD_SITE", str(path))
+        return path
+
+    return write
+
+
+def test_the_template_has_every_key_explained_and_nothing_filled_in_for_you() -> None:
+    text = TEMPLATE.read_text()
+    assert set(yaml.safe_load(text)) == set(Site.model_fields)
+    for line in text.splitlines():
+        if line and not line.startswith((" ", "#")):
+            assert "  # " in line or " # " in line, f"no comment: {line}"
+
+
+def test_the_template_as_it_is_names_what_to_fill_in(monkeypatch) -> None:
+    monkeypatch.setenv("REWILD_SITE", str(TEMPLATE))
+    with pytest.raises(ConfigError) as caught:
+        load_site()
+    said = str(caught.value)
+    assert "account is not filled in" in said
+    assert "scratch is not filled in" in said
+    assert "partitions.FILL-IN-CPU is not filled in" in said
+    assert len(said.splitlines()) == 4
+
+
+def test_the_template_filled_in_is_a_site(monkeypatch, tmp_path) -> None:
+    text = TEMPLATE.read_text().replace("FILL-IN-CPU", "cpu").replace("FILL-IN-GPU", "gpu")
+    text = text.replace("max_runtime: FILL-IN", "max_runtime: 2-00:00:00").replace(PLACEHOLDER, "some")
+    (tmp_path / "site.yaml").write_text(text)
+    monkeypatch.setenv("REWILD_SITE", str(tmp_path / "site.yaml"))
+    assert load_site().gpu_name("H100-80") == "h100"
+
+
+def test_a_missing_file_says_how_to_make_one(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("REWILD_SITE", str(tmp_path / "none.yaml"))
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file.*\n  cp profiles/slurm/site\.example"):
+        load_site()
+
+
+def test_without_the_profile_no_site_is_read(monkeypatch) -> None:
+    monkeypatch.delenv("REWILD_SITE", raising=False)
+    assert find_site() is None
+
+
+@pytest.mark.parametrize(
+    ("without", "changed", "message"),
+    [
+        (["qos"], {}, "the key 'qos' is missing"),
+        (["account", "scratch"], {}, "the key 'account' is missing\n.*the key 'scratch' is missing"),
+        ([], {"acount": "x"}, "unknown key 'acount'; did you mean 'account'?"),
+        ([], {"partitions": {"gpu": {"max_runtime": "1:00:00", "max_gpu": 8}}}, "none without GPUs"),
+        (
+            [],
+            {"partitions": dict(reversed(SITE["partitions"].items()))},
+            "those without GPUs must stand first",
+        ),
+        (
+            [],
+            {"partitions": {"cpu": {"max_runtime": "1:00", "max_mem_mb": 10}}},
+            "unknown key 'partitions.cpu.max_mem_mb'",
+        ),
+        (
+            [],
+            {"partitions": {"cpu": {"max_runtime": "1:00", "available_gpu_models": ["h100"]}}},
+            "needs max_gpu",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(site_file, without, changed, message) -> None:
+    site_file(*without, **changed)
+    with pytest.raises(ConfigError, match=f"(?s)site.yaml: .*{message.replace('?', chr(92) + '?')}"):
+        load_site()
+
+
+def test_a_gpu_type_without_a_name_is_an_error_of_the_site(site_file) -> None:
+    site_file()
+    with pytest.raises(ConfigError, match=r"gpu_names does not say what SLURM calls the GPU type 'A100-80'"):
+        load_site().gpu_name("A100-80")
+    site_file(gpu_names={"H100-80": None})
+    assert load_site().gpu_name("H100-80") is None, "any GPU"
+    assert load_site().gpu_name(None) is None, "no GPU"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2-00:00:00", 2880),
+        ("1-12", 2160),
+        ("1-00:30", 1470),
+        ("12:00:00", 720),
+        ("90:30", 90.5),
+        ("45", 45),
+        (45, 45),
+        ("infinite", math.inf),
+        ("UNLIMITED", math.inf),
+    ],
+)
+def test_times_as_slurm_writes_them(text, expected) -> None:
+    """The forms of sbatch's --time."""
+    assert minutes(text) == expected
+
+
+def test_no_time() -> None:
+    with pytest.raises(ConfigError, match="'two days' is no time"):
+        minutes("two days")
+
+
+SINFO = "cpu*|up|7-00:00:00|(null)\ngpu|up|2-00:00:00|gpu:h100:8(S:0-1),nvme:1\nold|down|1:00:00|gpu:4\n"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch):
+    """``slurm(sinfo=..., sacct=None)`` puts programs that say this on the path; None is one that fails."""
+
+    def install(**said: str | None) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        usual = {
+            "sbatch": "",
+            "sinfo": SINFO,
+            "scontrol": "MinJobAge               = 300 sec\n",
+            "sacct": "",
+            "sacctmgr": "h100\nother\n",
+        }
+        for name, text in (usual | said).items():
+            path = folder / name
+            body = "exit 1" if text is None else f"cat <<'END'\n{text}END"
+            path.write_text(f"#!/bin/sh\n{body}\n")
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        monkeypatch.setenv("USER", "somebody")
+
+    return install
+
+
+def found(root: Path) -> dict[str, tuple[str, str]]:
+    return {check.name: (check.state, check.detail) for check in check_site(load_site(), root)}
+
+
+def test_a_site_that_is_as_the_cluster_is(site_file, slurm, tmp_path) -> None:
+    slurm()
+    site_file(scratch=str(tmp_path), setup=["true", "export A=1"])
+    checks = found(tmp_path)
+    assert checks["partition gpu"] == ("ok", "8 GPUs a node (h100), 2-00:00:00")
+    assert checks["partition cpu"] == ("ok", "CPUs, 7-00:00:00")
+    assert checks["MinJobAge"] == ("ok", "300 s")
+    assert checks["account"] == ("ok", "h100")
+    assert checks["setup"] == ("ok", "2 commands")
+    assert checks["scratch"][0] != "missing"
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".check-site")], "nothing is left"
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "message"),
+    [
+        ("gpus", {}, "no such partition; did you mean 'gpu'?"),
+        ("gpu", {"max_runtime": "3-00:00:00"}, "max_runtime is 3-00:00:00, but its limit is 2-00:00:00"),
+        (
+            "gpu",
+            {"available_gpu_models": ["h10"]},
+            "no GPU is called 'h10'; did you mean 'h100'? (sinfo: h100)",
+        ),
+        ("gpu", {"max_gpu": 16}, "max_gpu is 16, but a node has 8"),
+        ("cpu", {}, "no GPU is called 'h100' (sinfo: no type)"),
+        ("cpu", {"available_gpu_models": []}, "max_gpu is 8, but a node has none"),
+        ("old", {"max_runtime": 60, "max_gpu": 4, "available_gpu_models": []}, "it is down, not up"),
+    ],
+)
+def test_a_partition_that_is_not_so(site_file, slurm, name, limits, message) -> None:
+    slurm()
+    gpu = {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]} | limits
+    site_file(partitions={"any": {"max_runtime": 10}, name: gpu}, accounting=False)
+    state, detail = found(Path())[f"partition {name}"]
+    assert state == "missing"
+    assert message in detail
+
+
+def test_what_else_a_cluster_contradicts(site_file, slurm, tmp_path) -> None:
+    slurm(sacct=None, scontrol="MinJobAge = 30 sec\n")
+    site_file(
+        gpu_names={"H100-80": "h200"},
+        setup=["no-such-program-here"],
+        scratch=str(tmp_path / "none"),
+        containers=str(tmp_path),
+    )
+    checks = found(tmp_path)
+    assert checks["GPU type H100-80"] == ("missing", "no partition above has a 'h200'; did you mean 'h100'?")
+    assert checks["MinJobAge"][0] == "missing"
+    assert "set slurm-init-seconds-before-status-checks to 10" in checks["MinJobAge"][1]
+    assert checks["accounting"] == ("missing", "sacct does not answer; set accounting to false")
+    assert checks["setup"][0] == "unsure"
+    assert "no-such-program-here" in checks["setup"][1]
+    assert checks["scratch"] == ("missing", f"{tmp_path / 'none'}: no such folder")
+    assert checks["containers"] == ("missing", f"no .sif files in {tmp_path}")
+
+
+def test_somebody_elses_account(site_file, slurm, tmp_path) -> None:
+    slurm()
+    site_file(account="h10")
+    state, detail = found(tmp_path)["account"]
+    assert (state, detail) == ("missing", "'h10' is none of yours; did you mean 'h100'? (h100, other)")
+
+
+def test_a_machine_without_slurm(site_file, tmp_path, monkeypatch) -> None:
+    site_file()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    state, detail = found(tmp_path)["sbatch"]
+    assert state == "missing"
+    assert "run this on a login node" in detail
+
+
+def test_the_command_names_what_failed_and_fails(site_file, slurm, rewild, tmp_path) -> None:
+    slurm(sinfo=SINFO.replace("gpu|up", "gpu|drain"))
+    site_file()
+    run = rewild(tmp_path, "check-site")
+    assert run.returncode == 1
+    assert "no  partition gpu" in run.stdout
+    assert "not as the cluster is: partition gpu" in run.stdout
+    assert "Traceback" not in run.stdout
