@@ -24,6 +24,7 @@ import threading
 import time
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -230,11 +231,13 @@ def clean(messages: list[dict[str, str]], runs: set[str]) -> bool:
     return not any(runs.intersection(word_runs(m["content"])) for m in messages if m["role"] == "user")
 
 
-SEPARATORS = {c: " " for c in range(0x110000) if unicodedata.category(chr(c))[0] not in "LMN"}
+@cache
+def separators() -> dict[int, str]:
+    return {c: " " for c in range(0x110000) if unicodedata.category(chr(c))[0] not in "LMN"}
 
 
 def word_runs(text: str) -> list[str]:
-    words = text.lower().translate(SEPARATORS).split()
+    words = text.lower().translate(separators()).split()
     return [" ".join(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1)]
 
 
