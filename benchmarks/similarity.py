@@ -2,8 +2,9 @@
 
     python benchmarks/similarity.py [--models 54] [--prompts 500] [--sample 10] [--wordnet PATH]
 
-Real responses where the released files are (REWILD_MIRROR or ../shared/mirror): those of AlpacaEval to the
-same prompts, filled up with WildBench's (whose prompts are others; the work is the same). Else made-up text.
+Real responses where the released files are (REWILD_MIRROR, or shared/mirror beside the checkout): those of
+AlpacaEval to the same prompts, filled up with WildBench's (whose prompts are others; the work is the same).
+Else made-up text.
 
 Both sides are measured all in: ours starts Python, reads Parquet, tokenises, stems, looks synonyms up, scores
 every pair in both directions and writes Parquet; the reference packages tokenise, stem and score pairs of

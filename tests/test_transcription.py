@@ -1,6 +1,6 @@
 """Every transcribed number against the text of its source, read again with a parser that shares nothing.
 
-The sources lie in ../shared/papers on development machines; elsewhere only what the files themselves must
+Where the papers lie beside the checkout (`shared/papers`); elsewhere only what the files themselves must
 satisfy is tested.
 """
 
