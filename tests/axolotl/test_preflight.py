@@ -19,11 +19,29 @@ from rewild.runs.checks import read_report
 from rewild.runs.leak import leak, leak_check, short
 from rewild.runs.oracle import expected
 from rewild.runs.preflight import preflight
-from rewild.runs.render import identity_of, start_identity
+from rewild.runs.render import axolotl_config, identity_of, start_identity
 
 
 def check(report: Any, name: str) -> Any:
     return next(c for c in report.checks if c.name == name)
+
+
+def failed(report: Any) -> list[str]:
+    return [c.name for c in report.checks if not c.passed]
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes a silent trap real: what is rendered from then on lacks these keys, or has other values."""
+
+    def change(*keys: str, **others: Any) -> None:
+        def rendered(*words: Any) -> dict[str, Any]:
+            config = axolotl_config(*words) | others
+            return {key: value for key, value in config.items() if key not in keys}
+
+        monkeypatch.setattr("rewild.runs.preflight.axolotl_config", rendered)
+
+    return change
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +111,69 @@ def test_the_config_is_what_was_asked_for(passed, bench):
     assert passed[1].counts["config_sha256"] == sha256(passed[0].config())
 
 
-def test_a_changed_mix_at_the_same_path_has_another_folder(bench, tmp_path):
-    training = bench.training("sound")
+def test_packing_without_a_named_attention_is_stopped(bench, say, without):
+    """Silent trap 1. Axolotl warns, keeps the masks, and packed conversations see each other."""
+    without("attn_implementation")
+    report = preflight(bench.training("leaking"), bench.mix, bench.files("leaking"), 1, say)
+    assert failed(report) == ["packing_isolated"]
+    found = check(report, "packing_isolated")
+    moved = float(found.found.partition(" move by ")[2].partition("%")[0])
+    assert moved > 30, found
+    assert "name an attention that keeps them apart" in found.remedy
+
+
+def test_prepared_data_at_a_path_of_any_content_is_stopped(bench, tmp_path, say, without):
+    """Silent trap 2. Axolotl finds prepared data by its path, whatever the mix holds by then."""
+    training, files = bench.training("stale"), bench.files("stale")
     mix = write_mix(tmp_path / "train.parquet", conversations(8))
-    before = identity_of(training, sha256(mix), start_identity(training))
-    write_mix(mix, conversations(8, seed=2))
-    assert identity_of(training, sha256(mix), start_identity(training)) != before
-    assert identity_of(replace(training, seed=8), sha256(mix), start_identity(training)) != before
+    sound = preflight(training, mix, files, 1, say)
+    assert sound.passed
+    without(dataset_prepared_path=str(tmp_path / "prepared"))
+    report = preflight(training, mix, files, 1, say)
+    assert failed(report) == ["data_path_unique"]
+    write_mix(mix, conversations(16, seed=2))
+    assert prepared_for_training(files.config()) == 8, "the trap: of 16 conversations none is trained on"
+    changed = identity_of(training, sha256(mix), start_identity(training))
+    assert changed != sound.identity
+    assert identity_of(replace(training, seed=8), sha256(mix), start_identity(training)) != changed
+
+
+def prepared_for_training(config: Path) -> int:
+    """How many conversations Axolotl would train on."""
+    from axolotl.cli.args import TrainerCliArgs
+    from axolotl.cli.config import load_cfg
+    from axolotl.common.datasets import load_datasets
+
+    return len(load_datasets(cfg=load_cfg(str(config)), cli_args=TrainerCliArgs()).train_dataset)
+
+
+def test_a_mix_that_changes_while_it_is_prepared_is_stopped(bench, tmp_path, monkeypatch):
+    mix = write_mix(tmp_path / "train.parquet", conversations(8))
+
+    def say(line: str) -> None:  # the first line comes after the mix was read, before Axolotl reads it
+        write_mix(mix, conversations(8, seed=2))
+
+    report = preflight(bench.training("changing"), mix, bench.files("changing"), 1, say)
+    assert not check(report, "data_path_unique").passed
+    assert "changed while it was prepared: run this again" in check(report, "data_path_unique").remedy
+
+
+def test_a_config_without_a_seed_is_stopped(bench, say, without):
+    """Silent trap 3. Axolotl would draw an order of its own."""
+    without("seed")
+    report = preflight(bench.training("seedless"), bench.mix, bench.files("seedless"), 1, say)
+    assert failed(report) == ["seed_set"]
+    assert check(report, "seed_set").found == "the seed is None"
+
+
+def test_an_end_of_turn_that_is_not_the_end_of_text_is_stopped(bench, say, without):
+    """Silent trap 4. The template ends turns with a token that is not the eos: it stays masked."""
+    without("eot_tokens", "special_tokens")
+    report = preflight(bench.training("masked"), bench.mix, bench.files("masked"), 1, say)
+    assert failed(report) == ["end_of_turn_trained", "only_assistant_trained"]
+    assert "<|end|> is among the trained tokens of 0 of 96" in check(report, "end_of_turn_trained").found
+    turns = sum(m["role"] == "assistant" for c in conversations(96) for m in c)
+    assert f"{turns} of the assistant's are not" in check(report, "only_assistant_trained").found
 
 
 def test_a_token_that_the_tokenizer_lacks_stops_before_axolotl(bench, say):
@@ -175,14 +249,17 @@ def test_a_mix_that_is_none(bench, tmp_path, say, make, message):
 
 
 def test_a_leak_between_packed_conversations_is_measured():
-    """With eager attention and no mask, which is what packing without a named attention amounts to."""
+    """With positions that run on, nothing tells packed conversations apart."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     shape = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(**shape, **heads, attn_implementation="sdpa"))
-    rows = [short({"input_ids": list(range(s, s + 20)), "labels": [0] * 20}) for s in (1, 30)]
+    rows = [
+        short({"input_ids": list(range(s, s + 20)), "labels": [0] * 20, "position_ids": list(range(20))})
+        for s in (1, 30)
+    ]
 
     def collate(batch, *, apart: bool):
         ids = torch.tensor([[i for row in batch[0] for i in row["input_ids"]]])

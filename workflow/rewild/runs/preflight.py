@@ -87,11 +87,12 @@ def _all_checks(  # noqa: PLR0917
     counts: dict[str, Any] = {"conversations": rows.height}
     write_text(files.config(), as_yaml(config, heading))
     if all(check.passed for check in checks):
-        prepared = _prepare(files.config(), training, say)
+        cfg, prepared = _prepare(files.config(), training, say)
         looked = Looked(training, tokenizer, str(template), rows, prepared)
         found, counted = looked.checks(), looked.counts
         checks, counts = checks + found, counts | counted
-        checks += [_seeded(config), _path_unique(config, identity, training, mix), _packing(training, looked)]
+        checks += [_seeded(config), _path_unique(config, identity, training, mix)]
+        checks.append(_packing(training, prepared, cfg))
     return checks, counts
 
 
@@ -158,8 +159,8 @@ def _before(training: Training, tokenizer: Any, template: str | None) -> list[Ch
     ]
 
 
-def _prepare(config: Path, training: Training, say: Say) -> Any:
-    """Axolotl's own preparation, in this process: the data set as the trainer will see it."""
+def _prepare(config: Path, training: Training, say: Say) -> tuple[Any, Any]:
+    """Axolotl's own preparation, in this process: config and data set as the trainer will see them."""
     say("Axolotl is loading")
     from axolotl.cli.args import PreprocessCliArgs
     from axolotl.cli.config import load_cfg
@@ -169,7 +170,7 @@ def _prepare(config: Path, training: Training, say: Say) -> Any:
         cfg = load_cfg(str(config), is_preprocess=True)
         cfg.is_preprocess = True
         load = load_preference_datasets if training.recipe.kind == "dpo" else load_datasets
-        return load(cfg=cfg, cli_args=PreprocessCliArgs()).train_dataset
+        return cfg, load(cfg=cfg, cli_args=PreprocessCliArgs()).train_dataset
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RewildError(f"{config}: Axolotl cannot prepare the data: {first}") from error
@@ -349,12 +350,12 @@ def _path_unique(config: dict[str, Any], identity: str, training: Training, mix:
     )
 
 
-def _packing(training: Training, looked: Looked) -> Check:
-    if not training.recipe.packing:
+def _packing(training: Training, prepared: Any, cfg: Any) -> Check:
+    if not cfg.sample_packing:
         return Check(name="packing_isolated", passed=True, found="conversations are not packed")
     from rewild.runs.leak import packing_leak
 
-    return packing_leak(training, looked.prepared)
+    return packing_leak(training, prepared, cfg)
 
 
 def _slices(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
