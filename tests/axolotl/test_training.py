@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -77,6 +78,21 @@ def sealed(out: Path) -> list[Path]:
     return sorted((p for p in found if damage(p) is None), key=step_of)
 
 
+def _stop_after_two(child: subprocess.Popen[bytes], out: Path) -> None:
+    """Hold a training when two checkpoints are whole, so that none is taken away between look and kill."""
+    deadline = time.monotonic() + 480
+    while time.monotonic() < deadline:
+        assert child.poll() is None, "it ended before it could be killed"
+        if len(list(out.glob("checkpoint-*/sealed.json"))) >= 2:
+            os.killpg(child.pid, signal.SIGSTOP)
+            time.sleep(0.2)  # for the signal to arrive
+            if len(sealed(out)) >= 2:
+                return
+            os.killpg(child.pid, signal.SIGCONT)
+        time.sleep(0.02)
+    pytest.fail("no two checkpoints within eight minutes")
+
+
 def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
     """SIGKILL; then the newest checkpoint is cut short: the one before it is used, and every step is done."""
     training, files = prepared(bench, "killed", epochs=EPOCHS, checkpoints=EPOCHS)
@@ -95,20 +111,14 @@ def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
         stderr=subprocess.DEVNULL,
     )
     (out,) = [files.work / p.parent.name / "out" for p in files.work.glob("*/prepared")]
-    deadline = time.monotonic() + 480
-    while True:
-        assert child.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        if len(sealed(out)) >= 2:
-            # Stopped, it cannot take a checkpoint away between the look and the kill.
-            os.killpg(child.pid, signal.SIGSTOP)
-            time.sleep(0.2)
-            if len(sealed(out)) >= 2:
-                break
-            os.killpg(child.pid, signal.SIGCONT)
-        time.sleep(0.02)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    try:
+        _stop_after_two(child, out)
+        with pytest.raises(RewildError, match="another process is training killed; wait for it or stop it"):
+            train(training, bench.mix, files, 1, print)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
     saved = sealed(out)
     assert len(saved) >= 2
     assert not files.checkpoint().exists()

@@ -21,6 +21,7 @@ import yaml
 from rewild.config.runs import Training
 from rewild.errors import DataError, RewildError
 from rewild.files import atomic, sha256, write_json
+from rewild.locks import locked
 from rewild.runs.checkpoints import last_sound, step_of
 from rewild.runs.checks import Report, read_report, why_failed
 from rewild.runs.environment import variables
@@ -48,16 +49,16 @@ def train(training: Training, mix: Path, files: RunFiles, threads: int, say: Say
 
     Raises:
         DataError: the preflight failed, or is of something else.
-        RewildError: Axolotl failed, or the loss became NaN.
+        RewildError: Axolotl failed, the loss became NaN, or another process is training it.
     """
     report = _cleared(training, mix, files)
     config = yaml.safe_load(files.config().read_text(encoding="utf-8"))
     out = Path(config["output_dir"])
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / MEASURED).exists():  # else it was killed after the last step, before all was published
-        _run_axolotl(training, files, out, threads, say)
-    measured = _publish(training, mix, files, out, report)
-    shutil.rmtree(files.work, ignore_errors=True)
+    with locked(out, f"training {training.run}") as lock:
+        if not (out / MEASURED).exists():  # else it was killed after the last step, before all was published
+            _run_axolotl(training, files, out, threads, lock, say)
+        measured = _publish(training, mix, files, out, report)
+        shutil.rmtree(files.work, ignore_errors=True)
     return measured
 
 
@@ -77,7 +78,9 @@ def _cleared(training: Training, mix: Path, files: RunFiles) -> Report:
     return report
 
 
-def _run_axolotl(training: Training, files: RunFiles, out: Path, threads: int, say: Say) -> None:
+def _run_axolotl(  # noqa: PLR0917
+    training: Training, files: RunFiles, out: Path, threads: int, lock: int, say: Say
+) -> None:
     (out / STOPPED).unlink(missing_ok=True)
     resume = last_sound(out, say)
     command = [sys.executable, "-m", "axolotl.cli.main", "train", str(files.config())]
@@ -102,6 +105,7 @@ def _run_axolotl(training: Training, files: RunFiles, out: Path, threads: int, s
         errors="replace",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=(lock,),  # Axolotl may outlive this process if that alone is killed
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
