@@ -225,6 +225,18 @@ def test_long_conversations_are_counted(bench, tmp_path, say):
     assert not found.passed
     assert "6 of 18 conversations (33.3%) exceed 96 tokens and are cut" in found.found
     assert report.counts["over_long"] == 6
+    assert report.counts["left_out"] == 0
+    assert found.found.endswith("; 0 are left out whole")
+
+
+def test_conversations_that_are_left_out_for_another_reason_stop(bench, tmp_path, say, without):
+    """Axolotl drops what is short for its taste, and only logs it."""
+    without(min_sample_len=40)
+    report = preflight(bench.training("short"), bench.mix, bench.files("short"), 1, say)
+    found = check(report, "length")
+    assert not found.passed
+    assert report.counts["left_out"] == 96 - report.counts["prepared"] > 0
+    assert f"{report.counts['left_out']} that are not too long are left out too" in found.remedy
 
 
 @pytest.mark.parametrize(
@@ -277,30 +289,72 @@ def test_a_leak_between_packed_conversations_is_measured():
     assert let > 0.1
 
 
-def test_pairs_lose_nothing(bench, tmp_path, say):
-    chats = conversations(12, words=6)
+def write_pairs(path: Path, *others: str) -> Path:
+    """Twelve pairs; the answers that are not chosen are these, in turn."""
     rows = [
         {
             "id": str(i),
             "messages": chat[:1],
             "chosen": {"role": "assistant", "content": "water and light"},
-            "rejected": {"role": "assistant", "content": f"{'  ' if broken else ''}code"},
+            "rejected": {"role": "assistant", "content": others[i % len(others)]},
         }
-        for broken in (False,)
-        for i, chat in enumerate(chats)
+        for i, chat in enumerate(conversations(12, words=6))
     ]
-    mix = tmp_path / "train.parquet"
-    pl.DataFrame(rows).write_parquet(mix)
+    pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+def test_pairs_lose_nothing(bench, tmp_path, say):
+    mix = write_pairs(tmp_path / "train.parquet", "code")
     training = bench.training("pairs", kind="dpo", beta=0.1, packing=False)
     report = preflight(training, mix, bench.files("pairs"), 1, say)
-    assert check(report, "pairs_whole").passed, report
-    assert report.counts["prepared"] == report.counts["pairs_ended"] == 12
-    for row in rows:
-        row["rejected"] = {"role": "assistant", "content": "water and light"}
-    pl.DataFrame(rows).write_parquet(mix)
+    assert report.passed, report
+    names = ["pairs_whole", "length", "seed_set", "data_path_unique", "packing_isolated"]
+    assert [c.name for c in report.checks[2:]] == names
+    assert report.counts["prepared"] == 12
+    assert report.counts["answers_ended"] == 24
+    assert report.counts["over_long"] == report.counts["pairs_cut"] == 0
+    write_pairs(mix, "water and light", "code")
     equal = preflight(training, mix, bench.files("equal"), 1, say)
-    assert not check(equal, "pairs_whole").passed
+    assert failed(equal) == ["pairs_whole"]
+    assert (
+        "of 12 pairs, 6 have an answer that is not whole or equals the other"
+        in check(equal, "pairs_whole").found
+    )
     assert json.loads(bench.files("equal").report("preflight").read_text())["passed"] is False
+
+
+def test_answers_that_axolotl_looks_for_in_vain_are_found(bench, tmp_path, say):
+    """It keeps one character of one that a template trims, and the header before one that stands in it."""
+    training = bench.training("trimmed", kind="dpo", beta=0.1, packing=False)
+    path = bench.folder / "trim.jinja"
+    template = (bench.folder / "chat.jinja").read_text().replace("content'] }}", "content'] | trim }}")
+    path.write_text(template.replace("<|end|>\n", "<|end|>"))  # as Llama 3's
+    training = replace(training, template=training.template.model_copy(update={"file": str(path)}))
+    mix = write_pairs(tmp_path / "train.parquet", "code", "  code", "words", "user")
+    report = preflight(training, mix, bench.files("trimmed"), 1, say)
+    assert failed(report) == ["pairs_whole"]
+    found = check(report, "pairs_whole")
+    assert "of 12 pairs, 6 have an answer that is not whole" in found.found
+    named = found.remedy.rpartition("(")[2].partition(", ...")[0].split(", ")
+    assert len(named) == 3
+    assert all(int(name) % 4 in {1, 3} for name in named)
+
+
+@pytest.mark.parametrize(("over_long", "left"), [("truncate", 0), ("drop", 3)])
+def test_long_pairs_are_counted_and_stop_above_the_gate(bench, tmp_path, say, over_long, left):
+    """An answer that is cut has lost its end; a pair or two of a hundred may, more stop the run."""
+    mix = write_pairs(tmp_path / "train.parquet", "code", "code", "code", "water " * 200)
+    few = bench.training(over_long, kind="dpo", beta=0.1, packing=False, over_long=over_long)
+    few = replace(few, recipe=few.recipe.model_copy(update={"gates": {"cut": 0.3}}))
+    report = preflight(few, mix, bench.files(over_long), 1, say)
+    assert report.passed, report
+    verb = "cut" if over_long == "truncate" else "dropped"
+    assert f"3 of 12 pairs (25.0%) exceed 96 tokens and are {verb}" in check(report, "length").found
+    assert (report.counts["left_out"], report.counts["prepared"]) == (left, 12 - left)
+    assert report.counts["pairs_cut"] == 3 - left
+    strict = replace(few, recipe=few.recipe.model_copy(update={"gates": {"cut": 0.2}}))
+    assert failed(preflight(strict, mix, bench.files(over_long), 1, say)) == ["length"]
 
 
 def test_axolotl_accepts_the_papers_recipe():
