@@ -18,7 +18,8 @@ from rewild.errors import DataError
 from rewild.files import sha256, write_json, write_text
 from rewild.mixes.card import Count, lengths, model_terms
 from rewild.mixes.draw import priorities
-from rewild.preferences.answers import answers_of, seed_of
+from rewild.preferences.answers import answers_of
+from rewild.preferences.job import seed_of
 from rewild.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.preferences.scorers import Grade, Grader, Item
 from rewild.prompts.schema import SHARD
