@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from conftest import conversations, write_mix
 from rewild.errors import DataError, RewildError
 from rewild.files import sha256
+from rewild.locks import is_locked
 from rewild.runs.checkpoints import damage, step_of
 from rewild.runs.log import LOG, read_log
 from rewild.runs.preflight import preflight
@@ -119,6 +120,10 @@ def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+    deadline = time.monotonic() + 120
+    while is_locked(out):  # Axolotl, killed too, takes a moment to be gone
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     saved = sealed(out)
     assert len(saved) >= 2
     assert not files.checkpoint().exists()
