@@ -357,6 +357,16 @@ def test_long_pairs_are_counted_and_stop_above_the_gate(bench, tmp_path, say, ov
     assert failed(preflight(strict, mix, bench.files(over_long), 1, say)) == ["length"]
 
 
+def test_a_recipe_for_gpus_is_checked_without_one(bench, say):
+    """On a node that has none: what only a GPU can measure is left to the start of the training."""
+    gpus = {"gpus": 4, "precision": "bf16", "attention": "flash_attention_2", "fsdp": {}}
+    training = bench.training("four", **gpus, gradient_checkpointing=True, accumulation=8)
+    report = preflight(training, bench.mix, bench.files("four"), 1, say)
+    assert report.passed, report
+    assert report.counts["prepared"] == 96
+    assert "the training measures it when it starts" in check(report, "packing_isolated").found
+
+
 def test_axolotl_accepts_the_papers_recipe():
     """The golden config of four GPUs, held against Axolotl's own schema as on such a node."""
     from axolotl.utils.config import validate_config
