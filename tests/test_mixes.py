@@ -182,6 +182,26 @@ def test_drawing_once(found: list[set[str]], amount: int, seed: int) -> None:
             assert small <= large
 
 
+@given(groups, st.lists(st.integers(1, 7), min_size=4, max_size=4), st.integers(0, 3))
+@settings(max_examples=200)
+def test_a_smaller_blend_of_unequal_shares_is_a_part_of_a_larger(
+    found: list[set[str]], shares: list[int], seed: int
+) -> None:
+    """Also where parts tie: 1/3 is 2/6 at every size, which sums of fractions are not."""
+    candidates = []
+    for group in found:
+        listed = sorted(group)
+        candidates.append(Candidates(pl.Series(listed, dtype=pl.String), priorities(seed, "", listed)[0]))
+    drawn = []
+    for times in (1, 2, 3, 7):
+        masks = draw_once(candidates, [times * share for share in shares[: len(found)]])
+        drawn.append(
+            [set(c.names.filter(pl.Series(m)).to_list()) for c, m in zip(candidates, masks, strict=True)]
+        )
+    for small, large in pairwise(drawn):
+        assert all(mine <= more for mine, more in zip(small, large, strict=True))
+
+
 @given(st.sets(names), st.integers(0, 40))
 def test_drawing_lowest(found: set[str], amount: int) -> None:
     listed = sorted(found)

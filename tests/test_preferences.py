@@ -138,10 +138,11 @@ def test_the_best_and_the_worst_are_kept() -> None:
         "b": [2.0, 2.0, 2.0],
         "c": [None, 5.0, None],
         "d": [5.0, 5.0, 4.5],
-        "e": [7.0, 1.0, 7.0],
+        "e": [7.0, 6.0, 1.0],
         "f": [8.0, 1.0, 1.0],
     }
-    texts = {name: [f"A {name} {n}" for n in range(3)] for name in scores} | {"e": ["x", "x", "x"]}
+    texts = {name: [f"A {name} {n}" for n in range(3)] for name in scores} | {"e": ["x", "x", " x"]}
+    texts["f"][0], texts["f"][2] = "\n A f 0\u3000", "A f 2\x1f"  # chat templates trim such space
     pairs, dropped = make_pairs(*tables(scores, texts), row(margin=0.5), seed=4)
     kept = {r["id"]: (r["chosen"]["content"], r["rejected"]["content"]) for r in pairs.to_dicts()}
     assert kept == {"a": ("A a 1", "A a 2"), "f": ("A f 0", "A f 2")}

@@ -26,6 +26,8 @@ from rewild.runs.environment import variables
 from rewild.runs.figures import draw_loss
 from rewild.runs.inheritance import INHERITED, write_inheritance
 from rewild.runs.layout import RunFiles
+from rewild.runs.log import ends, window
+from rewild.runs.published import make_readable, unreadable
 from rewild.runs.render import as_yaml, axolotl_config, identity_of
 from rewild.runs.schema import LOSS
 from rewild.runs.status import print_runs, states
@@ -234,6 +236,56 @@ def test_the_curve_is_drawn_and_drawn_the_same(tmp_path: Path) -> None:
 def test_a_single_step_can_be_drawn(tmp_path: Path) -> None:
     draw_loss(losses(tmp_path / "loss.csv", [1.5]), tmp_path / "one", "one")
     assert (tmp_path / "one.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "count"),
+    [(1, 1), (3, 1), (4, 2), (9, 4), (10, 5), (13, 5), (59, 5), (60, 6), (1000, 100)],
+)
+def test_the_ends_of_a_training_are_means_of_five_steps_or_a_tenth(steps: int, count: int) -> None:
+    assert window(steps) == count
+    values = [float(steps - i) for i in range(steps)]
+    assert ends(values) == (sum(values[:count]) / count, sum(values[-count:]) / count)
+
+
+def saved(folder: Path, tokenizer: dict[str, Any], generation: dict[str, Any]) -> Path:
+    """The texts of a model as Axolotl saves them."""
+    folder.mkdir()
+    added = [{"id": 7, "content": "<|eot|>"}, {"id": 8, "content": "<|eos|>"}]
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    return folder
+
+
+def test_what_only_transformers_5_reads_is_mended(tmp_path: Path) -> None:
+    backend = {"tokenizer_class": "TokenizersBackend", "eos_token": "<|eos|>", "model_max_length": 5}
+    folder = saved(tmp_path / "a", backend, {"do_sample": True, "eos_token_id": 8, "temperature": 0.6})
+    assert unreadable(folder, "<|eot|>") == [
+        "tokenizer_config.json names the class TokenizersBackend, which transformers 4 does not have",
+        "tokenizer_config.json has no chat template, which vLLM and transformers 4 read there",
+        "generation_config.json asks for sampling",
+        "generation_config.json does not end at <|eot|>",
+    ]
+    make_readable(folder, "<|eot|>")
+    assert unreadable(folder, "<|eot|>") == []
+    assert json.loads((folder / "generation_config.json").read_text()) == {
+        "eos_token_id": [7, 8],
+        "temperature": 0.6,
+    }
+    assert json.loads((folder / "tokenizer_config.json").read_text()) == {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|eos|>",
+        "model_max_length": 5,
+        "chat_template": "{{ messages }}",
+    }
+    slow = {"tokenizer_class": "LlamaTokenizer", "eos_token": {"content": "<|eos|>"}}
+    folder = saved(tmp_path / "b", slow, {"eos_token_id": [3]})
+    make_readable(folder, None)
+    assert json.loads((folder / "tokenizer_config.json").read_text())["tokenizer_class"] == "LlamaTokenizer"
+    assert json.loads((folder / "generation_config.json").read_text()) == {"eos_token_id": [8, 3]}
+    assert unreadable(folder, None) == []
 
 
 def test_the_states_of_runs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rewild.config import Study, load_models, load_studies
+from rewild.config import Study, load_models, load_studies, load_study
 from rewild.config.base import validate
 from rewild.config.recipes import Recipe, find_recipe, load_recipes
 from rewild.config.runs import Run, check_runs, display, start_of, training_of, weights_of
@@ -127,6 +127,23 @@ def test_names_are_the_papers() -> None:
     assert display(found, "a", MODELS) == "L8B : Q72"
     assert display(found, "b", MODELS) == "Q72 : None"
     assert display(found, "c", MODELS) == "Ours"
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "told"),
+    [
+        ("wildchat50m", "l8b-q72-500k", "L8B : Q72 (500k)"),
+        ("wildchat50m", "l8b-gpt-100k", "L8B : GPT (100k)"),
+        ("wildchat50m", "l8b-q72-l70-250k", "L8B : Q72 + L70 (250k)"),
+        ("wildchat50m", "l8b-q72-truncated-250k", "L8B : Q72 (250k, truncated)"),
+        ("wildchat50m", "re-wild", "Re-Wild"),
+        ("wildchat50m", "re-wild-dpo-l8i", "Re-Wild : l8i-pairs"),
+        ("wildchat50m", "q72", "Q72 : None"),
+        ("demo", "base-herald", "demo-base : demo-herald (220)"),
+    ],
+)
+def test_what_the_studies_runs_are_called(name: str, run: str, told: str) -> None:
+    assert display(load_study(CONFIG, name), run, MODELS) == told
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,29 @@ from rewild.runs.checks import read_report
 from rewild.runs.leak import leak, leak_check, short
 from rewild.runs.oracle import expected
 from rewild.runs.preflight import preflight
-from rewild.runs.render import identity_of, start_identity
+from rewild.runs.render import axolotl_config, identity_of, start_identity
 
 
 def check(report: Any, name: str) -> Any:
     return next(c for c in report.checks if c.name == name)
+
+
+def failed(report: Any) -> list[str]:
+    return [c.name for c in report.checks if not c.passed]
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes a silent trap real: what is rendered from then on lacks these keys, or has other values."""
+
+    def change(*keys: str, **others: Any) -> None:
+        def rendered(*words: Any) -> dict[str, Any]:
+            config = axolotl_config(*words) | others
+            return {key: value for key, value in config.items() if key not in keys}
+
+        monkeypatch.setattr("rewild.runs.preflight.axolotl_config", rendered)
+
+    return change
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +111,69 @@ def test_the_config_is_what_was_asked_for(passed, bench):
     assert passed[1].counts["config_sha256"] == sha256(passed[0].config())
 
 
-def test_a_changed_mix_at_the_same_path_has_another_folder(bench, tmp_path):
-    training = bench.training("sound")
+def test_packing_without_a_named_attention_is_stopped(bench, say, without):
+    """Silent trap 1. Axolotl warns, keeps the masks, and packed conversations see each other."""
+    without("attn_implementation")
+    report = preflight(bench.training("leaking"), bench.mix, bench.files("leaking"), 1, say)
+    assert failed(report) == ["packing_isolated"]
+    found = check(report, "packing_isolated")
+    moved = float(found.found.partition(" move by ")[2].partition("%")[0])
+    assert moved > 30, found
+    assert "name an attention that keeps them apart" in found.remedy
+
+
+def test_prepared_data_at_a_path_of_any_content_is_stopped(bench, tmp_path, say, without):
+    """Silent trap 2. Axolotl finds prepared data by its path, whatever the mix holds by then."""
+    training, files = bench.training("stale"), bench.files("stale")
     mix = write_mix(tmp_path / "train.parquet", conversations(8))
-    before = identity_of(training, sha256(mix), start_identity(training))
-    write_mix(mix, conversations(8, seed=2))
-    assert identity_of(training, sha256(mix), start_identity(training)) != before
-    assert identity_of(replace(training, seed=8), sha256(mix), start_identity(training)) != before
+    sound = preflight(training, mix, files, 1, say)
+    assert sound.passed
+    without(dataset_prepared_path=str(tmp_path / "prepared"))
+    report = preflight(training, mix, files, 1, say)
+    assert failed(report) == ["data_path_unique"]
+    write_mix(mix, conversations(16, seed=2))
+    assert prepared_for_training(files.config()) == 8, "the trap: of 16 conversations none is trained on"
+    changed = identity_of(training, sha256(mix), start_identity(training))
+    assert changed != sound.identity
+    assert identity_of(replace(training, seed=8), sha256(mix), start_identity(training)) != changed
+
+
+def prepared_for_training(config: Path) -> int:
+    """How many conversations Axolotl would train on."""
+    from axolotl.cli.args import TrainerCliArgs
+    from axolotl.cli.config import load_cfg
+    from axolotl.common.datasets import load_datasets
+
+    return len(load_datasets(cfg=load_cfg(str(config)), cli_args=TrainerCliArgs()).train_dataset)
+
+
+def test_a_mix_that_changes_while_it_is_prepared_is_stopped(bench, tmp_path, monkeypatch):
+    mix = write_mix(tmp_path / "train.parquet", conversations(8))
+
+    def say(line: str) -> None:  # the first line comes after the mix was read, before Axolotl reads it
+        write_mix(mix, conversations(8, seed=2))
+
+    report = preflight(bench.training("changing"), mix, bench.files("changing"), 1, say)
+    assert not check(report, "data_path_unique").passed
+    assert "changed while it was prepared: run this again" in check(report, "data_path_unique").remedy
+
+
+def test_a_config_without_a_seed_is_stopped(bench, say, without):
+    """Silent trap 3. Axolotl would draw an order of its own."""
+    without("seed")
+    report = preflight(bench.training("seedless"), bench.mix, bench.files("seedless"), 1, say)
+    assert failed(report) == ["seed_set"]
+    assert check(report, "seed_set").found == "the seed is None"
+
+
+def test_an_end_of_turn_that_is_not_the_end_of_text_is_stopped(bench, say, without):
+    """Silent trap 4. The template ends turns with a token that is not the eos: it stays masked."""
+    without("eot_tokens", "special_tokens")
+    report = preflight(bench.training("masked"), bench.mix, bench.files("masked"), 1, say)
+    assert failed(report) == ["end_of_turn_trained", "only_assistant_trained"]
+    assert "<|end|> is among the trained tokens of 0 of 96" in check(report, "end_of_turn_trained").found
+    turns = sum(m["role"] == "assistant" for c in conversations(96) for m in c)
+    assert f"{turns} of the assistant's are not" in check(report, "only_assistant_trained").found
 
 
 def test_a_token_that_the_tokenizer_lacks_stops_before_axolotl(bench, say):
@@ -151,6 +225,18 @@ def test_long_conversations_are_counted(bench, tmp_path, say):
     assert not found.passed
     assert "6 of 18 conversations (33.3%) exceed 96 tokens and are cut" in found.found
     assert report.counts["over_long"] == 6
+    assert report.counts["left_out"] == 0
+    assert found.found.endswith("; 0 are left out whole")
+
+
+def test_conversations_that_are_left_out_for_another_reason_stop(bench, tmp_path, say, without):
+    """Axolotl drops what is short for its taste, and only logs it."""
+    without(min_sample_len=40)
+    report = preflight(bench.training("short"), bench.mix, bench.files("short"), 1, say)
+    found = check(report, "length")
+    assert not found.passed
+    assert report.counts["left_out"] == 96 - report.counts["prepared"] > 0
+    assert f"{report.counts['left_out']} that are not too long are left out too" in found.remedy
 
 
 @pytest.mark.parametrize(
@@ -175,14 +261,17 @@ def test_a_mix_that_is_none(bench, tmp_path, say, make, message):
 
 
 def test_a_leak_between_packed_conversations_is_measured():
-    """With eager attention and no mask, which is what packing without a named attention amounts to."""
+    """With positions that run on, nothing tells packed conversations apart."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     shape = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(**shape, **heads, attn_implementation="sdpa"))
-    rows = [short({"input_ids": list(range(s, s + 20)), "labels": [0] * 20}) for s in (1, 30)]
+    rows = [
+        short({"input_ids": list(range(s, s + 20)), "labels": [0] * 20, "position_ids": list(range(20))})
+        for s in (1, 30)
+    ]
 
     def collate(batch, *, apart: bool):
         ids = torch.tensor([[i for row in batch[0] for i in row["input_ids"]]])
@@ -200,30 +289,82 @@ def test_a_leak_between_packed_conversations_is_measured():
     assert let > 0.1
 
 
-def test_pairs_lose_nothing(bench, tmp_path, say):
-    chats = conversations(12, words=6)
+def write_pairs(path: Path, *others: str) -> Path:
+    """Twelve pairs; the answers that are not chosen are these, in turn."""
     rows = [
         {
             "id": str(i),
             "messages": chat[:1],
             "chosen": {"role": "assistant", "content": "water and light"},
-            "rejected": {"role": "assistant", "content": f"{'  ' if broken else ''}code"},
+            "rejected": {"role": "assistant", "content": others[i % len(others)]},
         }
-        for broken in (False,)
-        for i, chat in enumerate(chats)
+        for i, chat in enumerate(conversations(12, words=6))
     ]
-    mix = tmp_path / "train.parquet"
-    pl.DataFrame(rows).write_parquet(mix)
+    pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+def test_pairs_lose_nothing(bench, tmp_path, say):
+    mix = write_pairs(tmp_path / "train.parquet", "code")
     training = bench.training("pairs", kind="dpo", beta=0.1, packing=False)
     report = preflight(training, mix, bench.files("pairs"), 1, say)
-    assert check(report, "pairs_whole").passed, report
-    assert report.counts["prepared"] == report.counts["pairs_ended"] == 12
-    for row in rows:
-        row["rejected"] = {"role": "assistant", "content": "water and light"}
-    pl.DataFrame(rows).write_parquet(mix)
+    assert report.passed, report
+    names = ["pairs_whole", "length", "seed_set", "data_path_unique", "packing_isolated"]
+    assert [c.name for c in report.checks[2:]] == names
+    assert report.counts["prepared"] == 12
+    assert report.counts["answers_ended"] == 24
+    assert report.counts["over_long"] == report.counts["pairs_cut"] == 0
+    write_pairs(mix, "water and light", "code")
     equal = preflight(training, mix, bench.files("equal"), 1, say)
-    assert not check(equal, "pairs_whole").passed
+    assert failed(equal) == ["pairs_whole"]
+    assert (
+        "of 12 pairs, 6 have an answer that is not whole or equals the other"
+        in check(equal, "pairs_whole").found
+    )
     assert json.loads(bench.files("equal").report("preflight").read_text())["passed"] is False
+
+
+def test_answers_that_axolotl_looks_for_in_vain_are_found(bench, tmp_path, say):
+    """It keeps one character of one that a template trims, and the header before one that stands in it."""
+    training = bench.training("trimmed", kind="dpo", beta=0.1, packing=False)
+    path = bench.folder / "trim.jinja"
+    template = (bench.folder / "chat.jinja").read_text().replace("content'] }}", "content'] | trim }}")
+    path.write_text(template.replace("<|end|>\n", "<|end|>"))  # as Llama 3's
+    training = replace(training, template=training.template.model_copy(update={"file": str(path)}))
+    mix = write_pairs(tmp_path / "train.parquet", "code", "  code", "words", "user")
+    report = preflight(training, mix, bench.files("trimmed"), 1, say)
+    assert failed(report) == ["pairs_whole"]
+    found = check(report, "pairs_whole")
+    assert "of 12 pairs, 6 have an answer that is not whole" in found.found
+    named = found.remedy.rpartition("(")[2].partition(", ...")[0].split(", ")
+    assert len(named) == 3
+    assert all(int(name) % 4 in {1, 3} for name in named)
+
+
+@pytest.mark.parametrize(("over_long", "left"), [("truncate", 0), ("drop", 3)])
+def test_long_pairs_are_counted_and_stop_above_the_gate(bench, tmp_path, say, over_long, left):
+    """An answer that is cut has lost its end; a pair or two of a hundred may, more stop the run."""
+    mix = write_pairs(tmp_path / "train.parquet", "code", "code", "code", "water " * 200)
+    few = bench.training(over_long, kind="dpo", beta=0.1, packing=False, over_long=over_long)
+    few = replace(few, recipe=few.recipe.model_copy(update={"gates": {"cut": 0.3}}))
+    report = preflight(few, mix, bench.files(over_long), 1, say)
+    assert report.passed, report
+    verb = "cut" if over_long == "truncate" else "dropped"
+    assert f"3 of 12 pairs (25.0%) exceed 96 tokens and are {verb}" in check(report, "length").found
+    assert (report.counts["left_out"], report.counts["prepared"]) == (left, 12 - left)
+    assert report.counts["pairs_cut"] == 3 - left
+    strict = replace(few, recipe=few.recipe.model_copy(update={"gates": {"cut": 0.2}}))
+    assert failed(preflight(strict, mix, bench.files(over_long), 1, say)) == ["length"]
+
+
+def test_a_recipe_for_gpus_is_checked_without_one(bench, say):
+    """On a node that has none: what only a GPU can measure is left to the start of the training."""
+    gpus = {"gpus": 4, "precision": "bf16", "attention": "flash_attention_2", "fsdp": {}}
+    training = bench.training("four", **gpus, gradient_checkpointing=True, accumulation=8)
+    report = preflight(training, bench.mix, bench.files("four"), 1, say)
+    assert report.passed, report
+    assert report.counts["prepared"] == 96
+    assert "the training measures it when it starts" in check(report, "packing_isolated").found
 
 
 def test_axolotl_accepts_the_papers_recipe():

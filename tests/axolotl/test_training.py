@@ -8,16 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
+from conftest import conversations, write_mix
 from rewild.errors import DataError, RewildError
-from rewild.runs.checkpoints import step_of
-from rewild.runs.log import LOG
+from rewild.files import sha256
+from rewild.locks import is_locked
+from rewild.runs.checkpoints import damage, step_of
+from rewild.runs.log import LOG, read_log
 from rewild.runs.preflight import preflight
 from rewild.runs.schema import LOSS
 from rewild.runs.train import train
@@ -68,6 +73,27 @@ def test_the_checkpoint_can_be_read_by_others(whole):
     assert load_file(folder / "model.safetensors")
 
 
+def sealed(out: Path) -> list[Path]:
+    """The checkpoints that are whole, by step: one that is being taken away may still have its seal."""
+    found = [p.parent for p in out.glob("checkpoint-*/sealed.json")]
+    return sorted((p for p in found if damage(p) is None), key=step_of)
+
+
+def _stop_after_two(child: subprocess.Popen[bytes], out: Path) -> None:
+    """Hold a training when two checkpoints are whole, so that none is taken away between look and kill."""
+    deadline = time.monotonic() + 480
+    while time.monotonic() < deadline:
+        assert child.poll() is None, "it ended before it could be killed"
+        if len(list(out.glob("checkpoint-*/sealed.json"))) >= 2:
+            os.killpg(child.pid, signal.SIGSTOP)
+            time.sleep(0.2)  # for the signal to arrive
+            if len(sealed(out)) >= 2:
+                return
+            os.killpg(child.pid, signal.SIGCONT)
+        time.sleep(0.02)
+    pytest.fail("no two checkpoints within eight minutes")
+
+
 def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
     """SIGKILL; then the newest checkpoint is cut short: the one before it is used, and every step is done."""
     training, files = prepared(bench, "killed", epochs=EPOCHS, checkpoints=EPOCHS)
@@ -86,14 +112,19 @@ def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
         stderr=subprocess.DEVNULL,
     )
     (out,) = [files.work / p.parent.name / "out" for p in files.work.glob("*/prepared")]
-    deadline = time.monotonic() + 240
-    while len(list(out.glob("checkpoint-*/sealed.json"))) < 2:
-        assert child.poll() is None, "it ended before it could be killed"
+    try:
+        _stop_after_two(child, out)
+        with pytest.raises(RewildError, match="another process is training killed; wait for it or stop it"):
+            train(training, bench.mix, files, 1, print)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    deadline = time.monotonic() + 120
+    while is_locked(out):  # Axolotl, killed too, takes a moment to be gone
         assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    saved = sorted((p.parent for p in out.glob("checkpoint-*/sealed.json")), key=step_of)
+        time.sleep(0.05)
+    saved = sealed(out)
     assert len(saved) >= 2
     assert not files.checkpoint().exists()
     weights = next(saved[-1].glob("model*.safetensors"))
@@ -145,11 +176,32 @@ def test_a_base_model_cut_short_is_named(bench, tmp_path):
     assert not files.checkpoint().exists()
 
 
-def test_a_failed_or_stale_preflight_is_not_trained(bench):
+def test_packed_conversations_that_see_each_other_stop_at_the_start(bench):
+    """Silent trap 1, where the preflight could not measure it: on the model and with the data loader used."""
+    training, files = prepared(bench, "leaking")
+    config = yaml.safe_load(files.config().read_text())
+    del config["attn_implementation"]
+    files.config().write_text(yaml.safe_dump(config))
+    path = files.report("preflight")
+    report = json.loads(path.read_text())
+    report["counts"]["config_sha256"] = sha256(files.config())
+    path.write_text(json.dumps(report))
+    told = r"run leaking: stopped: behind another in a pack.*conversations see each other"
+    with pytest.raises(RewildError, match=told):
+        train(training, bench.mix, files, 1, print)
+    assert not files.checkpoint().exists()
+    assert read_log(next(files.work.glob("*/out"))) == [], "not one step"
+
+
+def test_a_failed_or_stale_preflight_is_not_trained(bench, tmp_path):
     training, files = prepared(bench, "stale")
     files.config().write_text(files.config().read_text() + "# edited\n")
     with pytest.raises(DataError, match="changed after its preflight"):
         train(training, bench.mix, files, 1, print)
+    training, files = prepared(bench, "changed")
+    mix = write_mix(tmp_path / "train.parquet", conversations(8))
+    with pytest.raises(DataError, match="changed after the preflight of run changed"):
+        train(training, mix, files, 1, print)  # silent trap 2: it would train on what was prepared
     endless, other = bench.training("endless2", end="<|eot_id|>"), bench.files("endless2")
     preflight(endless, bench.mix, other, 1, print)
     with pytest.raises(DataError, match=r"stopped before training\n  special_tokens"):

@@ -23,6 +23,7 @@ from rewild.files import write_json
 from rewild.runs.checks import make_report, read_report, why_failed, write_report
 from rewild.runs.layout import RunFiles
 from rewild.runs.postflight import postflight
+from rewild.runs.published import make_readable
 from rewild.runs.schema import LOSS
 from rewild.table import provenance, write_table
 
@@ -42,6 +43,7 @@ class Flight:
         self.workspace = workspace
         self.files = RunFiles(workspace.results, "tiny", "r")
         shutil.copytree(model, self.files.checkpoint())
+        make_readable(self.files.checkpoint(), None)
         self.mix = workspace.folder / "train.parquet"
         chat = [{"role": "user", "content": "light"}, {"role": "assistant", "content": "water"}]
         pl.DataFrame({"id": ["a", "b"], "messages": [chat, chat]}).write_parquet(self.mix)
@@ -85,11 +87,22 @@ def failed(report: Any) -> list[str]:
 def test_a_sound_checkpoint_passes(flight: Flight) -> None:
     report = flight.fly()
     assert failed(report) == [], report
-    names = ["all_steps_done", "loss_fell", "tokens_trained", "loads", "no_nan", "generates", "stops"]
-    assert [c.name for c in report.checks] == names
+    assert [c.name for c in report.checks] == [
+        "all_steps_done",
+        "loss_fell",
+        "tokens_trained",
+        "readable",
+        "loads",
+        "no_nan",
+        "generates",
+        "stops",
+    ]
     stops = report.checks[-1]
     assert "of 24 answers" in stops.found
     assert "<|end|>" in stops.found
+    assert report.checks[1].found == (
+        "the loss went from 2.800 to 1.300 (means of the first and the last 5 of 20 steps)"
+    )
     assert report.checks[2].found == "990 tokens were trained, 99.0% of those prepared"
     assert read_report(flight.files.report("postflight")) == report
 
@@ -132,3 +145,38 @@ def test_what_the_training_says_is_checked(flight: Flight) -> None:
     flight.measured(steps=12, trained_tokens=600)
     flight.losses([1.0 + i / 10 for i in range(20)])
     assert failed(flight.fly()) == ["all_steps_done", "loss_fell", "tokens_trained"]
+
+
+def test_a_short_training_is_not_judged_by_single_steps(flight: Flight) -> None:
+    """Of 13 steps a tenth is one, and the last one may be a bad batch."""
+    flight.losses([3.0, 2.9, 2.8, 2.7, 2.6, 2.5, 2.4, 2.3, 2.2, 2.1, 2.0, 1.9, 3.1])
+    report = flight.fly()
+    assert failed(report) == []
+    assert "from 2.800 to 2.260 (means of the first and the last 5 of 13 steps)" in report.checks[1].found
+    flight.losses([3.1, *[2.0] * 8, 2.3, 2.3, 2.3, 2.3])
+    assert failed(flight.fly()) == ["loss_fell"], "the first and the last step alone would say that it fell"
+
+
+def test_tokens_that_were_not_counted_are_no_pass(flight: Flight) -> None:
+    flight.measured(trained_tokens=None)
+    report = flight.fly()
+    assert failed(report) == ["tokens_trained"]
+    assert report.checks[2].found == "0 tokens were trained, 0.0% of those prepared"
+
+
+def test_a_checkpoint_as_axolotl_saves_it_is_not_published(flight: Flight) -> None:
+    """Silent trap 5: a tokenizer class of transformers 5 alone, and a generation config that samples."""
+    folder = flight.files.checkpoint()
+    for name, change in (
+        ("tokenizer_config.json", {"tokenizer_class": "TokenizersBackend"}),
+        ("generation_config.json", {"do_sample": True, "eos_token_id": 5}),
+    ):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(settings | change))
+    report = flight.fly()
+    assert failed(report) == ["readable"]
+    told = why_failed(report)
+    assert "tokenizer_config.json names the class TokenizersBackend, which transformers 4" in told
+    assert "generation_config.json asks for sampling; generation_config.json does not end at <|eos|>" in told
+    make_readable(folder, None)
+    assert failed(flight.fly()) == []

@@ -12,11 +12,8 @@ def answering(wildcards):
 def answering_job(wildcards):
     """The model's job, sampling as the pairs want it."""
     row = preference_of(wildcards)
-    seed = STUDIES[wildcards.study].seed if row.seed is None else row.seed
-    settings = job_of(answering(wildcards)).settings.model_copy(
-        update={"sampling": row.sampling}
-    )
-    return replace(job_of(answering(wildcards)), seed=seed, settings=settings)
+    seed = seed_of(STUDIES[wildcards.study], row)
+    return preference_job(job_of(answering(wildcards)), row, seed)
 
 
 def preference_files(kind):

@@ -12,8 +12,8 @@ from rewild.errors import RewildError
 
 
 @contextmanager
-def locked(folder: Path, work: str | None = None) -> Iterator[None]:
-    """Hold the folder's lock.
+def locked(folder: Path, work: str | None = None) -> Iterator[int]:
+    """Hold the folder's lock; gives its handle. A child that inherits the handle holds the lock too.
 
     Args:
         folder: made if it is not there.
@@ -29,7 +29,7 @@ def locked(folder: Path, work: str | None = None) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if work else 0))
         except BlockingIOError as error:
             raise RewildError(f"{folder}: another process is {work}; wait for it or stop it") from error
-        yield
+        yield handle
     finally:
         os.close(handle)
 

@@ -2,7 +2,6 @@
 # of each phase are in workflow/inputs.
 import json
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from shlex import quote
@@ -29,6 +28,7 @@ from rewild.errors import RewildError
 from rewild.evaluation.recipe import check_evaluation
 from rewild.fetch import read_manifest
 from rewild.findings.select import check_findings, what_fits
+from rewild.preferences.job import preference_job, seed_of
 from rewild.responses.recipe import local_folder, make_job, memory_mb, settings_of
 from rewild.tables.own import TITLES as OWN_TITLES
 from rewild.tables.spec import read_specs

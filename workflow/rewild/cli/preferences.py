@@ -48,7 +48,8 @@ def preference_prompts(
     """Draw the prompts of a set of preference pairs from the study's."""
     from rewild.config.prompts import shard_names
     from rewild.errors import ConfigError
-    from rewild.preferences.answers import draw_prompts, seed_of
+    from rewild.preferences.answers import draw_prompts
+    from rewild.preferences.job import seed_of
 
     found, row = _find(study, name, config)
     if found.prompts is None:
@@ -73,7 +74,8 @@ def preference_answers(
 ) -> None:
     """Answer a shard's prompts several times each. Killed, it goes on from the last finished chunk."""
     from rewild.cli.responses import _job, _log
-    from rewild.preferences.answers import preference_job, sample_answers, seed_of
+    from rewild.preferences.answers import sample_answers
+    from rewild.preferences.job import preference_job, seed_of
     from rewild.responses.kitchen import open_kitchen
 
     _log()

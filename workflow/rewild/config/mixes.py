@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict
-from rewild.config.models import Slug
+from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, Range, files_matching
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -294,6 +294,22 @@ class Mix(Strict):
         ends = [round(self.size * part / math.fsum(shares)) for part in accumulate(shares)]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
+    def total(self) -> int | None:
+        """Conversations in all; None if a source gives all it has."""
+        amounts = self.amounts()
+        return sum(amount or 0 for amount in amounts) if all(amounts) else None
+
+    def answering(self) -> list[str]:
+        """Who answers the study's prompts, source by source; nobody if the mix holds other data too."""
+        if any(isinstance(source, FromHub | FromFiles) for source in self.sources):
+            return []
+        return [s.model if isinstance(s, FromResponses) else s.label for s in self.sources]
+
+    @property
+    def truncated(self) -> bool:
+        """Whether answers are cut to another model's length."""
+        return any(isinstance(s, FromResponses) and s.length_control for s in self.sources)
+
     def models(self) -> list[str]:
         """Models whose responses the mix reads, each once, in the order in which they occur."""
         found = [s.model for s in self.sources if isinstance(s, FromResponses)]
@@ -304,6 +320,28 @@ class Mix(Strict):
 
 
 Mixes = Annotated[dict[Slug, Mix], Field(description="Training mixes: name → row")]
+
+
+def size_name(size: int) -> str:
+    """``500k`` as the paper writes it; other numbers with their digits."""
+    return f"{size // 1000}k" if size % 1000 == 0 else f"{size:,}"
+
+
+def mix_name(name: str, mix: Mix, models: Mapping[str, Model]) -> str:
+    """A mix's name in tables, as the paper writes it: ``Q72 (500k)``; its own where it holds other data too.
+
+    Args:
+        name: its key in the study's ``mixes``.
+        mix: the row.
+        models: for the names of who answers.
+    """
+    if mix.label or not mix.answering():
+        return mix.label or name
+    total = mix.total()
+    notes = [size_name(total)] if total else []
+    notes += ["truncated"] if mix.truncated else []
+    who = " + ".join(models[slug].name if slug in models else slug for slug in mix.answering())
+    return who + (f" ({', '.join(notes)})" if notes else "")
 
 
 def slugged(name: str) -> str:

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rewild.config.mixes import FromPrompts, FromResponses, Mix
+from rewild.config.mixes import Mix, size_name
 from rewild.config.models import Model, pretrained_of
 from rewild.config.runs import start_of
 from rewild.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from rewild.config.study import Study
+
+__all__ = ["Entry", "Roster", "make_roster", "most_frequent", "size_name"]
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,6 @@ class Roster:
         return [e for e in self.kind(*kinds) if e.recipe == self.recipe and not e.truncated]
 
 
-def size_name(size: int) -> str:
-    """``500k`` as the paper writes it; other numbers with their digits."""
-    return f"{size // 1000}k" if size % 1000 == 0 else f"{size:,}"
-
-
 def make_roster(study: Study, models: Mapping[str, Model]) -> Roster:
     """What the study's runs are.
 
@@ -174,12 +171,9 @@ def _describe(study: Study, run: str, models: Mapping[str, Model]) -> dict[str, 
 
 def _learned(study: Study, mix: Mix, name: str, start: Model, models: Mapping[str, Model]) -> dict[str, Any]:
     """What follows from a run's mix."""
-    amounts = mix.amounts()
-    size = sum(amount or 0 for amount in amounts) if all(amounts) else None
-    taught = [s for s in mix.sources if isinstance(s, FromResponses | FromPrompts)]
-    if not taught or len(taught) < len(mix.sources):
+    size, slugs = mix.total(), mix.answering()
+    if not slugs:
         return {"kind": "mixture", "mix": name, "size": size, "billions": None}
-    slugs = [s.model if isinstance(s, FromResponses) else s.label for s in taught]
     named = [models[s].name if s in models else s for s in slugs]
     rows = [models.get(s) for s in slugs]
     given = study.findings.related if study.findings else {}
@@ -192,7 +186,7 @@ def _learned(study: Study, mix: Mix, name: str, start: Model, models: Mapping[st
         "dgms": tuple(slugs),
         "dgm": " + ".join(named),
         "size": size,
-        "truncated": any(isinstance(s, FromResponses) and s.length_control for s in taught),
+        "truncated": mix.truncated,
         "related": related,
         "billions": _billions(rows[0]) if len(rows) == 1 else None,
     }

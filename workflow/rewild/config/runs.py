@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from rewild.config.base import Strict
+from rewild.config.mixes import mix_name
 from rewild.config.models import Model, Slug, find_model
 from rewild.config.recipes import ChatTemplate, Recipe, find_recipe
 from rewild.errors import ConfigError, nearest
@@ -142,8 +143,11 @@ def display(study: Study, run: str, models: Mapping[str, Model]) -> str:
         name = display(study, found.model, models)
     else:
         name = start_of(study, run, models).row.name
-    data = study.mixes.get(found.mix or "") or study.preferences.get(found.mix or "")
-    return f"{name} : {(data and data.label) or found.mix}"
+    if found.mix in study.mixes:
+        known = {**models, **(study.demo.registry() if study.demo else {})}
+        return f"{name} : {mix_name(found.mix, study.mixes[found.mix], known)}"
+    pairs = study.preferences.get(found.mix or "")
+    return f"{name} : {(pairs and pairs.label) or found.mix}"
 
 
 @dataclass(frozen=True)

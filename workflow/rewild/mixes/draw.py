@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import lcm
 
 import numpy as np
 import numpy.typing as npt
@@ -85,9 +86,11 @@ def draw_once(found: Sequence[Candidates], amounts: Sequence[int | None]) -> lis
         table = table.join(frame, on=["name", "priority"], how="full", coalesce=True)
     rows = [f"row{i}" for i in range(len(found))]
     table = table.sort("priority", "name").select(rows)
-    parts = [1.0 if amount is None else 1.0 / amount for amount in amounts]
+    # Parts as whole numbers: a sum of fractions would tie at one size and not at another.
+    whole = lcm(*(amount or 1 for amount in amounts))
+    parts = [1 if amount is None else whole // amount for amount in amounts]
     left = [len(f.priority) if amount is None else amount for f, amount in zip(found, amounts, strict=True)]
-    used = [0.0] * len(found)
+    used = [0] * len(found)
     for row in table.iter_rows():
         best = -1
         for i, place in enumerate(row):

@@ -13,19 +13,10 @@ import pyarrow.parquet as pq
 
 from rewild.config.mixes import LETTERS, Chat, FromFiles, FromHub, MultipleChoice, Pair, data_files
 from rewild.errors import DataError, nearest
-from rewild.prompts.schema import MESSAGES, conversation_id
+from rewild.mixes.schema import BATCH
+from rewild.prompts.schema import conversation_id
 
 ROWS = 4096
-
-SCHEMA: dict[str, Any] = {
-    "source_id": pl.String,
-    "language": pl.String,
-    "n_turns": pl.Int16,
-    "characters": pl.Int32,
-    "cut": pl.Boolean,
-    "reason": pl.String,
-    "messages": MESSAGES,
-}
 
 
 class _BadRowError(Exception):
@@ -65,7 +56,7 @@ def read_foreign(source: FromHub | FromFiles, root: Path) -> Iterator[pl.DataFra
             for value in values:
                 number += 1
                 rows.append(_row(source, value, f"{path}, row {number}", seen))
-            yield pl.DataFrame(rows, schema=SCHEMA, orient="row")
+            yield pl.DataFrame(rows, schema=BATCH, orient="row")
         if number == 0:
             raise DataError(f"{path}: the file has no rows (source '{source.label}')")
 

@@ -68,9 +68,8 @@ def _preferences(study: Study, folder: Path) -> Table:
 
 
 def _asked(mix: Mix) -> str:
-    amounts = mix.amounts()
-    known = [n for n in amounts if n is not None]
-    return f"{sum(known):,}" if len(known) == len(amounts) else "all"
+    total = mix.total()
+    return "all" if total is None else f"{total:,}"
 
 
 def _number(card: dict[str, Any] | None, key: str) -> str:

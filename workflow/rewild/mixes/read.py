@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,19 +17,9 @@ from rewild.config.mixes import Filters, FromFiles, FromHub, FromPrompts, FromRe
 from rewild.errors import DataError
 from rewild.files import sha256
 from rewild.mixes.foreign import read_foreign
-from rewild.prompts.schema import MESSAGES, read_shard
+from rewild.mixes.schema import BATCH
+from rewild.prompts.schema import read_shard
 from rewild.responses.schema import read_manifest
-
-BATCH: dict[str, Any] = {
-    "source_id": pl.String,
-    "language": pl.String,
-    "n_turns": pl.Int16,
-    "characters": pl.Int32,
-    "cut": pl.Boolean,
-    "reason": pl.String,
-    "messages": MESSAGES,
-}
-"""What a batch holds, a row per conversation; ``reason`` is null if the conversation may be drawn."""
 
 _COLUMNS = [
     "conversation_id",
@@ -62,7 +51,7 @@ class Place:
 
 
 def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
-    """The conversations of source ``number`` of a mix, in batches of :data:`BATCH`.
+    """The conversations of source ``number`` of a mix, in batches of :data:`.schema.BATCH`.
 
     Raises:
         DataError: a file is missing, empty, corrupt, without a column, or holds a row that is no

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from rewild.prompts.schema import MESSAGES
@@ -30,6 +32,17 @@ TRAIN = TableSchema(
     },
     key=("id",),
 )
+
+BATCH: dict[str, Any] = {
+    "source_id": pl.String,
+    "language": pl.String,
+    "n_turns": pl.Int16,
+    "characters": pl.Int32,
+    "cut": pl.Boolean,
+    "reason": pl.String,
+    "messages": MESSAGES,
+}
+"""Conversations on their way into a mix; ``reason`` is null if one may be drawn."""
 
 SOURCES = TableSchema(
     name="mix-sources",

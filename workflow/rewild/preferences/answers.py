@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from rewild.config.preferences import Preference, preference_benchmarks
-from rewild.config.study import Study
 from rewild.errors import DataError
 from rewild.mixes.build import repeated
 from rewild.mixes.draw import Candidates, draw_lowest, priorities
@@ -18,20 +16,8 @@ from rewild.prompts.contamination import load_benchmarks
 from rewild.prompts.schema import SHARD, iter_turns, read_shard, shard_of
 from rewild.responses.chunks import disk_errors
 from rewild.responses.kitchen import Kitchen
-from rewild.responses.recipe import Job
 from rewild.responses.shard import respond
 from rewild.table import provenance, read_table, write_table
-
-
-def seed_of(study: Study, preference: Preference) -> int:
-    """The seed of the draw and of the answers."""
-    return study.seed if preference.seed is None else preference.seed
-
-
-def preference_job(job: Job, preference: Preference, seed: int) -> Job:
-    """A model's job in the study, sampling as the pairs want it. Every prompt is one user turn."""
-    settings = job.settings.model_copy(update={"sampling": preference.sampling, "history": "reference"})
-    return replace(job, seed=seed, settings=settings)
 
 
 def draw_prompts(
@@ -105,7 +91,7 @@ def sample_answers(
     """Answer one shard's prompts several times each, chunk by chunk, durably, and write the answers.
 
     Args:
-        kitchen: the model, made ready from :func:`preference_job`.
+        kitchen: the model, made ready from :func:`.job.preference_job`.
         preference: the set's row.
         prompts: ``prompts.parquet``.
         shard: which part of the prompts, such as 0000.

@@ -18,7 +18,8 @@ from rewild.errors import DataError
 from rewild.files import sha256, write_json, write_text
 from rewild.mixes.card import Count, lengths, model_terms
 from rewild.mixes.draw import priorities
-from rewild.preferences.answers import answers_of, seed_of
+from rewild.preferences.answers import answers_of
+from rewild.preferences.job import seed_of
 from rewild.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.preferences.scorers import Grade, Grader, Item
 from rewild.prompts.schema import SHARD
@@ -26,6 +27,7 @@ from rewild.responses.rows import reason_of
 from rewild.table import provenance, read_table, write_table
 
 BATCH = 512  # answers given to a scorer at once
+SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())  # what chat templates trim: Python's
 
 
 def score_answers(
@@ -113,7 +115,8 @@ def make_pairs(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The best and the worst answer to each prompt.
 
-    Of equal scores the best is the first sample and the worst the last.
+    Of equal scores the best is the first sample and the worst the last. White space around an answer is left
+    out: chat templates trim it, and Axolotl's DPO then looks for the answer in vain.
 
     Args:
         prompts: :data:`rewild.prompts.schema.SHARD`, every message up to the user turn answered.
@@ -131,8 +134,8 @@ def make_pairs(
     ranked = scored.sort(["conversation_id", "score", "sample"], descending=[False, True, False])
     ends = ranked.group_by("conversation_id", maintain_order=True).agg(
         scored=pl.len(),
-        best=pl.col("response").first(),
-        worst=pl.col("response").last(),
+        best=pl.col("response").str.strip_chars(SPACE).first(),
+        worst=pl.col("response").str.strip_chars(SPACE).last(),
         chosen_score=pl.col("score").first(),
         rejected_score=pl.col("score").last(),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 LOG = "log.jsonl"  # a line per logged step
 MEASURED = "measured.json"  # written at the end
 STOPPED = "stopped.json"  # why the plugin stopped the training
+LEAST = 5  # steps that a mean at an end of a training is over, where there are so many
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -21,3 +23,17 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue
     return lines
+
+
+def window(steps: int) -> int:
+    """How many steps at each end of a training its first and its last loss are means of.
+
+    A tenth; but a single step is noise, so :data:`LEAST` at least, or half of them where there are fewer.
+    """
+    return max(1, steps // 10, min(LEAST, steps // 2))
+
+
+def ends(losses: Sequence[float]) -> tuple[float, float]:
+    """``(first, last)``: the mean loss of the first and of the last :func:`window` of steps."""
+    count = window(len(losses))
+    return sum(losses[:count]) / count, sum(losses[-count:]) / count

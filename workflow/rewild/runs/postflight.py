@@ -22,6 +22,8 @@ from rewild.responses.pilot import sample
 from rewild.responses.recipe import row_seed
 from rewild.runs.checks import Check, Report, make_report, read_report, write_report
 from rewild.runs.layout import RunFiles
+from rewild.runs.log import ends, window
+from rewild.runs.published import unreadable
 from rewild.runs.schema import LOSS, Measured
 from rewild.table import read_table
 
@@ -54,7 +56,9 @@ def postflight(  # noqa: PLR0917
     before = read_report(files.report("preflight"))
     measured = Measured.model_validate_json(files.training().read_text(encoding="utf-8"))
     losses = read_table(files.folder / "loss.csv", LOSS)
-    checks = [_steps(measured), _fell(losses), _trained(measured, before)]
+    checks = [_steps(measured), _fell(losses["loss"].to_list())]
+    checks.append(_trained(measured, before, training.recipe.kind))
+    checks.append(_readable(files.checkpoint(), training))
     checks += _answers(study, training, _prompts(study, shards, mix), files.checkpoint(), threads, say)
     counts = {
         "steps": measured.steps,
@@ -96,30 +100,45 @@ def _steps(measured: Measured) -> Check:
     )
 
 
-def _fell(losses: pl.DataFrame) -> Check:
-    values = losses["loss"]
-    tenth = max(1, values.len() // 10)
-    first, last = float(values.head(tenth).mean() or 0), float(values.tail(tenth).mean() or 0)  # type: ignore[arg-type]
+def _fell(losses: Sequence[float]) -> Check:
+    first, last = ends(losses)
     passed = last < first
     return Check(
         name="loss_fell",
         passed=passed,
-        found=f"the loss went from {first:.3f} to {last:.3f} (means of the first and last tenth)",
-        remedy="" if passed else "nothing was learned: a lower or higher learning_rate, or other data.",
+        found=f"the loss went from {first:.3f} to {last:.3f} (means of the first and the last "
+        f"{window(len(losses))} of {len(losses):,} steps)",
+        remedy=""
+        if passed
+        else "nothing was learned: a lower or higher learning_rate, other data, or more steps than a few.",
     )
 
 
-def _trained(measured: Measured, before: Report) -> Check:
-    prepared = before.counts.get("trained_tokens")
-    if not prepared or not measured.trained_tokens:
+def _trained(measured: Measured, before: Report, kind: str) -> Check:
+    if kind == "dpo":
         return Check(name="tokens_trained", passed=True, found="tokens are not counted for preference pairs")
-    share = measured.trained_tokens / (prepared * measured.epochs)
+    prepared, trained = before.counts.get("trained_tokens") or 0, measured.trained_tokens or 0
+    share = trained / (prepared * measured.epochs) if prepared else 0.0
     passed = share >= TRAINED
     return Check(
         name="tokens_trained",
         passed=passed,
-        found=f"{measured.trained_tokens:,} tokens were trained, {share:.1%} of those prepared",
+        found=f"{trained:,} tokens were trained, {share:.1%} of those prepared",
         remedy="" if passed else "packing or an incomplete last batch left out more than a tenth.",
+    )
+
+
+def _readable(checkpoint: Path, training: Training) -> Check:
+    try:
+        wrong = unreadable(checkpoint, training.template.end_of_turn if training.template else None)
+    except (OSError, ValueError) as error:
+        wrong = [str(error)]
+    return Check(
+        name="readable",
+        passed=not wrong,
+        found="; ".join(wrong) or "its files say nothing that only transformers 5 understands",
+        remedy="other readers would not load it, or not as it was trained: publish it again (train-run)."
+        * bool(wrong),
     )
 
 

@@ -26,8 +26,10 @@ from rewild.runs.render import as_yaml, axolotl_config, identity_of, start_ident
 
 COMPARED = 2000  # conversations whose labels are worked out a second time, spread over the mix
 SHOWN = 3  # examples named in a message
+SLACK = 8  # tokens by which a text that was cut and put together again may be shorter
 _CONTROL = re.compile(r"<\|[^|<>\s]+\|>|</?[a-z]\w*>|\[/?[A-Z]+\]")  # what control tokens look like
 Say = Callable[[str], None]
+Pair = tuple[str, str, str]
 
 
 def preflight(training: Training, mix: Path, files: RunFiles, threads: int, say: Say) -> Report:
@@ -87,11 +89,12 @@ def _all_checks(  # noqa: PLR0917
     counts: dict[str, Any] = {"conversations": rows.height}
     write_text(files.config(), as_yaml(config, heading))
     if all(check.passed for check in checks):
-        prepared = _prepare(files.config(), training, say)
+        cfg, prepared = _prepare(files.config(), training, say)
         looked = Looked(training, tokenizer, str(template), rows, prepared)
         found, counted = looked.checks(), looked.counts
         checks, counts = checks + found, counts | counted
-        checks += [_seeded(config), _path_unique(config, identity, training, mix), _packing(training, looked)]
+        checks += [_seeded(config), _path_unique(config, identity, training, mix)]
+        checks.append(_packing(training, prepared, cfg))
     return checks, counts
 
 
@@ -158,8 +161,8 @@ def _before(training: Training, tokenizer: Any, template: str | None) -> list[Ch
     ]
 
 
-def _prepare(config: Path, training: Training, say: Say) -> Any:
-    """Axolotl's own preparation, in this process: the data set as the trainer will see it."""
+def _prepare(config: Path, training: Training, say: Say) -> tuple[Any, Any]:
+    """Axolotl's own preparation, in this process: config and data set as the trainer will see them."""
     say("Axolotl is loading")
     from axolotl.cli.args import PreprocessCliArgs
     from axolotl.cli.config import load_cfg
@@ -169,7 +172,7 @@ def _prepare(config: Path, training: Training, say: Say) -> Any:
         cfg = load_cfg(str(config), is_preprocess=True)
         cfg.is_preprocess = True
         load = load_preference_datasets if training.recipe.kind == "dpo" else load_datasets
-        return load(cfg=cfg, cli_args=PreprocessCliArgs()).train_dataset
+        return cfg, load(cfg=cfg, cli_args=PreprocessCliArgs()).train_dataset
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RewildError(f"{config}: Axolotl cannot prepare the data: {first}") from error
@@ -190,7 +193,8 @@ class Looked:
     def checks(self) -> list[Check]:
         """All checks of the data."""
         if self.recipe.kind == "dpo":
-            return [self._pairs()]
+            pairs = list(self._pair_texts())
+            return [self._pairs(pairs), self._length(self._pair_lengths(pairs), "pairs")]
         lengths = self._lengths()
         labels = self._labels()
         self.counts |= {
@@ -198,7 +202,7 @@ class Looked:
             "tokens": int(lengths.sum()),
             "longest": max(lengths.to_list()),
         }
-        return [*labels, self._length(lengths)]
+        return [*labels, self._length(lengths, "conversations")]
 
     def _lengths(self) -> pl.Series:
         """Tokens of every conversation of the mix, uncut."""
@@ -210,6 +214,31 @@ class Looked:
             ]
             found += [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
         return pl.Series("length", found, dtype=pl.Int64)
+
+    def _pair_texts(self) -> Iterator[Pair]:
+        """Every pair as prompt, better and worse answer with their ends: as they should reach the trainer."""
+        for messages, *answers in self.rows.select("messages", "chosen", "rejected").iter_rows():
+            asked = self._render(messages, answer=True)
+            better, worse = (
+                self._render([*messages, a], answer=False)[len(asked) :].rstrip() for a in answers
+            )
+            yield asked, better, worse
+
+    def _pair_lengths(self, pairs: Sequence[Pair]) -> pl.Series:
+        """Tokens of every pair's prompt and longer answer, uncut; counted apart, as Axolotl does."""
+        found: list[int] = []
+        for part in _slices(pairs, 1000):
+            texts = [text for pair in part for text in pair]
+            sizes = [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+            found += [sizes[i] + max(sizes[i + 1 : i + 3]) for i in range(0, len(sizes), 3)]
+        return pl.Series("length", found, dtype=pl.Int64)
+
+    def _render(self, messages: Sequence[dict[str, str]], *, answer: bool) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, chat_template=self.template, tokenize=False, add_generation_prompt=answer
+            )
+        )
 
     def _labels(self) -> list[Check]:
         """Trained tokens as Axolotl marked them, against those that should be."""
@@ -279,51 +308,73 @@ class Looked:
             ),
         ]
 
-    def _length(self, lengths: pl.Series) -> Check:
+    def _length(self, lengths: pl.Series, what: str) -> Check:
         limit = self.recipe.sequence_length
         over = int((lengths > limit).sum())
         share = over / max(lengths.len(), 1)
         beyond = int((lengths - limit).clip(lower_bound=0).sum())
+        left = self.rows.height - len(self.prepared)
+        self.counts |= {"over_long": over, "tokens_over": beyond, "left_out": left}
         dropped = self.recipe.over_long == "drop"
-        kept = lengths.filter(lengths <= limit) if dropped else lengths.clip(upper_bound=limit)
-        self.counts |= {"over_long": over, "tokens_over": beyond, "kept_tokens": int(kept.sum())}
-        verb = "cut" if self.recipe.over_long == "truncate" else "dropped"
-        passed = share <= self.recipe.cut
+        if self.recipe.kind == "sft":
+            kept = lengths.filter(lengths <= limit) if dropped else lengths.clip(upper_bound=limit)
+            self.counts["kept_tokens"] = int(kept.sum())
+        remedy = ""
+        if left > over:
+            remedy = f"{left - over:,} that are not too long are left out too: look at the log for why."
+        elif share > self.recipe.cut:
+            remedy = (
+                f"more than {self.recipe.cut:.0%}: raise the recipe's sequence_length, shorten the mix, or "
+                "raise its gates.cut."
+            )
         return Check(
             name="length",
-            passed=passed,
-            found=f"{over:,} of {lengths.len():,} conversations ({share:.1%}) exceed {limit:,} tokens "
-            f"and are {verb}; {beyond:,} tokens are beyond",
-            remedy=""
-            if passed
-            else f"more than {self.recipe.cut:.0%}: raise the recipe's sequence_length, shorten the mix, or "
-            "raise its gates.cut.",
+            passed=not remedy,
+            found=f"{over:,} of {lengths.len():,} {what} ({share:.1%}) exceed {limit:,} tokens "
+            f"and are {'dropped' if dropped else 'cut'}; {beyond:,} tokens are beyond; {left:,} are left out "
+            "whole",
+            remedy=remedy,
         )
 
-    def _pairs(self) -> Check:
-        """Pairs reach Axolotl as text: each answer must be whole, with its end, and differ from the other.
+    def _pairs(self, pairs: Sequence[Pair]) -> Check:
+        """Pairs reach Axolotl's trainer as text: each must be one of ours, and its answers must differ.
 
-        Axolotl looks up an answer in its rendered chat; white space that a template trims off would make it
-        keep one character, silently.
+        Axolotl looks up an answer in its rendered chat. White space that a template trims off makes it keep
+        one character, a letter that stands in a header all from there on, silently. Only a pair that was cut,
+        and so fills the sequence, may be another.
         """
-        bad = 0
-        ends = 0
+        known, bad, cut = set(pairs), 0, 0
+        odd: list[str] = []
         for row in self.prepared:
-            chosen, rejected = row.get("chosen"), row.get("rejected")
-            if chosen is None:
-                continue
-            bad += len(chosen) < 2 or len(rejected) < 2 or chosen == rejected
-            ends += str(chosen).endswith(self.end) and str(rejected).endswith(self.end)
+            asked, better, worse = (str(row.get(side) or "") for side in ("prompt", "chosen", "rejected"))
+            whole = (asked, better, worse) in known
+            full = not whole and self._fills(asked, [better, worse])
+            cut += full
+            if better == worse or not (whole or full):
+                bad += 1
+                odd += [str(row.get("id"))] if len(odd) < SHOWN else []
         rows = len(self.prepared)
-        self.counts |= {"prepared": rows, "pairs_broken": bad, "pairs_ended": ends}
-        passed = rows > 0 and bad == 0 and ends == rows
+        ended = sum(
+            str(row[side]).endswith(self.end) for row in self.prepared for side in ("chosen", "rejected")
+        )
+        self.counts |= {"prepared": rows, "pairs_broken": bad, "answers_ended": ended, "pairs_cut": cut}
+        passed = rows > 0 and bad == 0 and ended >= 2 * (rows - cut)
         return Check(
             name="pairs_whole",
             passed=passed,
-            found=f"of {rows:,} pairs, {bad:,} have an answer that is empty or equal to the other; "
-            f"both answers of {ends:,} end with {self.end}",
-            remedy="" if passed else "look at the pairs' texts for white space around them.",
+            found=f"of {rows:,} pairs, {bad:,} have an answer that is not whole or equals the other; "
+            f"{ended:,} of {2 * rows:,} answers end with {self.end}; {cut:,} pairs are cut at "
+            f"{self.recipe.sequence_length:,} tokens",
+            remedy=""
+            if passed
+            else "look at the pairs' texts, and at the token that the recipe's template ends turns with"
+            + (f" ({', '.join(odd)}{', ...' if bad > len(odd) else ''})." if odd else "."),
         )
+
+    def _fills(self, asked: str, answers: Sequence[str]) -> bool:
+        """Whether a pair is as long as a sequence, up to what another cut of the text makes of it."""
+        sizes = [len(i) for i in self.tokenizer([asked, *answers], add_special_tokens=False)["input_ids"]]
+        return sizes[0] + max(sizes[1:]) >= self.recipe.sequence_length - SLACK
 
 
 def _seeded(config: dict[str, Any]) -> Check:
@@ -349,12 +400,12 @@ def _path_unique(config: dict[str, Any], identity: str, training: Training, mix:
     )
 
 
-def _packing(training: Training, looked: Looked) -> Check:
-    if not training.recipe.packing:
+def _packing(training: Training, prepared: Any, cfg: Any) -> Check:
+    if not cfg.sample_packing:
         return Check(name="packing_isolated", passed=True, found="conversations are not packed")
     from rewild.runs.leak import packing_leak
 
-    return packing_leak(training, looked.prepared)
+    return packing_leak(training, prepared, cfg)
 
 
 def _slices(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -51,8 +51,10 @@ class Measured(Strict):
     epochs: float
     resumed: int = Field(description="Step from which the last start went on; 0 if it was never stopped")
     starts: int = Field(description="How often Axolotl was started for it")
-    first_loss: float = Field(description="Mean loss of the first tenth of the steps, in nats")
-    last_loss: float = Field(description="Mean loss of the last tenth")
+    first_loss: float = Field(
+        description="Mean loss of the first tenth of the steps, but of five at least, in nats"
+    )
+    last_loss: float = Field(description="The same of the last steps")
     seconds: float
     hours: float
     tokens: int | None = Field(description="Tokens passed through, padding not counted; null for pairs")

@@ -27,8 +27,7 @@ class State:
 
     Attributes:
         state: what happened last: ``no mix``, ``mixed``, ``stopped: CHECK``, ``checked``, ``step N``,
-        ``trained``,
-            ``failed: CHECK``, ``ready``, or ``as it is``.
+            ``trained``, ``failed: CHECK``, ``ready``, or ``as it is``.
         first, last: losses, in nats.
         hours: of training so far.
         where: the checkpoint, the last one to resume from, or the model.

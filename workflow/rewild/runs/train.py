@@ -21,11 +21,14 @@ import yaml
 from rewild.config.runs import Training
 from rewild.errors import DataError, RewildError
 from rewild.files import atomic, sha256, write_json
+from rewild.locks import locked
 from rewild.runs.checkpoints import last_sound, step_of
 from rewild.runs.checks import Report, read_report, why_failed
 from rewild.runs.environment import variables
 from rewild.runs.layout import RunFiles
-from rewild.runs.log import MEASURED, STOPPED, read_log
+from rewild.runs.log import MEASURED, STOPPED, ends, read_log
+from rewild.runs.published import make_readable
+from rewild.runs.render import identity_of, start_identity
 from rewild.runs.schema import LOSS, Measured
 from rewild.table import provenance, write_table
 
@@ -46,30 +49,38 @@ def train(training: Training, mix: Path, files: RunFiles, threads: int, say: Say
 
     Raises:
         DataError: the preflight failed, or is of something else.
-        RewildError: Axolotl failed, or the loss became NaN.
+        RewildError: Axolotl failed, the loss became NaN, or another process is training it.
     """
-    report = _cleared(files)
+    report = _cleared(training, mix, files)
     config = yaml.safe_load(files.config().read_text(encoding="utf-8"))
     out = Path(config["output_dir"])
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / MEASURED).exists():  # else it was killed after the last step, before all was published
-        _run_axolotl(training, files, out, threads, say)
-    measured = _publish(training, mix, files, out, report)
-    shutil.rmtree(files.work, ignore_errors=True)
+    with locked(out, f"training {training.run}") as lock:
+        if not (out / MEASURED).exists():  # else it was killed after the last step, before all was published
+            _run_axolotl(training, files, out, threads, lock, say)
+        measured = _publish(training, mix, files, out, report)
+        shutil.rmtree(files.work, ignore_errors=True)
     return measured
 
 
-def _cleared(files: RunFiles) -> Report:
-    """The preflight, if it passed and is of this config."""
+def _cleared(training: Training, mix: Path, files: RunFiles) -> Report:
+    """The preflight, if it passed and is of this config, this mix and this base model."""
     report = read_report(files.report("preflight"))
     if not report.passed:
         raise DataError(why_failed(report))
     if sha256(files.config()) != report.counts["config_sha256"]:
         raise DataError(f"{files.config()}: it changed after its preflight; run the preflight again")
+    # Axolotl would find what was prepared, and train on that.
+    if identity_of(training, sha256(mix), start_identity(training)) != report.identity:
+        raise DataError(
+            f"{mix}: the mix, the base model or the recipe changed after the preflight of run "
+            f"{training.run}; run the preflight again"
+        )
     return report
 
 
-def _run_axolotl(training: Training, files: RunFiles, out: Path, threads: int, say: Say) -> None:
+def _run_axolotl(  # noqa: PLR0917
+    training: Training, files: RunFiles, out: Path, threads: int, lock: int, say: Say
+) -> None:
     (out / STOPPED).unlink(missing_ok=True)
     resume = last_sound(out, say)
     command = [sys.executable, "-m", "axolotl.cli.main", "train", str(files.config())]
@@ -94,6 +105,7 @@ def _run_axolotl(training: Training, files: RunFiles, out: Path, threads: int, s
         errors="replace",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=(lock,),  # Axolotl may outlive this process if that alone is killed
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -138,8 +150,7 @@ def _publish(training: Training, mix: Path, files: RunFiles, out: Path, report: 
 def measure(training: Training, report: Report, out: Path, log: list[dict[str, Any]]) -> Measured:
     """:class:`Measured` from what the plugin wrote."""
     found = json.loads((out / MEASURED).read_text(encoding="utf-8"))
-    losses = [line["loss"] for line in log]
-    tenth = max(1, len(losses) // 10)
+    first, last = ends([line["loss"] for line in log])
     seconds = sum(line["seconds"] for line in log)
     epochs = training.recipe.epochs
     kept = report.counts.get("kept_tokens")
@@ -158,8 +169,8 @@ def measure(training: Training, report: Report, out: Path, log: list[dict[str, A
         epochs=float(found["epochs"]),
         resumed=found["resumed_at"],
         starts=len((out / STARTS).read_text(encoding="utf-8")),
-        first_loss=sum(losses[:tenth]) / tenth,
-        last_loss=sum(losses[-tenth:]) / tenth,
+        first_loss=first,
+        last_loss=last,
         seconds=seconds,
         hours=seconds / 3600,
         tokens=tokens,
@@ -175,11 +186,10 @@ def measure(training: Training, report: Report, out: Path, log: list[dict[str, A
 
 
 def publish_checkpoint(training: Training, out: Path, checkpoint: Path) -> None:
-    """Move the model to its place, in a form that more than transformers 5 can read.
+    """Move the model to its place, in a form that more than transformers 5 can read (:mod:`.published`).
 
-    Axolotl's saves name a tokenizer class that only transformers 5 knows and ask for sampling in their
-    generation config; ours name the class that every reader knows, and end at the token the model learned
-    to end with.
+    Raises:
+        RewildError: Axolotl left no weights, or no config or tokenizer beside them.
     """
     names = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
     optional = ("chat_template.jinja", "special_tokens_map.json", "tokenizer.model")
@@ -199,30 +209,6 @@ def publish_checkpoint(training: Training, out: Path, checkpoint: Path) -> None:
             shutil.copyfile(out / name, made / name)
         elif name in names[:1] + names[2:]:
             raise RewildError(f"run {training.run}: Axolotl left no {name} in {out}")
-    _readable(made, training)
+    make_readable(made, training.template.end_of_turn if training.template else None)
     shutil.rmtree(checkpoint, ignore_errors=True)
     made.rename(checkpoint)
-
-
-def _readable(folder: Path, training: Training) -> None:
-    path = folder / "tokenizer_config.json"
-    about = json.loads(path.read_text(encoding="utf-8"))
-    if about.get("tokenizer_class") == "TokenizersBackend":
-        about["tokenizer_class"] = "PreTrainedTokenizerFast"
-    template = folder / "chat_template.jinja"
-    if template.exists():
-        about["chat_template"] = template.read_text(encoding="utf-8")  # where transformers 4 and vLLM look
-    write_json(path, about)
-    path = folder / "generation_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    settings.pop("do_sample", None)
-    ids = {
-        token["id"]: token["content"]
-        for token in json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
-    }
-    end = training.template.end_of_turn if training.template else None
-    ends = [i for i, content in ids.items() if content == end]
-    known = settings.get("eos_token_id")
-    known = [known] if isinstance(known, int) else list(known or [])
-    settings["eos_token_id"] = list(dict.fromkeys([*ends, *known]))
-    write_json(path, settings)
