@@ -181,13 +181,16 @@ def _share(won: NDArray[np.bool_]) -> Estimate:
     return Estimate(100 * share, half, 100 * (middle - reach), 100 * (middle + reach), n)
 
 
-def flips(found: Answered, tuned: Entry, itself: Entry, other: Entry) -> int:
+def flip_count(found: Answered, tuned: Entry, itself: Entry, other: Entry) -> Estimate:
     """Questions on which the fine-tune scores below the other fine-tune, and its model above that one.
 
-    A tie is no order, so breaking one is no flip (section 3.3).
+    A tie is no order, so breaking one is no flip (section 3.3). The interval is that of their share.
     """
     of = found.scores
-    return int(((of[tuned.run] < of[other.run]) & (of[itself.run] > of[other.run])).sum())
+    flipped = (of[tuned.run] < of[other.run]) & (of[itself.run] > of[other.run])
+    share = _share(flipped)
+    half, low, high = ((x or 0.0) * share.n / 100 for x in (share.half, share.low, share.high))
+    return Estimate(float(flipped.sum()), half, low, high, share.n)
 
 
 def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
@@ -210,7 +213,7 @@ def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
         if a in (pair.first_itself, pair.second_itself):
             tuned, other = (pair.first, pair.second) if a is pair.first_itself else (pair.second, pair.first)
             note = f"{name_of(tuned)} scores below {name_of(other)}, {name_of(a)} above it"
-            cells.append((name_of(a), "FlipCt", float(flips(found, tuned, a, other)), None, note))
+            cells.append((name_of(a), "FlipCt", flip_count(found, tuned, a, other).value, None, note))
     return _cells(cells)
 
 
