@@ -6,8 +6,11 @@ import json
 import logging
 import shutil
 import threading
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,6 +23,7 @@ from rewild.config.judging import Judging, Price, files_of
 from rewild.engines import EngineError
 from rewild.errors import ConfigError, DataError, RewildError
 from rewild.fetch import read_manifest
+from rewild.judging import rubric_server
 from rewild.judging.ask import judge
 from rewild.judging.base import JudgeRequest
 from rewild.judging.budget import BudgetError, Ledger, ceiling, estimated_input, most_input
@@ -33,15 +37,23 @@ from rewild.table import read_table
 SECRET = "sk-a-key-that-must-not-be-seen"
 
 
-@pytest.fixture
-def server():
+@contextmanager
+def served() -> Iterator[RubricServer]:
     """The rubric's server; its faults may be set, its calls counted."""
     made = RubricServer()
     thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[RubricServer]:
+    with served() as made:
+        yield made
 
 
 @pytest.fixture
@@ -151,14 +163,11 @@ def test_a_key_that_expires_midway(
     server.faults = (parse_fault("401@20-"),)
     with caplog.at_level(logging.DEBUG), pytest.raises(EngineError, match="refuses the key") as error:
         judge(work.task(), "one")
-    before = -1
-    while before != server.calls:  # it may yet hear calls that were cancelled
-        before = server.calls
-        time.sleep(0.5)
-    server.faults = ()
-    with caplog.at_level(logging.DEBUG):
+    # The same endpoint with a new key. It is another server, because the first may yet hear cancelled calls.
+    with served() as renewed, caplog.at_level(logging.DEBUG):
+        work.write_study({"endpoint": renewed.url, "chunk": 16})
         judge(work.task(), "one")
-    assert server.calls - before == 62 - 16
+        assert renewed.calls == 62 - 16
     assert SECRET not in str(error.value) + caplog.text
     for path in work.results.rglob("*"):
         if path.is_file():
@@ -227,16 +236,31 @@ def test_a_model_that_writes_nothing_does_not_look_fine(work: Workspace, server:
     assert server.calls == 0
 
 
-def test_two_at_once_do_not_write_over_each_other(work: Workspace, server: RubricServer) -> None:
-    server.faults, server.delay = (parse_fault("slow@1"),), 1.0
-    slow = threading.Thread(target=judge, args=(work.task(), "one"))
-    slow.start()
-    while server.calls == 0:
-        slow.join(0.01)
-    with pytest.raises(RewildError, match="another process is at work"):
-        judge(work.task(), "one")
-    judge(work.task(), "two")  # another run is another matter
-    slow.join()
+def test_two_at_once_do_not_write_over_each_other(
+    work: Workspace, server: RubricServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    number = server.next_call
+
+    def held() -> tuple[int, str | None]:
+        """The first run's calls wait until they are let go."""
+        asked.set()
+        answer.wait(120)
+        return number()
+
+    monkeypatch.setattr(server, "next_call", held)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(judge, work.task(), "one")
+        try:
+            assert asked.wait(120)
+            with pytest.raises(RewildError, match="another process is at work"):
+                judge(work.task(), "one")
+            monkeypatch.setattr(server, "next_call", number)
+            judge(work.task(), "two")  # another run is another matter
+            assert not first.done()
+        finally:
+            answer.set()
+        assert first.result(120).judgments == 62
     assert judgments(work).height == judgments(work, "two").height == 62
 
 
@@ -262,6 +286,33 @@ def test_a_budget_stops_before_it_is_exceeded(work: Workspace, server: RubricSer
     assert spent.judgments == 62
     assert spent.price == pytest.approx((spent.input_tokens + spent.output_tokens) / 1000)
     assert server.calls - before < 62
+
+
+@pytest.mark.parametrize("uncounted", ["malformed", "no usage"])
+def test_a_budget_holds_where_the_endpoint_does_not_count(
+    work: Workspace, server: RubricServer, uncounted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies that cannot be read, or come without their tokens, are charged at their most."""
+    if uncounted == "malformed":
+        server.faults = (parse_fault("malformed"),)
+    else:
+        whole = rubric_server.completion
+
+        def silent(*arguments: Any) -> dict[str, Any]:
+            return {k: v for k, v in whole(*arguments).items() if k != "usage"}
+
+        monkeypatch.setattr(rubric_server, "completion", silent)
+    price = {"input": 0.0, "output": 1000.0, "date": "2026-01-01", "source": "a test"}
+    each = 2048 * 1000 / 1e6  # dollars of the longest reply
+    work.write_study({"endpoint": server.url, "chunk": 4, "prices": {"rubric": price}, "budget": 10.5 * each})
+    with pytest.raises(BudgetError):
+        judge(work.task(), "one")
+    assert server.calls == 8  # two rounds of four; a third could cost more than is left
+    (book,) = (work.results / "try/work/judging").rglob("spent.json")
+    assert json.loads(book.read_text()) == {"spent": pytest.approx(8 * each), "reserved": 0.0}
+    work.write_study({"endpoint": server.url, "chunk": 62, "prices": {"rubric": price}})
+    judge(work.task(), "one")
+    assert judgments(work)["estimated"].all()  # what is reported is an estimate, and says so
 
 
 def test_what_a_killed_job_had_reserved_counts_as_spent(tmp_path: Path) -> None:
