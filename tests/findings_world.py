@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 from conftest import copy_workflow
 from rewild.config import load_models, load_study
 from rewild.config.roster import make_roster
+from rewild.findings.answers import Answered
 from rewild.findings.load import open_study, with_answers
 from rewild.findings.world import World
 from rewild.judging.schema import ANSWERS, JUDGMENTS
@@ -121,6 +123,19 @@ def open_world(folder: Path) -> World:
     """All that findings are stated from, of what :func:`prepare` made."""
     opened = open_study("own", folder / "config", folder / "results/own/scores")
     return with_answers(opened, folder / "results/own/benchmarks")
+
+
+def marked(world: World) -> Answered:
+    """The answers of the pair with a judge's scores that are put in by hand."""
+    scores = {
+        "base-herald": [5, 5, 5, 3, 9, 2.0],
+        "base-plain": [4, 5, 6, 6, 4, 7.0],
+        "herald": [7, 7, 7, 7, 6, 8.0],
+        "plain": [6, 5, 4, 2, 5, 1.0],
+    }
+    given = {run: np.array(values) for run, values in scores.items()}
+    assert world.answered is not None
+    return replace(world.answered, scores=given, judged=tuple("abcdef"))
 
 
 def _write(

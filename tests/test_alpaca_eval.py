@@ -159,6 +159,9 @@ def test_another_template_is_refused(tmp_path: Path, text: str) -> None:
         DataError, match=r"bad.txt: not a prompt with messages and each of instruction, output_1"
     ):
         read_template(tmp_path / "bad.txt")
+    (tmp_path / "odd.txt").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"odd.txt: not UTF-8 text \(byte 0\)"):
+        read_template(tmp_path / "odd.txt")
 
 
 @pytest.mark.parametrize("benchmark", [WEIGHTED, PLAIN])

@@ -312,17 +312,7 @@ def test_table_3_counts_answers(world: World) -> None:
 
 def test_table_4_by_hand(world: World) -> None:
     """Preferences and flips of judge's scores that are put in by hand."""
-    scores = {
-        "base-herald": [5, 5, 5, 3, 9, 2.0],
-        "base-plain": [4, 5, 6, 6, 4, 7.0],
-        "herald": [7, 7, 7, 7, 6, 8.0],
-        "plain": [6, 5, 4, 2, 5, 1.0],
-    }
-    found = replace(
-        world.answered,
-        scores={run: np.array(values) for run, values in scores.items()},
-        judged=tuple("abcdef"),
-    )
+    found = made_up.marked(world)
     cells = answers.preference_cells(found, "MTBench")
     herald, plain = "demo-base : demo-herald", "demo-base : demo-plain"
     # herald over plain: 5 > 4 and 9 > 4 of six; the reverse: 6 > 5, 6 > 3, 7 > 2; one tie

@@ -225,14 +225,7 @@ def test_each_relative_is_set_against_the_strangers(world: World) -> None:
 
 
 def test_flips_have_the_interval_of_their_share(world: World) -> None:
-    scores = {
-        "base-herald": [5, 5, 5, 3, 9, 2.0],
-        "base-plain": [4, 5, 6, 6, 4, 7.0],
-        "herald": [7, 7, 7, 7, 6, 8.0],
-        "plain": [6, 5, 4, 2, 5, 1.0],
-    }
-    given = {run: np.array(values) for run, values in scores.items()}
-    found = replace(world.answered, scores=given, judged=tuple("abcdef"))
+    found = made_up.marked(world)
     pair = found.pair
     count = answers.flip_count(found, pair.first, pair.first_itself, pair.second)
     # Wilson's interval of 3 in 6, by hand: 0.5 ± 1.96 √(1/24 + 1.96²/144) / (1 + 1.96²/6)

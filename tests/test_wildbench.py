@@ -212,6 +212,10 @@ def test_another_template_is_refused(files: dict[str, Path]) -> None:
     files["prompts"].write_text("Rate {$model_output}.")
     with pytest.raises(DataError, match=r"template.md: a template with the blanks checklist, history"):
         WILDBENCH.requests(given_.questions["s1"], ("5",), given_)
+    odd = files["prompts"].with_name("odd.md")
+    odd.write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"odd.md: not UTF-8 text \(byte 0\)"):
+        WILDBENCH.requests(given_.questions["s1"], ("5",), material(WILDBENCH, files | {"prompts": odd}))
 
 
 def test_the_rubric_grades_it(files: dict[str, Path]) -> None:

@@ -27,6 +27,7 @@ from rewild.judging.base import (
     Reply,
     Scored,
     Verdict,
+    read_file,
     read_rows,
     template_of,
 )
@@ -203,10 +204,7 @@ def _group(tag: Any, where: str) -> str:
 
 @cache
 def _template(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    text = read_file(path)
     needed = {"history", "user_query", "model_output", "checklist"}
     if (found := set(_BLANK.findall(text))) != needed:
         raise DataError(
