@@ -234,9 +234,12 @@ def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
         pytest.skip(f"needs the alpaca_eval environment: {python} is not there")
     mirror = Path(os.environ.get("REWILD_MIRROR") or root.parent / "shared/mirror").resolve()
     released = [folder.parent for folder in mirror.glob("tatsu-lab/alpaca_eval/*/src")]
+    folder = tmp_path_factory.mktemp("library")
+    own = {"PYTHONPATH": f"{root / 'workflow'}:{root / 'tests'}"}
+    no_hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}  # nor what is in somebody's cache
     run = subprocess.run(
-        [python, root / "tests/alpaca_eval_library.py", tmp_path_factory.mktemp("library"), *released],
-        env=os.environ | {"PYTHONPATH": f"{root / 'workflow'}:{root / 'tests'}", "HF_HUB_OFFLINE": "1"},
+        [python, root / "tests/alpaca_eval_library.py", folder, *released],
+        env=os.environ | own | no_hub,
         capture_output=True,
         text=True,
         check=False,
