@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from rewild.findings.headline import headline_table, shown
 from rewild.findings.report import as_data, html, markdown, write
 from rewild.findings.state import state_findings
 from rewild.findings.world import World
+from rewild.judging.schema import ANSWERS, JUDGMENTS
 from rewild.scores.bootstrap import Z
 from rewild.scores.collect import collect, headline
 from rewild.scores.roster import ROSTER, read_roster
@@ -161,8 +163,6 @@ def test_a_metric_that_is_not_there_is_named(folder: Path) -> None:
 
 
 def test_a_score_in_the_wrong_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(folder / "results/own/benchmarks/herald/gpqa", tmp_path / "plain/gpqa")
     with pytest.raises(DataError, match=r"plain/gpqa/scores.csv: holds the run 'herald', .* 'plain'"):
         collect("own", [tmp_path / "plain/gpqa"])
@@ -355,6 +355,22 @@ def test_words_are_of_the_questions_that_differ(world: World) -> None:
     assert (lacks["n_second"], lacks["n_first"], lacks["difference"]) == (differ, 0, differ)
     assert (lacks["first"], lacks["second"]) == ("demo-base : demo-herald", "demo-base : demo-plain")
     assert table.filter(word="headings")["difference"][0] == -differ
+
+
+def test_a_silent_run_in_the_pair_is_named(world: World, folder: Path, tmp_path: Path) -> None:
+    for entry in world.answered.pair.entries:
+        shutil.copytree(folder / f"results/own/benchmarks/{entry.run}", tmp_path / entry.run)
+    at = tmp_path / "base-plain/mt-bench"
+    said = read_table(at / "answers.parquet", ANSWERS)
+    mute = said.with_columns(answer=pl.lit(None, pl.String), failure=pl.lit("empty: no text"))
+    judged = read_table(at / "judgments.parquet", JUDGMENTS)
+    write_table(at / "judgments.parquet", judged.clear(), JUDGMENTS, provenance())
+    message = r"no question of mt-bench was {} for all runs of the pair \('base-plain' has none\); name two"
+    with pytest.raises(DataError, match=message.format("judged")):
+        answers.read_answered(world.answered.pair, tmp_path, "mt-bench")
+    write_table(at / "answers.parquet", mute, ANSWERS, provenance())
+    with pytest.raises(DataError, match=message.format("answered")):
+        answers.read_answered(world.answered.pair, tmp_path, "mt-bench")
 
 
 # The report

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from judging_workspace import Workspace, clueless, knowing
 from rewild.__main__ import app
+from rewild.config import load_benchmarks
 from rewild.config.base import validate
 from rewild.config.judging import Judging, Price, files_of
 from rewild.engines import EngineError
@@ -31,6 +32,7 @@ from rewild.judging.estimate import estimate, table
 from rewild.judging.rubric_server import RubricServer, parse_fault
 from rewild.judging.schema import JUDGMENTS
 from rewild.judging.score import describe, score
+from rewild.scores.collect import headline
 from rewild.scores.tidy import ITEMS, SCORES
 from rewild.table import read_table
 
@@ -234,6 +236,41 @@ def test_a_model_that_writes_nothing_does_not_look_fine(work: Workspace, server:
         assert "empty answers have the lowest score" in describe(task, scores)
         assert describe(task, scores).startswith("WARNING")
     assert server.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "turns"), [("demo-chat", (0, 1)), ("demo-chat", (1,)), ("demo-pairs", (0,))]
+)
+def test_a_silent_model_stands_in_one_table_with_the_others(
+    work: Workspace, server: RubricServer, benchmark: str, turns: tuple[int, ...]
+) -> None:
+    """It heard no judge, or not with every judge prompt, and its scores are comparable all the same."""
+    work.write_study({"endpoint": server.url, "judge": "gpt-4o-mini", "baselines": {"demo-pairs": "one"}})
+    work.answer(work.task(benchmark), "two", lambda q, turn: None if turn in turns else knowing(q, turn))
+    found = []
+    for run in ("one", "two"):
+        judge(work.task(benchmark), run)
+        found.append(score(work.task(benchmark), run))
+    scores = pl.concat(found)
+    head = headline(scores, load_benchmarks(work.folder / "config"))
+    assert {run: head.values(run)[benchmark] is None for run in ("one", "two")} == {
+        "one": False,
+        "two": False,
+    }
+    asked = scores.filter(pl.col("run") == "one").with_columns(judge=pl.lit("gpt-4o-mini (another)"))
+    again = pl.concat([asked.with_columns(run=pl.lit("three")), *found])
+    with pytest.raises(DataError, match="different judges on"):
+        headline(again, load_benchmarks(work.folder / "config"))
+
+
+def test_what_would_be_asked_of_two_runs_that_have_not_answered(work: Workspace) -> None:
+    """Equal answers need no judge; those taken at their longest must not be equal."""
+    task = work.task("demo-pairs")
+    assert len(task.longest_requests) == 52
+    first, second = (request.messages[-1]["content"] for request in task.longest_requests[:2])
+    assert "xxxx" in first
+    assert "yyyy" in first
+    assert first != second
 
 
 def test_two_at_once_do_not_write_over_each_other(
@@ -453,7 +490,6 @@ def test_a_spoilt_chunk_is_asked_for_again(work: Workspace, server: RubricServer
 
 
 def test_settings_that_name_what_is_not_there() -> None:
-    from rewild.config.benchmarks import load_benchmarks
     from rewild.config.judging import check_judging, judged_rows
 
     root = Path(__file__).resolve().parent.parent

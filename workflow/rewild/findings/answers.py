@@ -76,7 +76,7 @@ def read_answered(pair: Pair, folder: Path, benchmark: str) -> Answered:
         at = folder / entry.run / benchmark
         answers = read_table(at / "answers.parquet", ANSWERS).filter(pl.col("turn") == 0)
         texts[entry.run] = dict(answers.drop_nulls("answer").select("question_id", "answer").iter_rows())
-        judged = read_table(at / "judgments.parquet", JUDGMENTS).filter(pl.col("turn") == 0)
+        judged = read_table(at / "judgments.parquet", JUDGMENTS, allow_empty=True).filter(pl.col("turn") == 0)
         values[entry.run] = {
             q: (value, reply or "")
             for q, value, reply in judged.drop_nulls("value")
@@ -85,9 +85,12 @@ def read_answered(pair: Pair, folder: Path, benchmark: str) -> Answered:
         }
     answered, scored = _common(texts), _common(values)
     if not answered or not scored:
-        what = "judged" if answered else "answered"
-        runs = ", ".join(e.run for e in pair.entries)
-        raise DataError(f"{folder}: not one question of {benchmark} was {what} for all of the runs {runs}")
+        what, found = ("judged", values) if answered else ("answered", texts)
+        none = next((f" ('{run}' has none)" for run, of in found.items() if not of), "")
+        raise DataError(
+            f"{folder}: no question of {benchmark} was {what} for all runs of the pair{none}; name two other "
+            "models in findings.pair"
+        )
     return Answered(
         pair,
         {run: _features([found[q] for q in answered]) for run, found in texts.items()},
