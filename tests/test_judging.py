@@ -491,6 +491,34 @@ def test_a_spoilt_chunk_is_asked_for_again(work: Workspace, server: RubricServer
     assert 0 < server.calls - before <= 16
 
 
+def test_what_it_would_cost_touches_nothing_of_a_job_at_work(work: Workspace) -> None:
+    judge(work.task(), "one")
+    folder = work.task().work("one", "judging")
+    half, spoilt = folder / ".half.tmp.parquet", sorted(folder.glob("[!.]*.parquet"))[0]
+    lost = pl.read_parquet(spoilt).height
+    half.write_bytes(b"PAR1")
+    spoilt.write_bytes(b"PAR1")
+    found = estimate(work.task(), "one")
+    assert (found.calls, found.done) == (lost, 62 - lost)
+    assert (half.exists(), spoilt.exists()) == (True, True)
+    judge(work.task(), "one")  # who holds the lock clears up
+    assert (half.exists(), spoilt.with_suffix(".unreadable").exists()) == (False, True)
+
+
+def test_a_failure_that_was_mended_stays_mended(work: Workspace, server: RubricServer) -> None:
+    """Its first chunk is still there, with other judgments; in whatever order the two are read."""
+    work.write_study({"endpoint": server.url, "chunk": 16, "attempts": 1})
+    server.faults = (parse_fault("language@1-5"),)
+    assert judge(work.task(), "one").failures == {"unclear": 5}
+    folder = work.task().work("one", "judging")
+    for chunk in folder.glob("[!.]*.parquet"):
+        chunk.rename(folder / f"z{chunk.name}")
+    assert judge(work.task(), "one", again=True).judgments == 62
+    assert server.calls == 62 + 5
+    assert judge(work.task(), "one").judgments == 62
+    assert server.calls == 62 + 5
+
+
 def test_settings_that_name_what_is_not_there() -> None:
     from rewild.config.judging import check_judging, judged_rows
 

@@ -112,7 +112,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
     keys = [request_hash(task.judge, r, settings.attempts, task.study.seed) for r in requests]
     with disk_errors(work / "lock"), locked(work, "at work on these judgments"):
         store = Store(work)
-        store.load()
+        store.load(mend=True)
         if again and (count := store.forget_failures()):
             log.info("%d judgments that failed are asked for again", count)
         missing = {k: Asked(r, k, r) for k, r in zip(keys, requests, strict=True) if k not in store.rows}
