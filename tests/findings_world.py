@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import yaml
 
+from conftest import copy_workflow
+from rewild.config import load_models, load_study
+from rewild.config.roster import make_roster
+from rewild.findings.answers import Answered
+from rewild.findings.load import open_study, with_answers
+from rewild.findings.world import World
 from rewild.judging.schema import ANSWERS, JUDGMENTS
-from rewild.scores.tidy import items_frame, mean_score, scores_frame, write_scores
+from rewild.scores.collect import collect
+from rewild.scores.roster import ROSTER, roster_frame
+from rewild.scores.tidy import ITEMS, SCORES, items_frame, mean_score, scores_frame, write_scores
 from rewild.table import provenance, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +101,41 @@ def write_results(results: Path, name: str = "own") -> None:
         turns = {"turn-1": marks[0], "turn-2": marks[1]}
         _write(folder, run, "mt-bench", "average", turns, judge="rubric 1", template="rubric@0123456789ab")
         _write_answers(folder, run, marks)
+
+
+def prepare(folder: Path) -> Path:
+    """A copy of the workflow with the made-up study, its results, and its table of scores."""
+    copy = copy_workflow(folder / "copy")
+    write_study(copy, study())
+    write_results(copy / "results")
+    made = load_study(copy / "config", "own")
+    at = [copy / f"results/own/benchmarks/{r}/{b}" for r in made.runs for b in made.evaluation.benchmarks]
+    scores, items = collect("own", at)
+    roster = make_roster(made, load_models(ROOT / "config"))
+    target = copy / "results/own/scores"
+    write_table(target / "scores.csv", scores, SCORES, provenance())
+    write_table(target / "items.parquet", items, ITEMS, provenance())
+    write_table(target / "runs.csv", roster_frame(roster), ROSTER, provenance())
+    return copy
+
+
+def open_world(folder: Path) -> World:
+    """All that findings are stated from, of what :func:`prepare` made."""
+    opened = open_study("own", folder / "config", folder / "results/own/scores")
+    return with_answers(opened, folder / "results/own/benchmarks")
+
+
+def marked(world: World) -> Answered:
+    """The answers of the pair with a judge's scores that are put in by hand."""
+    scores = {
+        "base-herald": [5, 5, 5, 3, 9, 2.0],
+        "base-plain": [4, 5, 6, 6, 4, 7.0],
+        "herald": [7, 7, 7, 7, 6, 8.0],
+        "plain": [6, 5, 4, 2, 5, 1.0],
+    }
+    given = {run: np.array(values) for run, values in scores.items()}
+    assert world.answered is not None
+    return replace(world.answered, scores=given, judged=tuple("abcdef"))
 
 
 def _write(

@@ -159,6 +159,9 @@ def test_another_template_is_refused(tmp_path: Path, text: str) -> None:
         DataError, match=r"bad.txt: not a prompt with messages and each of instruction, output_1"
     ):
         read_template(tmp_path / "bad.txt")
+    (tmp_path / "odd.txt").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"odd.txt: not UTF-8 text \(byte 0\)"):
+        read_template(tmp_path / "odd.txt")
 
 
 @pytest.mark.parametrize("benchmark", [WEIGHTED, PLAIN])
@@ -231,9 +234,12 @@ def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
         pytest.skip(f"needs the alpaca_eval environment: {python} is not there")
     mirror = Path(os.environ.get("REWILD_MIRROR") or root.parent / "shared/mirror").resolve()
     released = [folder.parent for folder in mirror.glob("tatsu-lab/alpaca_eval/*/src")]
+    folder = tmp_path_factory.mktemp("library")
+    own = {"PYTHONPATH": f"{root / 'workflow'}:{root / 'tests'}"}
+    no_hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}  # nor what is in somebody's cache
     run = subprocess.run(
-        [python, root / "tests/alpaca_eval_library.py", tmp_path_factory.mktemp("library"), *released],
-        env=os.environ | {"PYTHONPATH": f"{root / 'workflow'}:{root / 'tests'}", "HF_HUB_OFFLINE": "1"},
+        [python, root / "tests/alpaca_eval_library.py", folder, *released],
+        env=os.environ | own | no_hub,
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 from typer.testing import CliRunner
 
 import findings_world as made_up
-from conftest import copy_workflow
 from rewild.__main__ import app
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.findings import Findings
@@ -23,14 +23,14 @@ from rewild.figures.style import style
 from rewild.findings import answers, select
 from rewild.findings.cells import score_cells
 from rewild.findings.headline import headline_table, shown
-from rewild.findings.load import open_study, with_answers
 from rewild.findings.report import as_data, html, markdown, write
 from rewild.findings.state import state_findings
 from rewild.findings.world import World
+from rewild.judging.schema import ANSWERS, JUDGMENTS
 from rewild.scores.bootstrap import Z
 from rewild.scores.collect import collect, headline
-from rewild.scores.roster import ROSTER, read_roster, roster_frame
-from rewild.scores.tidy import ITEMS, SCORES
+from rewild.scores.roster import ROSTER, read_roster
+from rewild.scores.tidy import SCORES
 from rewild.style.proportional import PAPER_COLUMNS
 from rewild.table import provenance, read_table, write_table
 from rewild.tables.make import make_table
@@ -46,25 +46,14 @@ PAPER = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the configuration with the made-up study, its results, and its table of scores."""
-    copy = copy_workflow(tmp_path_factory.mktemp("findings") / "copy")
-    made_up.write_study(copy, made_up.study())
-    made_up.write_results(copy / "results")
-    study = load_study(copy / "config", "own")
-    at = [copy / f"results/own/benchmarks/{r}/{b}" for r in study.runs for b in study.evaluation.benchmarks]
-    scores, items = collect("own", at)
-    target = copy / "results/own/scores"
-    write_table(target / "scores.csv", scores, SCORES, provenance())
-    write_table(target / "items.parquet", items, ITEMS, provenance())
-    write_table(target / "runs.csv", roster_frame(make_roster(study, MODELS)), ROSTER, provenance())
-    return copy
+    """A copy of the workflow with the made-up study and its scores."""
+    return made_up.prepare(tmp_path_factory.mktemp("findings"))
 
 
 @pytest.fixture(scope="module")
 def world(folder: Path) -> World:
     """All that findings are stated from."""
-    opened = open_study("own", folder / "config", folder / "results/own/scores")
-    return with_answers(opened, folder / "results/own/benchmarks")
+    return made_up.open_world(folder)
 
 
 def roster(study: str = "wildchat50m") -> Roster:
@@ -174,8 +163,6 @@ def test_a_metric_that_is_not_there_is_named(folder: Path) -> None:
 
 
 def test_a_score_in_the_wrong_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(folder / "results/own/benchmarks/herald/gpqa", tmp_path / "plain/gpqa")
     with pytest.raises(DataError, match=r"plain/gpqa/scores.csv: holds the run 'herald', .* 'plain'"):
         collect("own", [tmp_path / "plain/gpqa"])
@@ -325,17 +312,7 @@ def test_table_3_counts_answers(world: World) -> None:
 
 def test_table_4_by_hand(world: World) -> None:
     """Preferences and flips of judge's scores that are put in by hand."""
-    scores = {
-        "base-herald": [5, 5, 5, 3, 9, 2.0],
-        "base-plain": [4, 5, 6, 6, 4, 7.0],
-        "herald": [7, 7, 7, 7, 6, 8.0],
-        "plain": [6, 5, 4, 2, 5, 1.0],
-    }
-    found = replace(
-        world.answered,
-        scores={run: np.array(values) for run, values in scores.items()},
-        judged=tuple("abcdef"),
-    )
+    found = made_up.marked(world)
     cells = answers.preference_cells(found, "MTBench")
     herald, plain = "demo-base : demo-herald", "demo-base : demo-plain"
     # herald over plain: 5 > 4 and 9 > 4 of six; the reverse: 6 > 5, 6 > 3, 7 > 2; one tie
@@ -380,67 +357,28 @@ def test_words_are_of_the_questions_that_differ(world: World) -> None:
     assert table.filter(word="headings")["difference"][0] == -differ
 
 
-# Findings
+def test_a_silent_run_in_the_pair_is_named(world: World, folder: Path, tmp_path: Path) -> None:
+    for entry in world.answered.pair.entries:
+        shutil.copytree(folder / f"results/own/benchmarks/{entry.run}", tmp_path / entry.run)
+    at = tmp_path / "base-plain/mt-bench"
+    said = read_table(at / "answers.parquet", ANSWERS)
+    mute = said.with_columns(answer=pl.lit(None, pl.String), failure=pl.lit("empty: no text"))
+    judged = read_table(at / "judgments.parquet", JUDGMENTS)
+    write_table(at / "judgments.parquet", judged.clear(), JUDGMENTS, provenance())
+    message = r"no question of mt-bench was {} for all runs of the pair \('base-plain' has none\); name two"
+    with pytest.raises(DataError, match=message.format("judged")):
+        answers.read_answered(world.answered.pair, tmp_path, "mt-bench")
+    write_table(at / "answers.parquet", mute, ANSWERS, provenance())
+    with pytest.raises(DataError, match=message.format("answered")):
+        answers.read_answered(world.answered.pair, tmp_path, "mt-bench")
 
 
-def test_what_each_finding_says(world: World) -> None:
-    found = {f.id: f for f in state_findings(world)}
-    assert list(found) == [
-        "mixture", "scaling", "choice", "context", "blending", "agreement", "styling", "on-policy",
-        "preferences",
-    ]  # fmt: skip
-    for lacking, need in (("mixture", "baseline models"), ("context", "length_control")):
-        assert found[lacking].statement == ""
-        assert need in found[lacking].missing
-    head = world.head
-    blend, herald, plain = (head.average(f"base-{r}", "avg_study")[0] for r in ("blend", "herald", "plain"))
-    said = found["blending"].statement
-    assert said.startswith("demo-base : demo-herald + demo-plain: within its parts' range (")
-    difference = blend - (herald + plain) / 2
-    assert found["blending"].numbers[0].estimate.value == pytest.approx(difference, abs=1e-12)
-    assert f"difference from their mean {difference:+.3f} ± ".replace("-", "−") in said
-    small = head.average("base-herald-small", "avg_study")[0]
-    assert found["scaling"].numbers[0].estimate.value == pytest.approx(herald - small, abs=1e-12)
-    assert "demo-herald: 0.283 → 0.394 → 0.591 at 60, 120, 220; rises" in found["scaling"].statement
-    mini = head.average("base-mini", "avg_study")[0]
-    assert found["choice"].numbers[0].estimate.value == pytest.approx(herald - mini, abs=1e-12)
-    assert found["on-policy"].numbers[0].estimate.value == pytest.approx(
-        herald - (plain + mini) / 2, abs=1e-12
-    )
-    assert "rate 1.00, exact 95 % interval 0.40 to 1.00" in found["agreement"].statement  # 0.025 ** (1 / 4)
-    assert found["styling"].numbers[0].estimate.value == 1.0
-
-
-def test_the_agreement_rate_counts_ties_against(world: World) -> None:
-    """Two benchmarks agree, one disagrees, one ties: .5, and Clopper and Pearson's interval of 2 in 4."""
-    values = {
-        "base-herald": [5.0, 0.5, 0.5, 0.5], "base-plain": [4.0, 0.4, 0.4, 0.5],
-        "herald": [6.0, 0.6, 0.3, 0.9], "plain": [5.0, 0.1, 0.4, 0.1],
-    }  # fmt: skip
-    order = ["mt-bench", "gpqa", "ifeval", "mixeval"]
-    new = [
-        values[run][order.index(benchmark)] if run in values else value
-        for run, benchmark, value in world.head.frame.select("run", "benchmark", "value").iter_rows()
-    ]
-    head = replace(world.head, frame=world.head.frame.with_columns(value=pl.Series(new)))
-    found = next(f for f in state_findings(replace(world, head=head)) if f.id == "agreement")
-    rate = found.numbers[0].estimate
-    assert rate.value == 0.5
-    assert (rate.low, rate.high) == (pytest.approx(0.0676, abs=1e-4), pytest.approx(0.9324, abs=1e-4))
-    assert "1 tied, which counts as no agreement" in found.statement
-    assert "On 2 of 4 benchmarks (MTBench and GPQA)" in found.statement
+# The report
 
 
 def test_the_same_seed_gives_the_same_report(world: World) -> None:
     first, second = (as_data("own", "Made up", state_findings(world), world, provenance()) for _ in range(2))
     assert json.dumps(first) == json.dumps(second)
-
-
-def test_a_study_without_answers_says_what_is_missing(world: World) -> None:
-    bare = replace(world, answered=None, unanswered="a benchmark whose answers are judged one by one")
-    found = {f.id: f for f in state_findings(bare)}
-    for name in ("styling", "preferences"):
-        assert (found[name].statement, found[name].missing) == ("", bare.unanswered)
 
 
 def test_the_page_holds_what_the_data_hold(world: World, tmp_path: Path) -> None:

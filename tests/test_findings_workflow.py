@@ -103,7 +103,7 @@ def pretended(tmp_path_factory: pytest.TempPathFactory, snakemake: Run) -> Path:
             path.write_text("made", encoding="utf-8")
         else:
             path.mkdir(parents=True, exist_ok=True)
-    run = snakemake(copy, "--config", "study=demo", "--cores", "1", "--touch", "--quiet", "all")
+    run = snakemake(copy, "--config", "study=demo", "--cores", "1", "--touch", "--forceall", "--quiet", "all")
     assert run.returncode == 0, run.stdout
     return copy
 
@@ -140,15 +140,45 @@ def test_one_benchmarks_row_touches_no_other_kind_of_job(pretended: Path, snakem
     jobs = demo(snakemake, pretended)
     edit(path, "max_new_tokens: 100", "max_new_tokens: 120")
     assert jobs["evaluate_run"] > 0
-    after = {"score_benchmark", "collect_scores", "fill_table", "make_table", "draw_radar", "draw_scaling"}
-    assert set(jobs) <= {
-        "evaluate_run",
-        "write_config",
-        "state_findings",
-        "compare_answers",
-        "draw_words",
-        *after,
-    }
+    assert set(jobs) <= {"evaluate_run", "write_config", "score_benchmark", *AFTER}
+
+
+AFTER = {
+    *("collect_scores", "fill_table", "compare_answers", "make_table"),
+    *("draw_radar", "draw_scaling", "draw_words", "state_findings"),
+}
+RUNS = 11
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("row", "change", "jobs"),
+    [
+        ("demo-following", ("prompt_level_strict_acc", "inst_level_strict_acc"), ["score_benchmark"]),
+        ("demo-pairs", ("judge: rubric", "judge: gpt-4o-mini"), ["judge_answers", "score_judgments"]),
+    ],
+)
+def test_a_row_of_the_table_of_benchmarks_reruns_that_benchmark(
+    pretended: Path, snakemake: Run, row: str, change: tuple[str, str], jobs: list[str]
+) -> None:
+    """Once for each run; no other benchmark, no model, and what is drawn and stated after it."""
+    path = pretended / "config/benchmarks.yaml"
+    text = path.read_text(encoding="utf-8")
+    before, mine, after = text.partition(f"\n{row}:\n")
+    assert change[0] in after.partition("\n\n")[0]
+    path.write_text(before + mine + after.replace(*change, 1), encoding="utf-8")
+    run = snakemake(pretended, "-n", "--config", "study=demo")
+    path.write_text(text, encoding="utf-8")
+    assert run.returncode == 0, run.stdout
+    found = planned(run.stdout)
+    assert {name: found.pop(name, 0) for name in jobs} == dict.fromkeys(jobs, RUNS)
+    assert {"collect_scores", "make_table", "state_findings"} <= set(found) <= AFTER
+    # One line says what runs, the next why.
+    lines = [line.strip() for line in run.stdout.splitlines()]
+    about = re.compile(r"Job \d+: demo: (scoring|the answers of) ")
+    said = [i for i, line in enumerate(lines) if about.match(line)]
+    assert len(said) == RUNS * len(jobs)
+    assert all(row in lines[i] and lines[i + 1].startswith("Reason: ") for i in said)
 
 
 @pytest.mark.workflow

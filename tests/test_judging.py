@@ -6,8 +6,11 @@ import json
 import logging
 import shutil
 import threading
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,11 +18,13 @@ from typer.testing import CliRunner
 
 from judging_workspace import Workspace, clueless, knowing
 from rewild.__main__ import app
+from rewild.config import load_benchmarks
 from rewild.config.base import validate
 from rewild.config.judging import Judging, Price, files_of
 from rewild.engines import EngineError
 from rewild.errors import ConfigError, DataError, RewildError
 from rewild.fetch import read_manifest
+from rewild.judging import rubric_server
 from rewild.judging.ask import judge
 from rewild.judging.base import JudgeRequest
 from rewild.judging.budget import BudgetError, Ledger, ceiling, estimated_input, most_input
@@ -27,21 +32,30 @@ from rewild.judging.estimate import estimate, table
 from rewild.judging.rubric_server import RubricServer, parse_fault
 from rewild.judging.schema import JUDGMENTS
 from rewild.judging.score import describe, score
+from rewild.scores.collect import headline
 from rewild.scores.tidy import ITEMS, SCORES
 from rewild.table import read_table
 
 SECRET = "sk-a-key-that-must-not-be-seen"
 
 
-@pytest.fixture
-def server():
+@contextmanager
+def served() -> Iterator[RubricServer]:
     """The rubric's server; its faults may be set, its calls counted."""
     made = RubricServer()
     thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[RubricServer]:
+    with served() as made:
+        yield made
 
 
 @pytest.fixture
@@ -138,9 +152,11 @@ def test_a_judge_that_stays_down_stops_the_job_and_the_next_goes_on(
     with pytest.raises(EngineError, match="is down"):
         judge(work.task(), "one", pause=0.001)
     assert not (work.task().folder("one") / "judgments.parquet").exists()
-    server.faults, before = (), server.calls
-    spent = judge(work.task(), "one")
-    assert server.calls - before == 62 - 32  # two chunks of 16 were kept
+    # Another server at which it is up again: the first may yet hear calls that were cancelled.
+    with served() as restarted:
+        work.write_study({"endpoint": restarted.url, "chunk": 16})
+        spent = judge(work.task(), "one")
+        assert restarted.calls == 62 - 32  # two chunks of 16 were kept
     assert spent.judgments == 62
 
 
@@ -151,14 +167,11 @@ def test_a_key_that_expires_midway(
     server.faults = (parse_fault("401@20-"),)
     with caplog.at_level(logging.DEBUG), pytest.raises(EngineError, match="refuses the key") as error:
         judge(work.task(), "one")
-    before = -1
-    while before != server.calls:  # it may yet hear calls that were cancelled
-        before = server.calls
-        time.sleep(0.5)
-    server.faults = ()
-    with caplog.at_level(logging.DEBUG):
+    # Another server that takes the key: the first may yet hear calls that were cancelled.
+    with served() as renewed, caplog.at_level(logging.DEBUG):
+        work.write_study({"endpoint": renewed.url, "chunk": 16})
         judge(work.task(), "one")
-    assert server.calls - before == 62 - 16
+        assert renewed.calls == 62 - 16
     assert SECRET not in str(error.value) + caplog.text
     for path in work.results.rglob("*"):
         if path.is_file():
@@ -227,16 +240,66 @@ def test_a_model_that_writes_nothing_does_not_look_fine(work: Workspace, server:
     assert server.calls == 0
 
 
-def test_two_at_once_do_not_write_over_each_other(work: Workspace, server: RubricServer) -> None:
-    server.faults, server.delay = (parse_fault("slow@1"),), 1.0
-    slow = threading.Thread(target=judge, args=(work.task(), "one"))
-    slow.start()
-    while server.calls == 0:
-        slow.join(0.01)
-    with pytest.raises(RewildError, match="another process is at work"):
-        judge(work.task(), "one")
-    judge(work.task(), "two")  # another run is another matter
-    slow.join()
+@pytest.mark.parametrize(
+    ("benchmark", "turns"), [("demo-chat", (0, 1)), ("demo-chat", (1,)), ("demo-pairs", (0,))]
+)
+def test_a_silent_model_stands_in_one_table_with_the_others(
+    work: Workspace, server: RubricServer, benchmark: str, turns: tuple[int, ...]
+) -> None:
+    """It heard no judge, or not with every judge prompt, and its scores are comparable all the same."""
+    work.write_study({"endpoint": server.url, "judge": "gpt-4o-mini", "baselines": {"demo-pairs": "one"}})
+    work.answer(work.task(benchmark), "two", lambda q, turn: None if turn in turns else knowing(q, turn))
+    found = []
+    for run in ("one", "two"):
+        judge(work.task(benchmark), run)
+        found.append(score(work.task(benchmark), run))
+    scores = pl.concat(found)
+    head = headline(scores, load_benchmarks(work.folder / "config"))
+    assert {run: head.values(run)[benchmark] is None for run in ("one", "two")} == {
+        "one": False,
+        "two": False,
+    }
+    asked = scores.filter(pl.col("run") == "one").with_columns(judge=pl.lit("gpt-4o-mini (another)"))
+    again = pl.concat([asked.with_columns(run=pl.lit("three")), *found])
+    with pytest.raises(DataError, match="different judges on"):
+        headline(again, load_benchmarks(work.folder / "config"))
+
+
+def test_what_would_be_asked_of_two_runs_that_have_not_answered(work: Workspace) -> None:
+    """Equal answers need no judge; those taken at their longest must not be equal."""
+    task = work.task("demo-pairs")
+    assert len(task.longest_requests) == 52
+    first, second = (request.messages[-1]["content"] for request in task.longest_requests[:2])
+    assert "xxxx" in first
+    assert "yyyy" in first
+    assert first != second
+
+
+def test_two_at_once_do_not_write_over_each_other(
+    work: Workspace, server: RubricServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    number = server.next_call
+
+    def held() -> tuple[int, str | None]:
+        """The first run's calls wait until they are let go."""
+        asked.set()
+        answer.wait(120)
+        return number()
+
+    monkeypatch.setattr(server, "next_call", held)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(judge, work.task(), "one")
+        try:
+            assert asked.wait(120)
+            with pytest.raises(RewildError, match="another process is at work"):
+                judge(work.task(), "one")
+            monkeypatch.setattr(server, "next_call", number)
+            judge(work.task(), "two")  # another run is another matter
+            assert not first.done()
+        finally:
+            answer.set()
+        assert first.result(120).judgments == 62
     assert judgments(work).height == judgments(work, "two").height == 62
 
 
@@ -262,6 +325,33 @@ def test_a_budget_stops_before_it_is_exceeded(work: Workspace, server: RubricSer
     assert spent.judgments == 62
     assert spent.price == pytest.approx((spent.input_tokens + spent.output_tokens) / 1000)
     assert server.calls - before < 62
+
+
+@pytest.mark.parametrize("uncounted", ["malformed", "no usage"])
+def test_a_budget_holds_where_the_endpoint_does_not_count(
+    work: Workspace, server: RubricServer, uncounted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies that cannot be read, or come without their tokens, are charged at their most."""
+    if uncounted == "malformed":
+        server.faults = (parse_fault("malformed"),)
+    else:
+        whole = rubric_server.completion
+
+        def silent(*arguments: Any) -> dict[str, Any]:
+            return {k: v for k, v in whole(*arguments).items() if k != "usage"}
+
+        monkeypatch.setattr(rubric_server, "completion", silent)
+    price = {"input": 0.0, "output": 1000.0, "date": "2026-01-01", "source": "a test"}
+    each = 2048 * 1000 / 1e6  # dollars of the longest reply
+    work.write_study({"endpoint": server.url, "chunk": 4, "prices": {"rubric": price}, "budget": 10.5 * each})
+    with pytest.raises(BudgetError):
+        judge(work.task(), "one")
+    assert server.calls == 8  # two rounds of four; a third could cost more than is left
+    (book,) = (work.results / "try/work/judging").rglob("spent.json")
+    assert json.loads(book.read_text()) == {"spent": pytest.approx(8 * each), "reserved": 0.0}
+    work.write_study({"endpoint": server.url, "chunk": 62, "prices": {"rubric": price}})
+    judge(work.task(), "one")
+    assert judgments(work)["estimated"].all()  # what is reported is an estimate, and says so
 
 
 def test_what_a_killed_job_had_reserved_counts_as_spent(tmp_path: Path) -> None:
@@ -401,8 +491,35 @@ def test_a_spoilt_chunk_is_asked_for_again(work: Workspace, server: RubricServer
     assert 0 < server.calls - before <= 16
 
 
+def test_what_it_would_cost_touches_nothing_of_a_job_at_work(work: Workspace) -> None:
+    judge(work.task(), "one")
+    folder = work.task().work("one", "judging")
+    half, spoilt = folder / ".half.tmp.parquet", sorted(folder.glob("[!.]*.parquet"))[0]
+    lost = pl.read_parquet(spoilt).height
+    half.write_bytes(b"PAR1")
+    spoilt.write_bytes(b"PAR1")
+    found = estimate(work.task(), "one")
+    assert (found.calls, found.done) == (lost, 62 - lost)
+    assert (half.exists(), spoilt.exists()) == (True, True)
+    judge(work.task(), "one")  # who holds the lock clears up
+    assert (half.exists(), spoilt.with_suffix(".unreadable").exists()) == (False, True)
+
+
+def test_a_failure_that_was_mended_stays_mended(work: Workspace, server: RubricServer) -> None:
+    """Its first chunk is still there, with other judgments; in whatever order the two are read."""
+    work.write_study({"endpoint": server.url, "chunk": 16, "attempts": 1})
+    server.faults = (parse_fault("language@1-5"),)
+    assert judge(work.task(), "one").failures == {"unclear": 5}
+    folder = work.task().work("one", "judging")
+    for chunk in folder.glob("[!.]*.parquet"):
+        chunk.rename(folder / f"z{chunk.name}")
+    assert judge(work.task(), "one", again=True).judgments == 62
+    assert server.calls == 62 + 5
+    assert judge(work.task(), "one").judgments == 62
+    assert server.calls == 62 + 5
+
+
 def test_settings_that_name_what_is_not_there() -> None:
-    from rewild.config.benchmarks import load_benchmarks
     from rewild.config.judging import check_judging, judged_rows
 
     root = Path(__file__).resolve().parent.parent

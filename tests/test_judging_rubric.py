@@ -207,7 +207,11 @@ def test_knowing_answers_are_graded_above_clueless_ones(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
-    command = [sys.executable, "-m", "rewild", "rubric-judge", "--fault", "429@1"]
+    # A job in the background of a shell has SIGINT ignored, and so would what it starts.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import rewild.__main__ as m"
+    )
+    command = [sys.executable, "-c", f"{start}; m.main()", "rubric-judge", "--fault", "429@1"]
     environment = os.environ | {"PYTHONPATH": str(root / "workflow"), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

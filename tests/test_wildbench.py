@@ -142,7 +142,10 @@ def test_scores(files: dict[str, Path]) -> None:
         "Planning & Reasoning": pytest.approx((8 + 2) / 2),  # a task counts in each of its groups
         "Math & Data Analysis": 2,  # s4 is silent
         "Coding & Debugging": -2,
-    }  # s3 was cut, so Information/Advice seeking has no task, and the mean over groups is not given
+        "all": None,
+    }  # s3 was cut, so Information/Advice seeking has no task, and the mean over groups has no value
+    macro = scores["wb_score_macro", "all"]
+    assert (macro["n"], macro["attempted"]) == (0, 5)
     assert {item["item"]: item["score"] for item in scored.items} == {
         "s0": 8,
         "s1": 2,
@@ -170,6 +173,23 @@ def test_the_mean_over_groups(files: dict[str, Path]) -> None:
     assert macro["value"] == pytest.approx(expected)
     assert (macro["n"], macro["attempted"]) == (5, 5)
     assert set(GROUPS.values()) == set(WEIGHTS)
+
+
+def test_a_model_that_writes_nothing_has_the_lowest_score_and_no_mean_over_groups(
+    files: dict[str, Path],
+) -> None:
+    """The row of the metric that counts is there all the same: a table shows it as a dash."""
+    given_ = material(WILDBENCH, files)
+    texts: dict[str, str | None] = {f"s{i}": None for i in range(5)}
+    judgments = judgments_of(WILDBENCH, given_, texts, {})
+    scored = WILDBENCH.scores(answers_of(given_, texts), judgments, given_, 0)
+    scores = by_metric(scored.scores)
+    assert {m: scores[m, "all"]["value"] for m in ("score", "wb_score", "wb_score_macro")} == {
+        "score": 1,
+        "wb_score": -8,
+        "wb_score_macro": None,
+    }
+    assert (scores["wb_score_macro", "all"]["n"], scores["wb_score_macro", "all"]["attempted"]) == (0, 5)
 
 
 def test_a_refusing_judge_leaves_a_failure(files: dict[str, Path]) -> None:
@@ -212,6 +232,10 @@ def test_another_template_is_refused(files: dict[str, Path]) -> None:
     files["prompts"].write_text("Rate {$model_output}.")
     with pytest.raises(DataError, match=r"template.md: a template with the blanks checklist, history"):
         WILDBENCH.requests(given_.questions["s1"], ("5",), given_)
+    odd = files["prompts"].with_name("odd.md")
+    odd.write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"odd.md: not UTF-8 text \(byte 0\)"):
+        WILDBENCH.requests(given_.questions["s1"], ("5",), material(WILDBENCH, files | {"prompts": odd}))
 
 
 def test_the_rubric_grades_it(files: dict[str, Path]) -> None:

@@ -45,7 +45,11 @@ def own_runs(wildcards):
     if STUDIES[wildcards.study].source != "computed":
         return []
     folder = f"results/{wildcards.study}/scores"
-    return [f"{folder}/items.parquet", f"{folder}/runs.csv"]
+    return [
+        f"{folder}/items.parquet",
+        f"{folder}/runs.csv",
+        "config/benchmarks.yaml",
+    ]
 
 
 def own_study(wildcards):

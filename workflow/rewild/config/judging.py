@@ -50,12 +50,22 @@ MADE = "made"
 GIVEN = "given"
 """In the place of a collection: a row must name the file, and this is what it is."""
 
-_ALPACA_EVAL = {
-    "questions": ("alpaca-eval-outputs", "results/gpt4_1106_preview/model_outputs.json"),
-    "baseline": ("alpaca-eval-outputs", "results/gpt4_1106_preview/model_outputs.json"),
-    "prompts": ("alpaca-eval-prompts", "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"),
-    "length_control": (MADE, "results/downloads/derived/length_control.json"),
-}
+
+def _alpaca_eval(name: str) -> Runner:
+    outputs = ("alpaca-eval-outputs", "results/gpt4_1106_preview/model_outputs.json")
+    return Runner(
+        f"rewild.judging.alpaca_eval:{name}",
+        {
+            "questions": outputs,
+            "baseline": outputs,
+            "prompts": ("alpaca-eval-prompts", "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"),
+            "length_control": (MADE, "results/downloads/derived/length_control.json"),
+        },
+        optional=frozenset({"baseline", "length_control"}),
+        compares=True,
+        for_judge=frozenset({"prompts", "baseline", "length_control"}),
+        environment="alpaca-eval",
+    )
 
 
 def _mixeval(name: str) -> dict[str, tuple[str, str]]:
@@ -88,22 +98,8 @@ RUNNERS: dict[str, Runner] = {
         compares=True,
         max_tokens=4096,
     ),
-    "alpaca-eval": Runner(
-        "rewild.judging.alpaca_eval:AlpacaEval",
-        _ALPACA_EVAL,
-        optional=frozenset({"baseline", "length_control"}),
-        compares=True,
-        for_judge=frozenset({"prompts", "baseline", "length_control"}),
-        environment="alpaca-eval",
-    ),
-    "alpaca-eval-plain": Runner(
-        "rewild.judging.alpaca_eval:PlainAlpacaEval",
-        _ALPACA_EVAL,
-        optional=frozenset({"baseline", "length_control"}),
-        compares=True,
-        for_judge=frozenset({"prompts", "baseline", "length_control"}),
-        environment="alpaca-eval",
-    ),
+    "alpaca-eval": _alpaca_eval("AlpacaEval"),
+    "alpaca-eval-plain": _alpaca_eval("PlainAlpacaEval"),
     "mixeval": Runner("rewild.judging.mixeval:MixEval", _mixeval("mixeval"), max_tokens=512),
     "mixeval-hard": Runner("rewild.judging.mixeval:MixEval", _mixeval("mixeval-hard"), max_tokens=512),
     "wildbench": Runner(

@@ -76,7 +76,7 @@ def read_answered(pair: Pair, folder: Path, benchmark: str) -> Answered:
         at = folder / entry.run / benchmark
         answers = read_table(at / "answers.parquet", ANSWERS).filter(pl.col("turn") == 0)
         texts[entry.run] = dict(answers.drop_nulls("answer").select("question_id", "answer").iter_rows())
-        judged = read_table(at / "judgments.parquet", JUDGMENTS).filter(pl.col("turn") == 0)
+        judged = read_table(at / "judgments.parquet", JUDGMENTS, allow_empty=True).filter(pl.col("turn") == 0)
         values[entry.run] = {
             q: (value, reply or "")
             for q, value, reply in judged.drop_nulls("value")
@@ -85,9 +85,12 @@ def read_answered(pair: Pair, folder: Path, benchmark: str) -> Answered:
         }
     answered, scored = _common(texts), _common(values)
     if not answered or not scored:
-        what = "judged" if answered else "answered"
-        runs = ", ".join(e.run for e in pair.entries)
-        raise DataError(f"{folder}: not one question of {benchmark} was {what} for all of the runs {runs}")
+        what, found = ("judged", values) if answered else ("answered", texts)
+        none = next((f" ('{run}' has none)" for run, of in found.items() if not of), "")
+        raise DataError(
+            f"{folder}: no question of {benchmark} was {what} for all runs of the pair{none}; name two other "
+            "models in findings.pair"
+        )
     return Answered(
         pair,
         {run: _features([found[q] for q in answered]) for run, found in texts.items()},
@@ -181,13 +184,16 @@ def _share(won: NDArray[np.bool_]) -> Estimate:
     return Estimate(100 * share, half, 100 * (middle - reach), 100 * (middle + reach), n)
 
 
-def flips(found: Answered, tuned: Entry, itself: Entry, other: Entry) -> int:
+def flip_count(found: Answered, tuned: Entry, itself: Entry, other: Entry) -> Estimate:
     """Questions on which the fine-tune scores below the other fine-tune, and its model above that one.
 
-    A tie is no order, so breaking one is no flip (section 3.3).
+    A tie is no order, so breaking one is no flip (section 3.3). The interval is that of their share.
     """
     of = found.scores
-    return int(((of[tuned.run] < of[other.run]) & (of[itself.run] > of[other.run])).sum())
+    flipped = (of[tuned.run] < of[other.run]) & (of[itself.run] > of[other.run])
+    share = _share(flipped)
+    half, low, high = ((x or 0.0) * share.n / 100 for x in (share.half, share.low, share.high))
+    return Estimate(float(flipped.sum()), half, low, high, share.n)
 
 
 def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
@@ -210,7 +216,7 @@ def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
         if a in (pair.first_itself, pair.second_itself):
             tuned, other = (pair.first, pair.second) if a is pair.first_itself else (pair.second, pair.first)
             note = f"{name_of(tuned)} scores below {name_of(other)}, {name_of(a)} above it"
-            cells.append((name_of(a), "FlipCt", float(flips(found, tuned, a, other)), None, note))
+            cells.append((name_of(a), "FlipCt", flip_count(found, tuned, a, other).value, None, note))
     return _cells(cells)
 
 

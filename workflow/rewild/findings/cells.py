@@ -11,10 +11,10 @@ from rewild.findings.select import table_rows
 from rewild.scores.average import VARIANTS
 from rewild.scores.bootstrap import half_width
 from rewild.scores.collect import OWN, Headline
-from rewild.tables.own import AVERAGE
+from rewild.tables.own import AVERAGE, STATED
 from rewild.tables.schema import COMPUTED_CELLS
 
-AVERAGES = {"avg_wk_if": "Avg", "avg_stated": "Avg (stated)"}
+AVERAGES = {"avg_wk_if": "Avg", "avg_stated": STATED}
 """The averages of Tables 6 and 7 where a study has the paper's benchmarks: variant → column."""
 
 

@@ -9,6 +9,7 @@ from rewild.findings.world import World
 from rewild.scores.average import VARIANTS
 from rewild.scores.bootstrap import half_width
 from rewild.scores.collect import OWN
+from rewild.tables.own import AVERAGE, STATED
 
 
 def headline_table(world: World) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def headline_table(world: World) -> dict[str, Any]:
     meaning = "all benchmarks of the study" if variant == OWN else VARIANTS[variant].meaning
     return {
         "average": {"name": variant, "meaning": f"mean of {meaning}, each on a scale of 0–1"},
-        "columns": [b.title for b in head.benchmarks.values()] + ["Avg"],
+        "columns": [b.title for b in head.benchmarks.values()] + [AVERAGE if variant == OWN else STATED],
         "best": [b.higher_is_better for b in head.benchmarks.values()] + [True],
         "rows": rows,
     }

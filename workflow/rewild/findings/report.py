@@ -102,7 +102,7 @@ def markdown(data: dict[str, Any]) -> str:
         ),
         "",
         "±: half-width of the 95 % interval (normal approximation). "
-        f"Avg: {escape(head['average']['meaning'])}.",
+        f"{escape(head['columns'][-1])}: {escape(head['average']['meaning'])}.",
     ]
     for f in data["findings"]:
         lines += ["", f"## {escape(f['title'])}", ""]

@@ -7,20 +7,22 @@ not what other training runs would have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
 
 from rewild.config.roster import Entry, size_name
-from rewild.findings import answers
+from rewild.findings import answers, leaders
 from rewild.findings.answers import name_of
 from rewild.findings.select import baseline_runs, blends, dgm_runs, lead_run, pair_of, scaled
 from rewild.findings.world import Finding, Number, World, listed, needs, show, verdict_of
-from rewild.scores.bootstrap import Estimate
+from rewild.scores.bootstrap import Comparison, Estimate
 
 Make = Callable[[World, Finding], Finding]
+SMALL = 10
+"""Billions of parameters below which the paper calls a model small, where it compares teachers."""
 _MADE: list[tuple[Finding, Make]] = []
 
 
@@ -42,7 +44,7 @@ def state_findings(world: World) -> list[Finding]:
     "Does the mixture beat strong baselines?",
     "Section 3.2, first finding; Figure 1",
     "Re-Wild outperforms Tulu 3 SFT, Magpie Align and Ultrachat on average, above all in chat and in "
-    "following instructions.",
+    "following instructions, on judged and on ground-truth benchmarks.",
 )
 def _mixture(world: World, blank: Finding) -> Finding:
     lead = lead_run(world.roster, world.scored, world.settings)
@@ -60,26 +62,36 @@ def _mixture(world: World, blank: Finding) -> Finding:
     comparison = world.compare([lead, *others])
     if comparison is None:
         return needs(blank, "a benchmark on which all of these runs have a score")
-    said, numbers = [], []
+    said, numbers, parts = [], [], _parts(world, comparison)
     for other in others:
-        difference = comparison.contrast({lead.run: 1, other.run: -1})
-        said.append(f"{verdict_of(difference, 'above', 'below')} {other.label} ({show(difference)})")
+        weights = {lead.run: 1.0, other.run: -1.0}
+        difference = comparison.contrast(weights)
         numbers.append(Number(f"{lead.label} minus {other.label}", difference))
-        for group, name in (
-            ("chat", "chat"),
-            ("instruction", "instruction following"),
-            ("knowledge", "knowledge"),
-        ):
-            chosen = [b for b in comparison.drawn if world.head.benchmarks[b].group == group]
-            if chosen:
-                part = comparison.contrast({lead.run: 1, other.run: -1}, chosen)
-                numbers.append(Number(f"{lead.label} minus {other.label}, {name} alone", part))
+        shown = [show(difference)]
+        for name, benchmarks in parts.items():
+            part = comparison.contrast(weights, benchmarks)
+            numbers.append(Number(f"{lead.label} minus {other.label}, {name} alone", part))
+            shown.append(f"{name} {show(part)}")
+        said.append(f"{verdict_of(difference, 'above', 'below')} {other.label} ({'; '.join(shown)})")
     return replace(
         blank,
         statement=f"{lead.label} is {listed(said)}, {world.over(comparison)}.",
         numbers=tuple(numbers),
         runs=tuple(e.run for e in (lead, *others)),
     )
+
+
+def _parts(world: World, comparison: Comparison) -> dict[str, list[str]]:
+    """Name → benchmarks: what they are about, and who says what is right. All together are no part."""
+    rows = {b: world.head.benchmarks[b] for b in comparison.drawn}
+    parts = {
+        "chat": [b for b, row in rows.items() if row.group == "chat"],
+        "instruction following": [b for b, row in rows.items() if row.group == "instruction"],
+        "knowledge": [b for b, row in rows.items() if row.group == "knowledge"],
+        "judged": [b for b, row in rows.items() if row.judged],
+        "ground truth": [b for b, row in rows.items() if not row.judged],
+    }
+    return {name: chosen for name, chosen in parts.items() if 0 < len(chosen) < len(rows)}
 
 
 @_finding(
@@ -107,66 +119,71 @@ def _scaling(world: World, blank: Finding) -> Finding:
         verdict = (
             "rises" if gain.certain and gain.value > 0 else "falls" if gain.certain else "no sure change"
         )
-        said.append(
+        text = (
             f"{dgm}: {values} at {', '.join(sizes)}; {verdict}, {show(gain)} from least to most, up at "
             f"{int((steps > 0).sum())} of {len(steps)} steps"
         )
         numbers.append(Number(f"{dgm}, {sizes[-1]} minus {sizes[0]}", gain))
-        for a, b in pairwise(entries):
-            step = comparison.contrast({b.run: 1, a.run: -1})
-            if len(entries) > 2:
+        if len(entries) > 2:
+            for a, b in pairwise(entries):
+                step = comparison.contrast({b.run: 1, a.run: -1})
                 numbers.append(
                     Number(f"{dgm}, {size_name(b.size or 0)} minus {size_name(a.size or 0)}", step)
                 )
+            taper = comparison.contrast(_last_minus_first(entries))
+            text += f"; the last step's gain is {verdict_of(taper, 'above', 'below')} the first one's"
+            numbers.append(Number(f"{dgm}, gain of the last step minus that of the first", taper))
+        said.append(text)
         runs += [e.run for e in entries]
     if not said:
         return needs(blank, "a benchmark on which the runs of every size have a score")
     return replace(blank, statement=f"{'. '.join(said)} ({over}).", numbers=tuple(numbers), runs=tuple(runs))
 
 
+def _last_minus_first(entries: Sequence[Entry]) -> dict[str, float]:
+    """Weights of the last step's gain minus the first one's; in a series of three both share a run."""
+    weights: dict[str, float] = {}
+    for entry, weight in zip((*entries[-2:], *entries[:2]), (-1.0, 1.0, 1.0, -1.0), strict=True):
+        weights[entry.run] = weights.get(entry.run, 0.0) + weight
+    return weights
+
+
 @_finding(
     "choice",
     "Does the choice of the data-generating model matter?",
     "Section 3.2; Table 2",
-    "It has a large effect; no model dominates; parameter count is no perfect indicator of data quality.",
+    "It has a large effect; no model dominates; parameter count is no perfect indicator of data quality: on "
+    "three of nine benchmarks the best has fewer than 10 billion.",
 )
 def _choice(world: World, blank: Finding) -> Finding:
     entries = dgm_runs(world.roster, world.scored)
     comparison = world.compare(entries) if len(entries) > 1 else None
     if comparison is None:
         return needs(blank, "scores of one base model's runs on two models' responses, of the usual size")
-    points, _ = comparison.average()
-    order = np.argsort(-points, kind="stable")
+    order = np.argsort(-comparison.average()[0], kind="stable")
     best, worst = entries[order[0]], entries[order[-1]]
     spread = comparison.contrast({best.run: 1, worst.run: -1})
     leads: dict[str, list[str]] = {}
-    for benchmark, drawn in comparison.drawn.items():
-        top = float(drawn.points.max())
-        for entry, value in zip(entries, drawn.points.tolist(), strict=True):
-            if value == top:
-                leads.setdefault(str(entry.dgm), []).append(world.head.benchmarks[benchmark].title)
+    for benchmark, highest in zip(comparison.drawn, leaders.led(comparison)[0], strict=True):
+        for entry in (e for e, leading in zip(entries, highest, strict=True) if leading):
+            leads.setdefault(str(entry.dgm), []).append(world.head.benchmarks[benchmark].title)
     each = "; ".join(f"{dgm} on {listed(titles)}" for dgm, titles in leads.items())
     dominates = [dgm for dgm, titles in leads.items() if len(titles) == len(comparison.drawn)]
+    share = leaders.dominance(comparison)
+    text = (
+        f"One model dominates: {dominates[0]} leads on every benchmark"
+        if dominates
+        else f"No model dominates: {each}"
+    )
     said = [
         f"Of {len(entries)} models, {best.dgm} is the best teacher and {worst.dgm} the last, "
         f"{show(spread, sign=False)} apart, {world.over(comparison)}",
-        f"One model dominates: {dominates[0]} leads on every benchmark"
-        if dominates
-        else f"No model dominates: {each}",
+        text if share is None else f"{text}; one leads on all in {100 * share:.0f} % of the resamples",
     ]
     numbers = [Number(f"{best.label} minus {worst.label}", spread)]
-    sized = [(e.billions, p) for e, p in zip(entries, points.tolist(), strict=True) if e.billions]
-    if len({b for b, _ in sized}) > 2:
-        from scipy.stats import spearmanr
-
-        rank = float(spearmanr(*zip(*sized, strict=True)).statistic)
-        said.append(f"Rank correlation of average and parameter count {rank:+.2f} over {len(sized)} models")
-        numbers.append(
-            Number(
-                "Spearman's rank correlation of average and parameters",
-                Estimate(rank, None, None, None, len(sized)),
-            )
-        )
+    for statement, number in _by_size(comparison, entries):
+        said.append(statement)
+        numbers.append(number)
     return replace(
         blank,
         statement=f"{'. '.join(said)}.",
@@ -174,6 +191,27 @@ def _choice(world: World, blank: Finding) -> Finding:
         runs=tuple(e.run for e in entries),
         note="Best and last are chosen by their scores, so the spread errs to the large side.",
     )
+
+
+def _by_size(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[tuple[str, Number]]:
+    """What the number of parameters has to do with it, where it is known."""
+    sizes = {e.run: e.billions for e in entries if e.billions}
+    if len(set(sizes.values())) > 2:
+        rank = leaders.rank_correlation(comparison, sizes)
+        text = f"Rank correlation of average and parameter count {_ranged(rank, '+.2f')} over {rank.n} models"
+        yield text, Number("Spearman's rank correlation of average and parameters", rank)
+    small = [run for run, billions in sizes.items() if billions < SMALL]
+    if 0 < len(small) < len(sizes):
+        count, what = leaders.count_led(comparison, small), f"fewer than {SMALL} billion parameters"
+        text = f"On {_ranged(count, '.0f')} of {count.n} benchmarks the best teacher has {what}"
+        yield text, Number(f"Benchmarks led by a model of {what}", count, "benchmarks", signed=False)
+
+
+def _ranged(estimate: Estimate, form: str) -> str:
+    """``+0.60 (+0.20 to +0.80)``: a number whose interval is not even to both sides."""
+    ends = [] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
+    value, *shown = (f"{x:{form}}".replace("-", "−") for x in (estimate.value, *ends))
+    return f"{value} ({' to '.join(shown)})" if shown else value
 
 
 @_finding(
@@ -356,7 +394,8 @@ def _styling(world: World, blank: Finding) -> Finding:
     "on-policy",
     "Do models learn better from their own family?",
     "Section 3.2; Table 6",
-    "Models fine-tuned on responses of their own family do better at the same size of data.",
+    "Models fine-tuned on responses of their own family do better at the same size of data; this seems to "
+    "hold for a larger model of the family, too.",
 )
 def _on_policy(world: World, blank: Finding) -> Finding:
     runs = [e for e in world.roster.plain("dgm") if e.run in world.scored and e.size == world.roster.size]
@@ -380,6 +419,11 @@ def _on_policy(world: World, blank: Finding) -> Finding:
             f"{world.over(comparison)}"
         )
         numbers.append(Number(f"{mine[0].base}: own family minus others", gain))
+        if len(kin) > 1:  # also a larger model of the family?
+            apart = {e.run: -1 / len(strangers) for e in strangers}
+            numbers += [
+                Number(f"{e.label} minus others", comparison.contrast({e.run: 1, **apart})) for e in kin
+            ]
         used += [e.run for e in (*kin, *strangers)]
     if not said:
         missing = "; ".join(lacks) or "scores of runs on models of the base's own family and of another"
@@ -416,13 +460,9 @@ def _preferences(world: World, blank: Finding) -> Finding:
         (pair.first, pair.first_itself, pair.second),
     ):
         if itself is not None:
-            count = answers.flips(found, tuned, itself, other)
-            said.append(f"{name_of(itself)} flips the ranking on {count} turns")
-            numbers.append(
-                Number(
-                    f"Flips by {name_of(itself)}", Estimate(count, None, None, None, n), "turns", signed=False
-                )
-            )
+            count = answers.flip_count(found, tuned, itself, other)
+            said.append(f"{name_of(itself)} flips the ranking on {_ranged(count, '.0f')} turns")
+            numbers.append(Number(f"Flips by {name_of(itself)}", count, "turns", signed=False))
     if not pair.whole:
         said.append("the models themselves were not judged, so flips cannot be counted")
     return replace(

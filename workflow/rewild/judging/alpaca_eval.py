@@ -38,6 +38,7 @@ from rewild.judging.base import (
     Reply,
     Scored,
     Verdict,
+    read_file,
     read_rows,
     template_of,
 )
@@ -233,10 +234,7 @@ def read_template(path: Path) -> Template:
     Raises:
         DataError: no such file, no messages in it, or other blanks.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    text = read_file(path)
     if not _MESSAGE.search(text) or sorted(_BLANK.findall(text)) != sorted(NEEDED):
         raise DataError(f"{path}: not a prompt with messages and each of {', '.join(NEEDED)} once")
     return Template(text)

@@ -20,7 +20,7 @@ from rewild.engines.base import Completion, Engine, Request, Sampling
 from rewild.errors import ConfigError, RewildError
 from rewild.files import write_json
 from rewild.judging.base import JudgeRequest, Reply
-from rewild.judging.budget import CHARACTERS_PER_TOKEN, Ledger, cost, estimated_input, shown
+from rewild.judging.budget import CHARACTERS_PER_TOKEN, Ledger, cost, estimated_input, most_input, shown
 from rewild.judging.schema import JUDGMENTS, Spent
 from rewild.judging.store import Store, request_hash
 from rewild.judging.task import Task, answers_by_question, check_answers, read_answers
@@ -47,6 +47,10 @@ class Asked:
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: bool = False
+    unseen_input: int = (
+        0  # what the judge may have read and written beyond these numbers, where it did not count
+    )
+    unseen_output: int = 0
 
     @property
     def name(self) -> str:
@@ -108,7 +112,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
     keys = [request_hash(task.judge, r, settings.attempts, task.study.seed) for r in requests]
     with disk_errors(work / "lock"), locked(work, "at work on these judgments"):
         store = Store(work)
-        store.load()
+        store.load(mend=True)
         if again and (count := store.forget_failures()):
             log.info("%d judgments that failed are asked for again", count)
         missing = {k: Asked(r, k, r) for k, r in zip(keys, requests, strict=True) if k not in store.rows}
@@ -187,19 +191,27 @@ def _round(task: Task, pending: list[Asked], engine: Engine) -> None:
 
 
 def _paid(ledger: Ledger, asked: Asked) -> float:
-    return cost(ledger.price, asked.input_tokens, asked.output_tokens) if ledger.price else 0.0
+    """What the calls so far cost; at most, where the endpoint did not count."""
+    read, wrote = asked.input_tokens + asked.unseen_input, asked.output_tokens + asked.unseen_output
+    return cost(ledger.price, read, wrote) if ledger.price else 0.0
 
 
 def _read(task: Task, asked: Asked, completion: Completion) -> None:
     """Take a completion in: count it, read its verdict, or note why there is none."""
     asked.attempts += 1
     text = completion.text or ""
-    if completion.failure is None or completion.input_tokens is not None:
-        guess = estimated_input(asked.next)
+    # A reply that cannot be read was written all the same, and is on the bill.
+    if completion.failure is None or completion.failure.startswith("endpoint: malformed"):
         read, wrote = completion.input_tokens, completion.output_tokens
         asked.estimated |= read is None or wrote is None
-        asked.input_tokens += guess if read is None else read
-        asked.output_tokens += len(text) // CHARACTERS_PER_TOKEN if wrote is None else wrote
+        if read is None:
+            read = estimated_input(asked.next)
+            asked.unseen_input += most_input(asked.next) - read
+        if wrote is None:
+            wrote = len(text) // CHARACTERS_PER_TOKEN
+            asked.unseen_output += max(asked.next.max_tokens - wrote, 0)
+        asked.input_tokens += read
+        asked.output_tokens += wrote
     asked.said = completion.model or asked.said
     if completion.failure is not None:
         asked.failure = completion.failure

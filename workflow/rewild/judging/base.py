@@ -216,14 +216,23 @@ def read_rows(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list
     return rows
 
 
-def _parse(path: Path) -> Iterator[Any]:
+def read_file(path: Path) -> str:
+    """The text of a benchmark's file.
+
+    Raises:
+        DataError: it is missing or not UTF-8; for a released file the message says how to get it.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         hint = "; `rewild fetch` brings released files" if "downloads" in path.parts else ""
         raise DataError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+
+
+def _parse(path: Path) -> Iterator[Any]:
+    text = read_file(path)
     if path.suffix == ".json":
         try:
             found = json.loads(text)

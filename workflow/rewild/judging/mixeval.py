@@ -28,6 +28,7 @@ from rewild.judging.base import (
     Reply,
     Scored,
     Verdict,
+    read_file,
     template_of,
 )
 from rewild.judging.items import judged_items
@@ -189,11 +190,7 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
         return found
 
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        entries = json.loads(read_file(path), object_pairs_hook=once)
     except ValueError as error:
         raise DataError(f"{path}: not JSON: {error}") from error
     if not isinstance(entries, dict) or not entries:

@@ -35,7 +35,7 @@ def score(task: Task, run: str) -> pl.DataFrame:
         "model": task.study.runs[run].model,
         "benchmark": task.row.slug,
         "judge": judge_name(task, judgments),
-        "template": ", ".join(sorted(set(judgments["template"]))) or None,
+        "template": task.templates,
         "chat_template": _only(answers["chat_template"]),
         "version": task.version,
         "engine": _only(answers["engine"]),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rewild.engines.base import Message
 from rewild.errors import DataError, nearest
+from rewild.judging.base import read_file
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,7 @@ def read_text(path: Path, name: str) -> str:
 @cache
 def _assignments(path: Path) -> Mapping[str, ast.expr]:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        tree = ast.parse(read_file(path))
     except (SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a Python file: {error}") from error
     return {

@@ -66,17 +66,28 @@ class Store:
     folder: Path
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def load(self) -> None:
-        """Read every chunk. A file that cannot be read (a disk's fault) is set aside, not trusted."""
-        for stray in self.folder.glob(".*.parquet"):
-            stray.unlink(missing_ok=True)
+    def load(self, *, mend: bool = False) -> None:
+        """Read every chunk. Of a judgment that was asked for again, the one that did not fail is taken.
+
+        Args:
+            mend: only for who holds the folder's lock: what a killed job had half written is removed, and a
+                file that cannot be read (a disk's fault) is set aside. Else both are passed over.
+        """
         for path in sorted(self.folder.glob("*.parquet")):
+            if path.name.startswith("."):
+                if mend:
+                    path.unlink(missing_ok=True)
+                continue
             try:
                 frame = RAW.check(pl.read_parquet(path), path)
             except (pl.exceptions.PolarsError, RewildError, OSError):
-                path.rename(path.with_suffix(".unreadable"))
+                if mend:
+                    path.rename(path.with_suffix(".unreadable"))
                 continue
-            self.rows |= {row["request"]: row for row in frame.iter_rows(named=True)}
+            for row in frame.iter_rows(named=True):
+                known = self.rows.get(row["request"])
+                if known is None or known["failure"] is not None:
+                    self.rows[row["request"]] = row
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one chunk, atomically.

@@ -122,14 +122,23 @@ class Task:
     @cached_property
     def longest_requests(self) -> list[JudgeRequest]:
         """What the judge would be asked about answers as long as the benchmark lets them be."""
-        text = "x" * (CHARACTERS_PER_TOKEN * self.runner.max_tokens)
-        longest = {q.id: (text,) * len(q.turns) for q in self.questions.values()}
-        material = Material(self.files, self.questions, longest) if self.baseline_run else self.material
+        # A run that answers are compared with need not have answered yet. Equal answers would need no judge.
+        theirs = Material(self.files, self.questions, self._longest("y")) if self.baseline_run else None
+        material, longest = theirs or self.material, self._longest("x")
         return [
             request
             for question in self.questions.values()
             for request in self.benchmark.requests(question, longest[question.id], material)
         ]
+
+    def _longest(self, letter: str) -> dict[str, Answers]:
+        text = letter * (CHARACTERS_PER_TOKEN * self.runner.max_tokens)
+        return {q.id: (text,) * len(q.turns) for q in self.questions.values()}
+
+    @cached_property
+    def templates(self) -> str | None:
+        """The judge prompts of all questions, by name and hash; the same for every run, however silent."""
+        return ", ".join(sorted({request.template for request in self.longest_requests})) or None
 
     @cached_property
     def version(self) -> str:

@@ -27,6 +27,7 @@ from rewild.judging.base import (
     Reply,
     Scored,
     Verdict,
+    read_file,
     read_rows,
     template_of,
 )
@@ -133,6 +134,7 @@ class WildBench(JudgedBenchmark):
 
         It is (mean − 5) · 2, from −8 to 10; ``score`` is the mean itself. As released, a task counts in every
         group that its tags name; one whose answer was cut or empty counts in none, but in the score of all.
+        Where a group has no score, the mean over groups has no value.
         """
         raw = judged_items(answers, judgments, lowest=1.0)
         items = [item | {"score": None if item["score"] is None else rescale(item["score"])} for item in raw]
@@ -145,10 +147,9 @@ class WildBench(JudgedBenchmark):
         ]
         parts = score_rows("wb_score_macro", grouped, whole=False)
         rows = [score_rows("wb_score", items)[0], score_rows("score", raw)[0], *parts]
-        if (macro := _macro(parts)) is not None:
-            counted = {item["item"] for item in grouped if item["score"] is not None}
-            counts = {"n": len(counted), "attempted": len(items)}
-            rows.append({"metric": "wb_score_macro", "part": ALL, "value": macro, "stderr": None, **counts})
+        macro, counted = _macro(parts), {item["item"] for item in grouped if item["score"] is not None}
+        counts = {"n": 0 if macro is None else len(counted), "attempted": len(items)}
+        rows.append({"metric": "wb_score_macro", "part": ALL, "value": macro, "stderr": None, **counts})
         return Scored(rows, item_rows("wb_score", items))
 
 
@@ -203,10 +204,7 @@ def _group(tag: Any, where: str) -> str:
 
 @cache
 def _template(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    text = read_file(path)
     needed = {"history", "user_query", "model_output", "checklist"}
     if (found := set(_BLANK.findall(text))) != needed:
         raise DataError(

@@ -60,11 +60,17 @@ def collect(study: str, folders: Sequence[Path]) -> tuple[pl.DataFrame, pl.DataF
 def comparable(scores: pl.DataFrame, where: str = "scores") -> None:
     """Refuse scores of one benchmark that must not stand in one table.
 
+    Behind a row without a value, and one of a model that wrote nothing at all, there is no judge's word: by
+    which name the judge of the others answers does not matter to it.
+
     Raises:
         DataError: two runs were scored by different versions, judges or judge prompts; it names both.
     """
-    for (benchmark,), rows in scores.group_by(["benchmark"], maintain_order=True):
+    silent = pl.col("empty").is_not_null() & (pl.col("empty") >= pl.col("attempted"))
+    for (benchmark,), every in scores.group_by(["benchmark"], maintain_order=True):
         for column, name in SAME.items():
+            unheard = (silent | pl.col("value").is_null()) & (column == "judge")
+            rows = every.filter(~unheard)
             values = rows[column].unique(maintain_order=True).to_list()
             if len(values) > 1:
                 first, second = (

@@ -17,6 +17,8 @@ TITLES: Mapping[str, str] = {
 }
 """Table → its title where the runs are the study's own."""
 AVERAGE = "Avg (study)"
+STATED = "Avg (stated)"
+"""Averages that are no column of the paper's: over a study's own benchmarks; over the nine that it states."""
 PREFERENCE = "PrefRt "
 """What the column of a preference rate starts with; the rest is the label of the run preferred over."""
 _FIXED = {

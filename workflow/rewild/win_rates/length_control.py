@@ -12,13 +12,11 @@ Two inputs are not among the files released beside the leaderboard; the library 
 Hugging Face hub (data set tatsu-lab/alpaca_eval, file df_gamed.csv): the difficulties d_i and the gamed
 annotations. Here both are recovered from what is released:
 
-- Difficulties. One annotation file keeps the library's prediction at equal lengths for every instruction,
-and that
-  model's coefficients are published, so d_i = (logit p_i − intercept) / difficulty coefficient, exactly.
-- The gamed term. Each model's published coefficients solve a score equation in which only the gradient of
-the gamed
-  term is unknown, so each gives its value at one point. A concave quadratic through these points stands for
-  it; it is fitted without the model under test.
+- Difficulties. One annotation file keeps the library's prediction at equal lengths for every instruction, and
+  that model's coefficients are published, so d_i = (logit p_i − intercept) / difficulty coefficient, exactly.
+- The gamed term. Each model's published coefficients solve a score equation in which only the gradient of the
+  gamed term is unknown, so each gives its value at one point. A concave quadratic through these points stands
+  for it; it is fitted without the model under test.
 """
 
 from __future__ import annotations
