@@ -152,14 +152,11 @@ def test_snakemake_killed_and_started_again(cluster: Cluster, calm: Project, wea
     (taken.faults / "pace").unlink()
     # The jobs of the killed run are still at work: their locks keep others off, and these are retried.
     taken.start(f"{MODEL}/manifest.json")
-    wait(
-        lambda: "FAILED" in [job["JobState"] for job in cluster.of(taken.folder, "answer_shard")],
-        600,
-        "a second job for a shard to be turned away",
-    )
+    turned_away = "another process is at work on these responses"
+    wait(lambda: turned_away in taken.said(), 600, f"a second job for a shard to say: {turned_away}")
     (taken.faults / "hold").unlink()
     assert taken.finish() == 0, taken.said()[-5000:]
-    assert "another process is at work on these responses" in taken.said()
+    assert "FAILED" in [job["JobState"] for job in cluster.of(taken.folder, "answer_shard")]
     assert taken.twice() == []
     assert taken.responses() == calm.responses()
 
