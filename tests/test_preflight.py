@@ -226,6 +226,10 @@ def test_the_command_says_all_and_fails(rewild: Run, monkeypatch: pytest.MonkeyP
     assert run.returncode == 1
     for name in ("site.yaml", "places of models", "pinned revisions", "licences", "token of the hub"):
         assert f"no   {name}" in run.stdout
+    cut_out = (
+        "-mistral-7b-magpie-v1.0,-mistral-7b-sharegpt-vicuna-v1.0,-mistral-7b-tulu,-mistral-7b-wizardlm-v1.0"
+    )
+    assert cut_out in "".join(run.stdout.split()), "can be copied whole"
     assert "error: study wildchat50m cannot start here yet: site.yaml, places of models" in run.stdout
     assert rewild(ROOT, "preflight", "demo").returncode == 0
     run = rewild(ROOT, "preflight", "demo", "--profile", "slrum")

@@ -15,7 +15,7 @@ from typing import Literal
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from rewild.config.site import Partition, Site, expanded
@@ -70,7 +70,8 @@ def print_checks(what: str, checks: Sequence[Check], console: Console | None = N
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120, file=console.file)
-    table = Table("", "check", "found", box=box.SIMPLE_HEAD, pad_edge=False)
+    whole = Column("found", overflow="fold")  # long words are to be copied, so none is cut
+    table = Table("", "check", whole, box=box.SIMPLE_HEAD, pad_edge=False)
     shown = {"missing": "[red]no[/]", "unsure": "[yellow]?[/]", "ok": "[green]ok[/]"}
     for state, sign in shown.items():
         for check in checks:
