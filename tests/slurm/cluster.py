@@ -1,7 +1,7 @@
 """A SLURM on this machine: real daemons, invented nodes with invented GPUs, no accounting.
 
 Debian's packages read /etc/slurm, and the jobs' own srun finds its configuration only there: the tests need
-root, the packages, and no SLURM that is somebody else's. Ports are free ones, the GPUs are empty files, no
+root, the packages, and no SLURM that is somebody else's. Ports are free ones, the GPUs have no driver, no
 cgroups are used, and limits on waiting are for a slow machine: where all is well none of them is reached.
 """
 
@@ -13,10 +13,11 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -116,7 +117,7 @@ class Cluster:
         for name in ("ctld", "run", "log", "gpus", *(f"slurmd/{node}" for node in NODES)):
             (self.state / name).mkdir(parents=True)
         for i in range(GPUS):
-            (self.state / f"gpus/gpu{i}").touch()
+            make_device(self.state / f"gpus/gpu{i}", i)
         try:
             self._hold()
             self._configure()
@@ -202,8 +203,10 @@ class Cluster:
         for name in DAEMONS:  # one that was slow to start is known by its file only
             if name not in self.pids and (pid := self._pid(name)):
                 self.pids[name] = pid
-        if "slurmctld" in self.pids:
+        if self.pids:
             with suppress(subprocess.SubprocessError, AssertionError):
+                if "slurmctld" not in self.pids:  # a test failed while it was away
+                    self.start_controller()
                 self.ask("scancel", "--user", "root")
                 wait(lambda: not self.ask("squeue", "-h").strip(), 60, "jobs to end")
         for name in reversed(list(self.pids)):
@@ -254,13 +257,27 @@ def munge_answers() -> bool:
     return subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0
 
 
+def make_device(path: Path, number: int) -> None:
+    """Something to stand for a GPU, which nobody opens.
+
+    With a device SLURM sets CUDA_VISIBLE_DEVICES. Where none may be made, an empty file is counted too.
+    """
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(240, number))  # numbers for local use: no driver
+    except OSError:
+        path.touch()
+
+
 def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens at."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that nobody has, below those of clients: a daemon finds its own free again after a stop."""
+    found: list[int] = []
+    for port in range(17011, 32000):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("", port))
+            found.append(port)
+        if len(found) == number:
+            break
+    return found
 
 
 def jobs_processes() -> list[int]:
