@@ -4,8 +4,9 @@ Dry-runs the study `wildchat50m` with its prompts cut into more and more shards,
 results. For each size, the same jobs with as many inputs and outputs, joined in the same way, are written as
 a bare Snakefile: constants and one dictionary for the inputs; no package, no settings, no checks. Both run in
 turn (A B A B). The faster run of each counts, in CPU seconds: what else the machine does matters less.
+It fails where ours takes more than 1.5 times as long, or where a further job costs more the more there are.
 
-    python benchmarks/dag.py                      # 20, 60 and 180 shards: about 1,300, 3,500 and 10,000 jobs
+    python benchmarks/dag.py                      # 20, 60 and 180 shards: about 2,300, 4,500 and 11,000 jobs
     python benchmarks/dag.py --shards 100 --study wildchat50m
 """
 
@@ -30,6 +31,7 @@ MESSAGE = re.compile(r"^( +)message:\n(?:\1 +.*\n)+", re.MULTILINE)
 BLOCK = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 LISTED = re.compile(r"^    (input|output): (.*)$", re.MULTILINE)
 MOST = 1.5  # times a bare Snakefile
+CURVED = 1.3  # times what a further job costs between the first two sizes, from there to the last
 BARE = """
 import json
 INPUTS = json.load(open("inputs.json"))
@@ -132,20 +134,31 @@ def measure(study: str, shards: int) -> tuple[int, float, float]:
         return len(jobs), min(taken["ours"]), min(taken["bare"])
 
 
+def further(few: tuple[int, float], many: tuple[int, float]) -> float:
+    """Seconds for 1,000 jobs more, between two sizes given as jobs and seconds."""
+    return 1000 * (many[1] - few[1]) / (many[0] - few[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--study", default="wildchat50m")
     parser.add_argument("--shards", type=int, nargs="+", default=[20, 60, 180])
     arguments = parser.parse_args()
     print("| shards | jobs | seconds | bare | per 1,000 jobs | bare | ratio |\n|---|---|---|---|---|---|---|")
-    ratios = []
-    for shards in arguments.shards:
+    ratios, found = [], []
+    for shards in sorted(arguments.shards):
         jobs, ours, bare = measure(arguments.study, shards)
         ratios.append(ours / bare)
+        found.append((jobs, ours))
         each = f"{1000 * ours / jobs:.2f} | {1000 * bare / jobs:.2f}"
         print(f"| {shards} | {jobs:,} | {ours:.1f} | {bare:.1f} | {each} | {ours / bare:.2f} |", flush=True)
     if max(ratios) > MOST:
         sys.exit(f"more than {MOST} times a bare Snakefile")
+    if len(found) > 2:
+        first, last = further(*found[:2]), further(found[1], found[-1])
+        print(f"\nfor 1,000 further jobs: {first:.2f} s, then {last:.2f} s")
+        if last > CURVED * first:
+            sys.exit("not linear: a further job costs more the more there are")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,23 @@ def copy(tmp_path: Path) -> Path:
     return copy_workflow(tmp_path / "copy")
 
 
+# A cluster, as profiles/slurm/site.yaml describes one.
+SITE = {
+    "account": None,
+    "partitions": {
+        "cpu": {"max_runtime": "7-00:00:00"},
+        "gpu": {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]},
+    },
+    "gpu_names": {"H100-80": "h100"},
+    "constraint": None,
+    "qos": None,
+    "preemptible": False,
+    "accounting": False,
+    "setup": [],
+    "scratch": None,
+    "containers": None,
+}
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

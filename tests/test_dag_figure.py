@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rewild.figures.dag import draw_rules, rule_files, rules_of
+from matplotlib.patches import FancyArrowPatch
+
+from rewild.figures.dag import DOWN, Rules, draw_rules, rule_files, rules_of
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [
@@ -65,6 +67,22 @@ def test_the_figure_names_every_rule_and_its_jobs() -> None:
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert {"answer_shard", "4 jobs", "The study s", "responses"} <= texts
     assert "27 jobs of 6 rules. Orange: on GPUs. Dashed: from later rules. Not drawn: environments" in texts
+
+
+def test_arrows_are_drawn_in_the_same_order_every_time() -> None:
+    """Sets of names have another order in every process; a file in docs/ must not change by itself."""
+    names = [f"rule_{i}" for i in range(20)]
+    rules = Rules(
+        jobs=dict.fromkeys([*names, "last"], 1),
+        needs={"last": set(names)},
+        back={},
+        column={**dict.fromkeys(names, "data"), "last": "responses"},
+        gpu=set(),
+    )
+    arrows = [p for p in draw_rules(rules, "x").axes[0].patches if isinstance(p, FancyArrowPatch)]
+    heights = {name: i for i, name in enumerate(names)}
+    found = [round((p._posA_posB[0][1] - 1.9 * DOWN) / DOWN) for p in arrows]
+    assert found == [heights[name] for name in sorted(names)]
 
 
 def test_the_files_of_rules_are_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from conftest import Run
 from rewild.config.deployment import Image, load_images
 from rewild.errors import ConfigError
 from test_workflow import rules
@@ -30,7 +32,7 @@ def parsed():
     return rules()
 
 
-@pytest.mark.parametrize("tool", [tool for tool in LOCKS if tool not in ("dev", "alpaca-eval")])
+@pytest.mark.parametrize("tool", [tool for tool in LOCKS if tool != "dev"])
 def test_a_conda_file_wraps_the_same_lock(tool: str) -> None:
     conda = yaml.safe_load((ENVS / f"{tool}.yaml").read_text())
     *_, pip = conda["dependencies"]
@@ -68,13 +70,22 @@ def test_a_tool_has_the_same_version_in_every_lock() -> None:
 
 
 def test_rules_with_gpus_run_in_all_three(parsed) -> None:
-    using = [rule for rule in parsed if "gpu" in rule.resources and rule.name != "score_answers"]
+    using = [rule for rule in parsed if "gpu" in rule.resources]
     assert len(using) >= 2
     for rule in using:
         assert "workflow.yaml" not in str(rule.conda_env), f"{rule.name}: not its tool's conda file"
         # Where the study settles the tool, it may be one for CPUs, which has no image.
         settled = isinstance(rule.conda_env, str) and Path(rule.conda_env).stem not in IMAGES
         assert rule.container_img or settled, f"{rule.name}: no container"
+
+
+def test_a_rule_that_calls_a_tool_has_its_conda_file(parsed) -> None:
+    """`python_of` is the Python of the rule's conda environment: the workflow's would lack the tool."""
+    calling = {rule.name: str(rule.conda_env) for rule in parsed if "python" in dict(rule.params.items())}
+    # These make an environment, or use one that is a folder in every deployment.
+    own = {"build_env", "check_win_rates"}
+    assert set(calling) >= own | {"answer_shard", "train_run", "make_mix", "score_answers", "score_judgments"}
+    assert [name for name, conda in calling.items() if name not in own and "workflow.yaml" in conda] == []
 
 
 def test_rules_find_their_environment_by_the_deployment() -> None:
@@ -86,33 +97,50 @@ def test_rules_find_their_environment_by_the_deployment() -> None:
             assert not [line for line in lines if ".envs/" in line], path.name
 
 
-@pytest.mark.workflow
-def test_a_dry_run_with_containers(copy: Path, snakemake, tmp_path, monkeypatch) -> None:
-    program = tmp_path / "bin/apptainer"  # Snakemake asks for its version; a dry run pulls and runs nothing
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho apptainer version 1.3.4\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    run = snakemake(
-        copy,
-        *("-n", "-p", "--sdm", "apptainer", "--config", "study=wildchat50m", "--"),
-        "results/wildchat50m/responses/qwen2.5-72b-instruct/0000.parquet",
-    )
+@pytest.fixture
+def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """``pretend(name, text)`` puts a program on the path that says a text: Snakemake asks for versions."""
+
+    def made(name: str, text: str) -> None:
+        program = tmp_path / "bin" / name
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return made
+
+
+def one_shard(copy: Path, snakemake: Run, *arguments: str) -> str:
+    """What a dry run says of one shard, with its commands."""
+    shard = "results/wildchat50m/responses/qwen2.5-72b-instruct/0000.parquet"
+    run = snakemake(copy, "-n", "-p", *arguments, "--config", "study=wildchat50m", "--", shard)
     assert run.returncode == 0, run.stdout[-3000:]
-    assert ".envs/apptainer/vllm/bin/python -m rewild respond wildchat50m qwen2.5-72b-instruct" in run.stdout
-    assert "/usr/bin/python3 -m rewild.environments envs/vllm.txt .envs/apptainer/vllm" in run.stdout
+    return run.stdout
 
 
 @pytest.mark.workflow
-def test_a_dry_run_with_environments_in_folders(copy: Path, snakemake) -> None:
-    run = snakemake(
-        copy,
-        *("-n", "-p", "--config", "study=wildchat50m", "--"),
-        "results/wildchat50m/responses/qwen2.5-72b-instruct/0000.parquet",
-    )
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert ".envs/vllm/bin/python -m rewild respond wildchat50m qwen2.5-72b-instruct" in run.stdout
-    assert "rewild.environments envs/vllm.txt .envs/vllm " in run.stdout
+def test_a_dry_run_with_containers(copy: Path, snakemake: Run, pretend) -> None:
+    pretend("apptainer", "apptainer version 1.3.4")
+    said = one_shard(copy, snakemake, "--sdm", "apptainer")
+    assert ".envs/apptainer/vllm/bin/python -m rewild respond wildchat50m qwen2.5-72b-instruct" in said
+    assert "/usr/bin/python3 -m rewild.environments envs/vllm.txt .envs/apptainer/vllm" in said
+
+
+@pytest.mark.workflow
+def test_a_dry_run_with_conda(copy: Path, snakemake: Run, pretend) -> None:
+    about = {"conda_version": "25.1.0", "conda_prefix": "/none", "platform": "linux-64", "channels": []}
+    pretend("conda", json.dumps(about | {"get": {"channel_priority": "strict"}}))
+    said = one_shard(copy, snakemake, "--sdm", "conda")
+    assert '"$CONDA_PREFIX/bin/python" -m rewild respond wildchat50m qwen2.5-72b-instruct' in said
+    assert "rewild.environments" not in said, "Snakemake makes the environment, no rule"
+
+
+@pytest.mark.workflow
+def test_a_dry_run_with_environments_in_folders(copy: Path, snakemake: Run) -> None:
+    said = one_shard(copy, snakemake)
+    assert ".envs/vllm/bin/python -m rewild respond wildchat50m qwen2.5-72b-instruct" in said
+    assert "rewild.environments envs/vllm.txt .envs/vllm " in said
 
 
 def test_where_an_image_is() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from conftest import Run
+from conftest import SITE, Run
 from rewild import preflight
 from rewild.config.models import Model
 from rewild.config.site import Site
 from rewild.cost.estimate import World
-from rewild.preflight import check_profile, check_study
+from rewild.preflight import check_profile, check_study, environment_of_jobs
 from rewild.site import Check
 from test_cost import make_world
 
@@ -119,12 +120,15 @@ def test_a_full_disk(good: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "weights in HF_HOME" in check.detail
 
 
+def on_gpus_of_an_unknown_type(world: World) -> World:
+    assert world.study.responses
+    compute = world.study.responses.compute.model_copy(update={"gpu": "small"})
+    responses = world.study.responses.model_copy(update={"compute": compute})
+    return replace(world, study=world.study.model_copy(update={"responses": responses}))
+
+
 def test_a_model_that_fits_no_gpu(good: World) -> None:
-    assert good.study.responses
-    compute = good.study.responses.compute.model_copy(update={"gpu": "small"})
-    responses = good.study.responses.model_copy(update={"compute": compute})
-    world = replace(good, study=good.study.model_copy(update={"responses": responses}))
-    check = found(world)["engine plans"]
+    check = found(on_gpus_of_an_unknown_type(good))["engine plans"]
     assert check.state == "missing"
     assert "unknown GPU type 'small'" in check.detail
 
@@ -138,22 +142,7 @@ def test_a_shard_that_takes_longer_than_a_job_may(good: World) -> None:
 
 
 def site(**over: object) -> Site:
-    row: dict[str, Any] = {
-        "account": None,
-        "partitions": {
-            "cpu": {"max_runtime": "1-00:00:00"},
-            "gpu": {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]},
-        },
-        "gpu_names": {"H100-80": "h100"},
-        "constraint": None,
-        "qos": None,
-        "preemptible": False,
-        "accounting": False,
-        "setup": [],
-        "scratch": None,
-        "containers": None,
-    }
-    return Site.model_validate(row | over)
+    return Site.model_validate(SITE | over)
 
 
 def on_slurm(world: World, where: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
@@ -179,8 +168,41 @@ def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatc
     )
     assert checks["hours of jobs"].state == "missing"
     assert "asks for 24 h; partitions with GPUs allow 8 h" in checks["hours of jobs"].detail
+    assert good.study.evaluation
+    compute = good.study.evaluation.compute.model_copy(update={"gpu": "A100-80", "minutes": 3000})
+    evaluation = good.study.evaluation.model_copy(update={"compute": compute})
+    other = replace(good, study=good.study.model_copy(update={"evaluation": evaluation}))
+    checks = on_slurm(other, site(), monkeypatch)
+    assert checks["GPUs H100-80"].state == "ok"
+    assert "does not say what SLURM calls the GPU type 'A100-80'" in checks["GPUs A100-80"].detail
+    assert "evaluation.compute.minutes asks for 50 h" in checks["hours of jobs"].detail
     checks = on_slurm(good, site(gpu_names={"A100-80": "a100"}), monkeypatch)
     assert "does not say what SLURM calls the GPU type 'H100-80'" in checks["GPUs H100-80"].detail
+
+
+def test_weights_and_a_stored_token_are_looked_for_where_jobs_will(
+    good: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(SITE | {"scratch": str(tmp_path)}, sort_keys=False))
+    monkeypatch.setenv("REWILD_SITE", str(tmp_path / "site.yaml"))
+    home = {"HF_HOME": "/elsewhere", "OTHER": "1"}
+    of_jobs = environment_of_jobs("slurm", home)
+    assert of_jobs == {"HF_HOME": f"{tmp_path}/huggingface", "OTHER": "1"}
+    assert environment_of_jobs("default", home) == home
+    assert found(good, HF_TOKEN="", **of_jobs)["token of the hub"].state == "missing"
+    (tmp_path / "huggingface").mkdir()
+    (tmp_path / "huggingface/token").write_text("hf_x")
+    assert found(good, HF_TOKEN="", **of_jobs)["token of the hub"].state == "ok"
+    (tmp_path / "site.yaml").unlink()
+    assert environment_of_jobs("slurm", home) == home
+
+
+def test_a_plan_that_does_not_fit_is_a_line_of_the_table(
+    good: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = on_slurm(on_gpus_of_an_unknown_type(good), site(), monkeypatch)["GPUs"]
+    assert check.state == "missing"
+    assert "unknown GPU type 'small'" in check.detail
 
 
 def test_without_a_site_file_and_without_slurm(
@@ -204,6 +226,10 @@ def test_the_command_says_all_and_fails(rewild: Run, monkeypatch: pytest.MonkeyP
     assert run.returncode == 1
     for name in ("site.yaml", "places of models", "pinned revisions", "licences", "token of the hub"):
         assert f"no   {name}" in run.stdout
+    cut_out = (
+        "-mistral-7b-magpie-v1.0,-mistral-7b-sharegpt-vicuna-v1.0,-mistral-7b-tulu,-mistral-7b-wizardlm-v1.0"
+    )
+    assert cut_out in "".join(run.stdout.split()), "can be copied whole"
     assert "error: study wildchat50m cannot start here yet: site.yaml, places of models" in run.stdout
     assert rewild(ROOT, "preflight", "demo").returncode == 0
     run = rewild(ROOT, "preflight", "demo", "--profile", "slrum")

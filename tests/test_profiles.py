@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -82,7 +84,7 @@ def test_every_entry_has_a_comment(path: Path) -> None:
             above = False
         elif not structure:
             assert " # " in line, f"{path}, line {number}: no comment"
-        elif text.endswith(":") and not line.startswith((" ", "?", "_", "default-", "group-")):
+        elif text.endswith(":") and not line.startswith((" ", "?", "_", "default-")):
             assert above, f"{path}, line {number}: no comment above the section"
 
 
@@ -178,9 +180,37 @@ def test_every_rule_that_uses_gpus_is_mapped(parsed, profile) -> None:
 def test_groups_are_of_short_rules_that_exist(parsed, profile) -> None:
     known = {rule.name for rule in parsed}
     assert set(profile["groups"]) <= known
-    assert set(profile["group-components"]) <= set(profile["groups"].values())
+    # Jobs of a group that do not feed each other would wait for each other, and fail together.
+    assert "group-components" not in profile
     # Numbers of parallel jobs of a group are added up.
     assert "nodes" not in profile["default-resources"]
+
+
+def test_short_rules_are_grouped_or_local(parsed, profile) -> None:
+    """Rules that give themselves ten minutes at most, whatever their wildcards."""
+
+    def minutes(rule) -> float:
+        try:
+            return rule.resources["runtime"]._evaluator(None, attempt=1)
+        except AttributeError:  # as a study's settings have it: a shard, a training
+            return math.inf
+
+    short = {rule.name for rule in parsed if rule.name != "all" and minutes(rule) <= 10}
+    assert len(short) > 20
+    assert short - parsed[0].workflow._localrules - set(profile["groups"]) == set()
+
+
+@pytest.mark.parametrize(
+    "study",
+    [["study=wildchat50m", "models=qwen2.5-72b-instruct,llama-3.3-70b-instruct"], ["study=released"]],
+    ids=["computed", "released"],
+)
+def test_groups_can_be_laid_out(set_up, snakemake, monkeypatch, study) -> None:
+    """Snakemake refuses a group that needs something outside it which needs the group."""
+    monkeypatch.delenv("REWILD_SITE", raising=False)
+    run = snakemake(set_up(), "--profile", "slurm", "-n", "--quiet", "all", "--config", *study)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert re.search(r"^total +\d+$", run.stdout, re.MULTILINE)
 
 
 def test_no_rule_retries_inside_its_allocation(parsed) -> None:

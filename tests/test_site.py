@@ -10,27 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+import conftest
 from rewild.config.site import PLACEHOLDER, Site, find_site, load_site
 from rewild.errors import ConfigError
 from rewild.site import check_site, minutes
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "profiles/slurm/site.example.yaml"
-SITE = {
-    "account": "h100",
-    "partitions": {
-        "cpu": {"max_runtime": "7-00:00:00"},
-        "gpu": {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]},
-    },
-    "gpu_names": {"H100-80": "h100"},
-    "constraint": None,
-    "qos": None,
-    "preemptible": False,
-    "accounting": True,
-    "setup": [],
-    "scratch": None,
-    "containers": None,
-}
+SITE = conftest.SITE | {"account": "h100", "accounting": True}
 
 
 @pytest.fixture
@@ -99,12 +86,12 @@ def test_without_the_profile_no_site_is_read(monkeypatch) -> None:
         ),
         (
             [],
-            {"partitions": {"cpu": {"max_runtime": "1:00", "max_mem_mb": 10}}},
+            {"partitions": {"cpu": {"max_runtime": "1:00:00", "max_mem_mb": 10}}},
             "unknown key 'partitions.cpu.max_mem_mb'",
         ),
         (
             [],
-            {"partitions": {"cpu": {"max_runtime": "1:00", "available_gpu_models": ["h100"]}}},
+            {"partitions": {"cpu": {"max_runtime": "1:00:00", "available_gpu_models": ["h100"]}}},
             "needs max_gpu",
         ),
     ],
@@ -113,6 +100,44 @@ def test_what_is_wrong_is_named(site_file, without, changed, message) -> None:
     site_file(*without, **changed)
     with pytest.raises(ConfigError, match=f"(?s)site.yaml: .*{message.replace('?', chr(92) + '?')}"):
         load_site()
+
+
+@pytest.mark.parametrize("time", ["30:00", "infinite", "two days", "1:2"])
+def test_a_time_that_the_plugin_reads_otherwise_is_refused(site_file, time) -> None:
+    """snakemake-executor-plugin-slurm 2.8 takes 30:00 for thirty hours, and fails at `infinite`."""
+    site_file(partitions={"cpu": {"max_runtime": time}})
+    with pytest.raises(
+        ConfigError, match=f"partitions.cpu.max_runtime.*: '{time}' is no time here: .*365-00"
+    ):
+        load_site()
+
+
+@pytest.mark.parametrize("time", ["2-00:00:00", "1-12", "2-12:30", "12:00:00", 90])
+def test_the_plugin_reads_a_time_as_we_do(site_file, time) -> None:
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm.utils")
+    site_file(partitions={"cpu": {"max_runtime": time}})
+    assert plugin.parse_time_to_minutes(time) == minutes(load_site().partitions["cpu"].max_runtime)
+
+
+def test_a_time_that_yaml_takes_for_a_number_is_refused(site_file) -> None:
+    """12:00:00 without quotes is 43,200 to YAML 1.1, and 43,200 minutes to the plugin."""
+    path = site_file(partitions={"cpu": {"max_runtime": "12:00:00"}})
+    assert load_site().partitions["cpu"].max_runtime == "12:00:00"
+    path.write_text(path.read_text().replace("'12:00:00'", "12:00:00  # half a day"))
+    with pytest.raises(ConfigError, match='max_runtime: 12:00:00 needs quotes, "12:00:00": YAML reads it as'):
+        load_site()
+
+
+def test_places_of_a_site_are_those_of_its_user(site_file, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("WORK", "/work/me")
+    monkeypatch.delenv("ONLY_ON_NODES", raising=False)
+    site_file(scratch="~/scratch", containers="$WORK/images")
+    assert load_site().shell() == 'export HF_HOME="/home/me/scratch/huggingface"; '
+    assert load_site().images == "/work/me/images"
+    site_file(scratch="$ONLY_ON_NODES/s", setup=["module load cuda"])
+    assert load_site().shell() == 'module load cuda; export HF_HOME="$ONLY_ON_NODES/s/huggingface"; '
+    assert load_site().images is None
 
 
 def test_a_gpu_type_without_a_name_is_an_error_of_the_site(site_file) -> None:
@@ -257,6 +282,6 @@ def test_the_command_names_what_failed_and_fails(site_file, slurm, rewild, tmp_p
     site_file()
     run = rewild(tmp_path, "check-site")
     assert run.returncode == 1
-    assert "no  partition gpu" in run.stdout
+    assert "no   partition gpu" in run.stdout
     assert "not as the cluster is: partition gpu" in run.stdout
     assert "Traceback" not in run.stdout

@@ -1,38 +1,43 @@
 """A SLURM on this machine: real daemons, invented nodes with invented GPUs, no accounting.
 
 Debian's packages read /etc/slurm, and the jobs' own srun finds its configuration only there: the tests need
-root, the packages, and no SLURM that is somebody else's.
+root, the packages, and no SLURM that is somebody else's. Ports are free ones, the GPUs have no driver, no
+cgroups are used, and limits on waiting are for a slow machine: where all is well none of them is reached.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 PROGRAMS = ("sbatch", "scontrol", "squeue", "scancel", "slurmctld", "slurmd", "munged")
+SEARCHED = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 ETC = Path("/etc/slurm")
 MARK = "# Written by rewild's tests"
+NAME = "rewildtest"
 NODES = ("cpu1", "gpu1", "gpu2", "spare1")  # spare1 may be taken away: preemption
 GPUS = 8
+DAEMONS = ("slurmctld", *(f"slurmd-{node}" for node in NODES))
 
 CONFIGURATION = f"""{MARK}
-ClusterName=rewildtest
+ClusterName={NAME}
 SlurmctldHost={{host}}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=cred_expire=5
-CryptoType=crypto/munge
-SlurmctldPort=6817
-SlurmdPort=6818
+AuthInfo=cred_expire=60
+SlurmctldPort={{port}}
 StateSaveLocation={{state}}/ctld
 SlurmdSpoolDir={{state}}/slurmd/%n
 SlurmctldPidFile={{state}}/run/slurmctld.pid
@@ -45,7 +50,6 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
-SwitchType=switch/none
 ReturnToService=2
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
@@ -58,13 +62,12 @@ PreemptMode=REQUEUE
 GresTypes=gpu
 InactiveLimit=0
 KillWait=2
-MinJobAge=900
+MinJobAge=7200
 CompleteWait=0
 SlurmctldTimeout=30
-SlurmdTimeout=10
-MessageTimeout=10
+SlurmdTimeout=300
+MessageTimeout=30
 JobRequeue=0
-AccountingStorageType=accounting_storage/none
 {{nodes}}
 PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=7-00:00:00 DefaultTime=01:00:00 State=UP
 PartitionName=gpu Nodes=gpu[1-2] MaxTime=2-00:00:00 DefaultTime=01:00:00 State=UP
@@ -75,14 +78,16 @@ NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=128 Boards=1 SocketsPerBoard=2 "
     "CoresPerSocket=64 ThreadsPerCore=1 RealMemory=512000 State=UNKNOWN"
 )
-GRES = f"{MARK}\nNodeName=gpu[1-2],spare1 Name=gpu Type=h100 File=/dev/tty[0-{GPUS - 1}]\n"
+GRES = f"{MARK}\nNodeName=gpu[1-2],spare1 Name=gpu Type=h100 File={{state}}/gpus/gpu[0-{GPUS - 1}]\n"
+
+
+class NoSlurmError(Exception):
+    """No SLURM came up on this machine; the message says what its daemons said last."""
 
 
 def reason_against() -> str | None:
     """Why no SLURM can be started here; None if one can."""
-    missing = [
-        name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None
-    ]
+    missing = [name for name in PROGRAMS if shutil.which(name, path=SEARCHED) is None]
     if missing:
         return f"needs SLURM: no {missing[0]} on this machine (Debian: slurm-wlm and munge)"
     if os.geteuid() != 0:
@@ -101,42 +106,84 @@ class Cluster:
     def __init__(self, state: Path):
         self.state = state
         self.pids: dict[str, int] = {}
+        self.held: TextIO | None = None
 
     def start(self) -> None:
-        """Bring up the controller and the nodes; returns when every node is idle."""
-        for name in ("ctld", "run", "log", *(f"slurmd/{node}" for node in NODES)):
-            (self.state / name).mkdir(parents=True)
-        host = socket.gethostname().partition(".")[0]
-        ETC.mkdir(exist_ok=True)
-        nodes = [NODE.format(name=name, host=host, port=17011 + i) for i, name in enumerate(NODES)]
-        nodes = [node if "=cpu" in node else f"{node} Gres=gpu:h100:{GPUS}" for node in nodes]
-        text = CONFIGURATION.format(host=host, state=self.state, nodes="\n".join(nodes))
-        (ETC / "slurm.conf").write_text(text)
-        (ETC / "gres.conf").write_text(GRES)
-        subprocess.run(["install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"], check=True)
-        if not munge_answers():
-            subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--force"], check=True)
-            wait(munge_answers, 20, "munged to answer")
-            self.pids["munged"] = int(Path("/run/munge/munged.pid").read_text())
-        self.start_controller()
-        for node in NODES:
-            self._daemon(f"slurmd-{node}", "/usr/sbin/slurmd", "-N", node)
-        wait(lambda: set(self.ask("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"}, 30, "idle nodes")
+        """Bring up the controller and the nodes; returns when every node is idle.
 
-    def _daemon(self, name: str, *command: str) -> None:
-        subprocess.run(command, check=True)
-        pid = self.state / f"run/{name}.pid"
-        wait(lambda: pid.exists() and pid.read_text().strip() != "", 20, f"{name} to start")
-        self.pids[name] = int(pid.read_text())
+        Raises:
+            NoSlurmError: they did not come up; what did is to be ended with :meth:`stop`.
+        """
+        for name in ("ctld", "run", "log", "gpus", *(f"slurmd/{node}" for node in NODES)):
+            (self.state / name).mkdir(parents=True)
+        for i in range(GPUS):
+            make_device(self.state / f"gpus/gpu{i}", i)
+        try:
+            self._hold()
+            self._configure()
+            self._authenticate()
+            self.start_controller()
+            for node in NODES:
+                self._daemon(f"slurmd-{node}", "slurmd", "-N", node)
+            wait(self._idle, 120, "idle nodes")
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            raise NoSlurmError(f"{error}; its logs end with: {self._last_words() or 'nothing'}") from error
+
+    def _hold(self) -> None:
+        """Keep other runs of these tests off: /etc/slurm is one for the machine."""
+        ETC.mkdir(exist_ok=True)
+        held = (ETC / "rewild-tests.lock").open("w")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NoSlurmError(f"another run of these tests has {held.name}") from None
+        self.held = held
+
+    def _configure(self) -> None:
+        host = socket.gethostname().partition(".")[0]
+        port, *ports = free_ports(1 + len(NODES))
+        nodes = [NODE.format(name=n, host=host, port=p) for n, p in zip(NODES, ports, strict=True)]
+        nodes = [node if "=cpu" in node else f"{node} Gres=gpu:h100:{GPUS}" for node in nodes]
+        text = CONFIGURATION.format(host=host, state=self.state, port=port, nodes="\n".join(nodes))
+        (ETC / "slurm.conf").write_text(text)
+        (ETC / "gres.conf").write_text(GRES.format(state=self.state))
+
+    def _authenticate(self) -> None:
+        """Start a munged unless one answers."""
+        if munge_answers():
+            return
+        subprocess.run(["install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"], check=True)
+        program = shutil.which("munged", path=SEARCHED)
+        subprocess.run(["runuser", "-u", "munge", "--", str(program), "--force"], check=True, timeout=60)
+        wait(munge_answers, 60, "munged to answer")
+        self.pids["munged"] = int(Path("/run/munge/munged.pid").read_text())
+
+    def _idle(self) -> bool:
+        found = subprocess.run(["sinfo", "-h", "-N", "-o", "%T"], capture_output=True, text=True, check=False)
+        return set(found.stdout.split()) == {"idle"}
+
+    def _last_words(self) -> str:
+        logs = sorted((self.state / "log").glob("*.log"))
+        return " | ".join(f"{p.stem}: {lines[-1]}" for p in logs if (lines := p.read_text().splitlines()))
+
+    def _daemon(self, name: str, program: str, *arguments: str) -> None:
+        subprocess.run([str(shutil.which(program, path=SEARCHED)), *arguments], check=True, timeout=60)
+        wait(lambda: self._pid(name) is not None, 60, f"{name} to start")
+        self.pids[name] = self._pid(name) or 0
+
+    def _pid(self, name: str) -> int | None:
+        """What a daemon's own file says; None before it is written."""
+        path = self.state / f"run/{name}.pid"
+        text = path.read_text().strip() if path.exists() else ""
+        return int(text) if text else None
 
     def start_controller(self) -> None:
         """Start slurmctld; it takes up the state it left."""
-        self._daemon("slurmctld", "/usr/sbin/slurmctld")
+        self._daemon("slurmctld", "slurmctld")
 
     def stop_controller(self) -> None:
         """Stop slurmctld; jobs go on without it."""
         self._end("slurmctld")
-        (self.state / "run/slurmctld.pid").unlink(missing_ok=True)
 
     def _end(self, name: str) -> None:
         pid = self.pids.pop(name, None)
@@ -144,27 +191,36 @@ class Cluster:
             return
         end(pid, signal.SIGTERM)
         try:
-            wait(lambda: not alive(pid), 15, f"{name} to end")
+            wait(lambda: not alive(pid), 60, f"{name} to end")
         except AssertionError:
             end(pid, signal.SIGKILL)
+        (self.state / f"run/{name}.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Cancel every job, end every daemon, take the configuration away."""
-        if "slurmctld" in self.pids:
-            subprocess.run(["scancel", "--user", "root"], check=False)
-            try:
-                wait(lambda: not self.ask("squeue", "-h").strip(), 20, "jobs to end")
-            except (AssertionError, subprocess.CalledProcessError):
-                subprocess.run(["scancel", "--signal=KILL", "--user", "root"], check=False)
+        """Cancel every job, end every daemon and what is left of jobs, take the configuration away."""
+        if self.held is None:
+            return
+        for name in DAEMONS:  # one that was slow to start is known by its file only
+            if name not in self.pids and (pid := self._pid(name)):
+                self.pids[name] = pid
+        if self.pids:
+            with suppress(subprocess.SubprocessError, AssertionError):
+                if "slurmctld" not in self.pids:  # a test failed while it was away
+                    self.start_controller()
+                self.ask("scancel", "--user", "root")
+                wait(lambda: not self.ask("squeue", "-h").strip(), 60, "jobs to end")
         for name in reversed(list(self.pids)):
             self._end(name)
-        for name in ("slurm.conf", "gres.conf"):
+        for pid in jobs_processes():
+            end(pid, signal.SIGKILL)
+        for name in ("slurm.conf", "gres.conf", "rewild-tests.lock"):
             (ETC / name).unlink(missing_ok=True)
+        self.held.close()
 
     @staticmethod
     def ask(*command: str) -> str:
         """What a command of SLURM's prints."""
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
     def jobs(self, folder: Path | None = None) -> list[dict[str, str]]:
         """Every job that the controller remembers, oldest first; of those submitted from ``folder`` only.
@@ -201,11 +257,44 @@ def munge_answers() -> bool:
     return subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0
 
 
+def make_device(path: Path, number: int) -> None:
+    """Something to stand for a GPU, which nobody opens.
+
+    With a device SLURM sets CUDA_VISIBLE_DEVICES. Where none may be made, an empty file is counted too.
+    """
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(240, number))  # numbers for local use: no driver
+    except OSError:
+        path.touch()
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody has, below those of clients: a daemon finds its own free again after a stop."""
+    found: list[int] = []
+    for port in range(17011, 32000):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("", port))
+            found.append(port)
+        if len(found) == number:
+            break
+    return found
+
+
+def jobs_processes() -> list[int]:
+    """Processes of this cluster's jobs, which outlive a controller that is away."""
+    mark, found = f"SLURM_CLUSTER_NAME={NAME}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -3,8 +3,9 @@
 ``python engine.py -m rewild respond STUDY MODEL SHARD ...`` runs that command in this process. Files in
 ``faults/`` say what goes wrong; ``written.jsonl`` gets a line for every chunk that was kept.
 
+- ``faults/hold``: after a chunk a shard stands still, while the file is there
 - ``faults/pace``: seconds that every chunk takes longer, while the file is there
-- ``faults/hang-SHARD``: after its second chunk the shard stands still, once
+- ``faults/hang-SHARD``: the first job of the shard stands still after its second chunk
 - ``faults/truncate-SHARD``: the job succeeds, and its file is cut in half afterwards, once
 """
 
@@ -14,6 +15,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 FAULTS = Path("faults")
@@ -37,6 +39,7 @@ def main() -> None:
     from rewild.responses.chunks import Chunks
 
     write, count = Chunks.write, 0
+    hangs = command == "respond" and once(f"hang-{shard}")  # this job, however far it comes
 
     def slow_write(self, rows, contents, cost) -> None:
         nonlocal count
@@ -47,9 +50,11 @@ def main() -> None:
         with Path("written.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         if command == "respond":
-            if count == 2 and once(f"hang-{shard}"):
+            while (FAULTS / "hold").exists():
+                time.sleep(0.1)
+            if hangs and count == 2:
                 time.sleep(3600)
-            if (FAULTS / "pace").exists():
+            with suppress(FileNotFoundError):
                 time.sleep(float((FAULTS / "pace").read_text()))
 
     Chunks.write = slow_write  # type: ignore[method-assign]

@@ -19,21 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 ENGINE = ROOT / ".envs/engine-cpu/bin/python"
 TRAINER = ROOT / ".envs/axolotl-cpu/bin/python"
-SITE = {
-    "account": "testers",
-    "partitions": {
-        "cpu": {"max_runtime": "7-00:00:00"},
-        "gpu": {"max_runtime": "2-00:00:00", "max_gpu": 8, "available_gpu_models": ["h100"]},
-    },
-    "gpu_names": {"H100-80": "h100"},
-    "constraint": None,
-    "qos": None,
-    "preemptible": False,
-    "accounting": False,
-    "setup": ["export FROM_THE_SITE='{yes}'"],
-    "scratch": None,
-    "containers": None,
-}
+OURS = ("SNAKEMAKE_", "REWILD_", "SLURM_")  # variables that would change what is tested
 MODEL = "results/slurm/responses/small"
 SHARDS = ("0000", "0001", "0002", "0003")
 
@@ -43,6 +29,7 @@ assert spec
 assert spec.loader
 shared = module_from_spec(spec)
 spec.loader.exec_module(shared)
+SITE = shared.SITE | {"account": "testers", "setup": ["export FROM_THE_SITE='{yes}'"]}
 
 
 class Project:
@@ -89,13 +76,17 @@ class Project:
             self.process = subprocess.Popen(
                 [snakemake, "--profile", "slurm", "--config", "study=slurm", *impatient, *words],
                 cwd=self.folder,
-                env={key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"},
+                env={
+                    k: v
+                    for k, v in os.environ.items()
+                    if not k.startswith(("SNAKEMAKE_", "REWILD_", "SLURM_"))
+                },
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def finish(self, seconds: float = 240) -> int:
+    def finish(self, seconds: float = 900) -> int:
         """Wait for Snakemake; its exit status."""
         assert self.process is not None
         try:

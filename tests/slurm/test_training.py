@@ -19,7 +19,7 @@ def test_a_run_is_trained_by_jobs_that_ask_for_its_recipe(cluster: Cluster, calm
     if not TRAINER.exists():
         pytest.skip(f"needs Axolotl's environment: no {TRAINER} (snakemake .envs/axolotl-cpu/ready)")
     calm.start(f"{RUNS}/tuned/training.json")
-    assert calm.finish(600) == 0, calm.said()[-5000:]
+    assert calm.finish(1800) == 0, calm.said()[-5000:]
     recipe = load_recipes(calm.folder / "config")["demo"]
     (job,) = cluster.of(calm.folder, "train_run", "slurm_tuned")
     assert job["JobState"] == "COMPLETED"
@@ -48,8 +48,8 @@ def test_the_papers_recipe_asks_for_four_gpus_on_one_node(cluster: Cluster, calm
     calm.start("--retries=0", "--allowed-rules", "train_run", "--", f"{RUNS}/large/training.json")
     wait(
         lambda: "RUNNING" in [j["JobState"] for j in cluster.of(calm.folder, "train_run", "slurm_large")],
-        120,
-        "it",
+        600,
+        "the run's job to start",
     )
     (job,) = cluster.of(calm.folder, "train_run", "slurm_large")
     subprocess.run(["scancel", job["JobId"]], check=True)

@@ -31,7 +31,7 @@ def image_of(tool):
     """A tool's container; None where it has none."""
     if tool not in IMAGES:
         return None
-    return IMAGES[tool].where(SITE.containers if SITE else None)
+    return IMAGES[tool].where(SITE.images if SITE else None)
 
 
 def conda_of(tool):

@@ -22,7 +22,10 @@ def mix_files(kind):
 
 
 def counter(row):
-    """Input functions of what counts a row's tokens, if they are counted: tokenizer, environment, Python."""
+    """Functions of what counts a row's tokens, if they are counted: tokenizer, environment, Python, conda file."""
+
+    def tool(wildcards):
+        return row(wildcards).tokenizer and "engine-cpu"
 
     def folder(wildcards):
         model = row(wildcards).tokenizer
@@ -30,12 +33,15 @@ def counter(row):
         return [local] if local else []
 
     def ready(wildcards):
-        return ready_of(row(wildcards).tokenizer and "engine-cpu")
+        return ready_of(tool(wildcards))
 
     def python(wildcards):
-        return python_of(row(wildcards).tokenizer and "engine-cpu")
+        return python_of(tool(wildcards))
 
-    return SimpleNamespace(folder=folder, ready=ready, python=python)
+    def conda(wildcards):
+        return conda_of(tool(wildcards))
+
+    return SimpleNamespace(folder=folder, ready=ready, python=python, conda=conda)
 
 
 def run_data(study, name):

@@ -29,6 +29,11 @@ def reward_model(wildcards):
     return preference_of(wildcards).scorer.kind == "reward-model"
 
 
+def scorer_tool(wildcards):
+    """The environment that a reward model runs in; none of its own for a judge or rules."""
+    return "engine-cpu" if reward_model(wildcards) else None
+
+
 def scorer_gpu(wildcards):
     """SLURM's name of the GPU that the scorer runs on: of the kind that the study's models answer on."""
     if not reward_model(wildcards) or preference_of(wildcards).scorer.device == "cpu":

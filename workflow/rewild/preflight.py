@@ -8,16 +8,12 @@ and disk.
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from rewild.config.judging import find_runner, judged_rows
 from rewild.config.mixes import FromHub
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import Hub, hub_file
@@ -27,6 +23,8 @@ from rewild.config.study import Study
 from rewild.cost.estimate import Line, World, estimate
 from rewild.cost.report import size
 from rewild.errors import ConfigError, RewildError, nearest
+from rewild.evaluation.recipe import evaluated, gpus_of, target_of
+from rewild.judging.job import answer_job
 from rewild.responses.recipe import make_job
 from rewild.site import Check, check_site, minutes
 
@@ -67,13 +65,24 @@ def used_models(world: World) -> dict[str, Used]:
     return found
 
 
+def environment_of_jobs(profile: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables that jobs will see: on a cluster the site's file says where ``HF_HOME`` is."""
+    if profile != "slurm":
+        return environ
+    try:
+        weights = load_site().weights
+    except ConfigError:  # check_profile says it
+        return environ
+    return {**environ, "HF_HOME": weights} if weights else environ
+
+
 def check_study(world: World, accepted: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
     """What the study itself needs, whichever machine it runs on. Looks at no network and changes nothing.
 
     Args:
         world: the study, and all tables.
         accepted: licences that the user has read and accepts.
-        environ: the environment's variables, for keys and places.
+        environ: the variables of jobs, for keys and places: :func:`environment_of_jobs`.
     """
     try:
         used = used_models(world)
@@ -123,24 +132,6 @@ def check_profile(world: World, profile: str, root: Path) -> list[Check]:
     return check_on_slurm(world, site, root)
 
 
-def print_checks(study: str, checks: Sequence[Check], console: Console | None = None) -> None:
-    """Print checks as a table: what is missing first, then what may be, then what is well."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120, file=console.file)
-    table = Table("", "check", "found", box=box.SIMPLE_HEAD, pad_edge=False)
-    shown = {"missing": "[red]no[/]", "unsure": "[yellow]?[/]", "ok": "[green]ok[/]"}
-    for state, sign in shown.items():
-        for check in checks:
-            if check.state == state:
-                table.add_row(sign, Text(check.name), Text(check.detail))
-    console.print(table)
-    counts = {state: sum(check.state == state for check in checks) for state in shown}
-    console.print(
-        f"{study}: {counts['ok']} well, {counts['unsure']} to look at (?), {counts['missing']} missing (no)"
-    )
-
-
 def _plans(world: World) -> Iterator[Check]:
     """Every model fits on its GPUs, and its longest shard within the time of a job."""
     responses = world.study.responses
@@ -156,7 +147,7 @@ def _plans(world: World) -> Iterator[Check]:
         yield Check("engine plans", "missing", "; ".join(wrong))
         return
     most = max(gpus.values())
-    sizes = ", ".join(f"{n} × {k}" for k, n in _counted(gpus.values())) if most else "no GPUs"
+    sizes = ", ".join(f"{n} × {k}" for k, n in sorted(Counter(gpus.values()).items())) if most else "no GPUs"
     yield Check("engine plans", "ok", f"{len(gpus)} models fit (models × GPUs: {sizes})")
     try:
         lines = [line for line in estimate(world) if line.stage == "responses"]
@@ -284,7 +275,7 @@ def _keys(world: World) -> set[tuple[str, str]]:
     if study.responses and any(study.responses.of(m).engine == "openai" for m in study.responses.models):
         found.add((study.responses.compute.key, "the endpoint that answers"))
     judging, evaluation = study.judging, study.evaluation
-    if judging and evaluation:
+    if evaluation:
         rows = [world.benchmarks[s] for s in evaluation.benchmarks if s in world.benchmarks]
         judges = {judging.judge_of(row) for row in rows if row.judged}
         if judges - {"rubric"} and judging.endpoint is None:
@@ -335,7 +326,12 @@ def _existing(folder: Path) -> Path:
 
 def _gpus(world: World, site: Site) -> Iterator[Check]:
     """Some partition has nodes with as many GPUs of the kind as a job needs."""
-    for kind, most in sorted(_asked(world).items()):
+    try:
+        asked = _asked(world)
+    except ConfigError as error:
+        yield Check("GPUs", "missing", str(error))
+        return
+    for kind, most in sorted(asked.items()):
         try:
             name = site.gpu_name(kind)
         except ConfigError as error:
@@ -359,24 +355,43 @@ def _gpus(world: World, site: Site) -> Iterator[Check]:
 
 def _asked(world: World) -> dict[str, int]:
     """GPU type → the most GPUs that one job of the study asks for."""
-    study, most = world.study, {}
-    kind = study.responses.compute.gpu if study.responses else None
-    if kind and study.responses:
-        jobs = [make_job(study, m, world.models, dict(world.gpus)).gpus for m in study.responses.models]
-        most[kind] = max(jobs)
-    trained = [world.recipes[r.recipe].gpus for r in study.runs.values() if r.recipe]
-    if kind and trained:
-        most[kind] = max(most[kind], *trained)
-    return {k: n for k, n in most.items() if n}
+    most: dict[str, int] = defaultdict(int)
+    for kind, gpus in _gpu_jobs(world):
+        if kind and gpus:
+            most[kind] = max(most[kind], gpus)
+    return dict(most)
+
+
+def _gpu_jobs(world: World) -> Iterator[tuple[str | None, int]]:
+    """GPU type and number of the jobs that answer, train, and take benchmarks."""
+    study, gpus = world.study, dict(world.gpus)
+    if study.responses:
+        for model in study.responses.models:
+            job = make_job(study, model, world.models, gpus)
+            yield job.settings.compute.gpu, job.gpus
+        for run in study.runs.values():
+            if run.recipe:
+                yield study.responses.compute.gpu, world.recipes[run.recipe].gpus
+    if study.evaluation:
+        judged = judged_rows(study.evaluation.benchmarks, world.benchmarks)
+        for name in evaluated(study):
+            target = target_of(study, name, world.models)
+            yield study.evaluation.compute.gpu, gpus_of(study, target, gpus)
+            for row in judged[:1]:  # one job answers them all
+                answers = answer_job(study, name, find_runner(row.runner), world.models, gpus)
+                yield answers.settings.compute.gpu, answers.gpus
 
 
 def _hours(world: World, site: Site) -> Iterator[Check]:
     """No job asks for more time than the partitions with GPUs give."""
+    study = world.study
     allowed = [minutes(p.max_runtime) for p in site.partitions.values() if p.max_gpu]
-    recipes = {r.recipe: world.recipes[r.recipe].minutes for r in world.study.runs.values() if r.recipe}
-    asked = {f"recipe {name}": m for name, m in recipes.items()}
-    if world.study.responses:
-        asked["responses.compute.minutes"] = world.study.responses.compute.minutes
+    asked = {f"recipe {r.recipe}": world.recipes[r.recipe].minutes for r in study.runs.values() if r.recipe}
+    if study.responses:
+        asked["responses.compute.minutes"] = study.responses.compute.minutes
+    if study.evaluation:
+        asked["evaluation.compute.minutes"] = study.evaluation.compute.minutes
+        asked["judging.answers.compute.minutes"] = study.judging.answers.compute.minutes
     if allowed and asked:
         what, longest = max(asked.items(), key=lambda item: item[1])
         fits = longest <= max(allowed)
@@ -396,11 +411,6 @@ def _hub_data(study: Study) -> Iterator[Hub | FromHub]:
             yield source
     for mix in study.mixes.values():
         yield from (source for source in mix.sources if isinstance(source, FromHub))
-
-
-def _counted(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    values = list(numbers)
-    return [(k, values.count(k)) for k in sorted(set(values))]
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:

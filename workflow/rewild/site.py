@@ -8,12 +8,17 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rewild.config.site import Partition, Site
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from rewild.config.site import Partition, Site, expanded
 from rewild.errors import ConfigError, nearest
 
 LEAST_JOB_AGE = 90  # seconds; squeue must still show a job when the profile first asks: three times 30 s
@@ -58,6 +63,25 @@ def check_site(site: Site, root: Path = Path()) -> list[Check]:
     if not found:
         found = [Check("sbatch", "missing", "no such program: run this on a login node of the cluster")]
     return [*found, *_setup(site), *_folders(site, root)]
+
+
+def print_checks(what: str, checks: Sequence[Check], console: Console | None = None) -> None:
+    """Print checks as a table: what is missing first, then what may be, then what is well."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120, file=console.file)
+    whole = Column("found", overflow="fold")  # long words are to be copied, so none is cut
+    table = Table("", "check", whole, box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = {"missing": "[red]no[/]", "unsure": "[yellow]?[/]", "ok": "[green]ok[/]"}
+    for state, sign in shown.items():
+        for check in checks:
+            if check.state == state:
+                table.add_row(sign, Text(check.name), Text(check.detail))
+    console.print(table)
+    counts = {state: sum(check.state == state for check in checks) for state in shown}
+    console.print(
+        f"{what}: {counts['ok']} well, {counts['unsure']} to look at (?), {counts['missing']} missing (no)"
+    )
 
 
 def minutes(text: str | int) -> float:
@@ -175,9 +199,12 @@ def _setup(site: Site) -> Iterator[Check]:
     if not site.setup:
         return
     script = "; ".join(["set -e", *site.setup])
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    try:
+        subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        yield Check("setup", "unsure", "it does not end here within a minute")
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
         yield Check("setup", "unsure", f"it fails here, perhaps not on the nodes: {last}")
     else:
         yield Check("setup", "ok", f"{len(site.setup)} commands")
@@ -187,9 +214,9 @@ def _folders(site: Site, root: Path) -> Iterator[Check]:
     results = root / "results"
     yield from _folder("results", results if results.is_dir() else root)
     if site.scratch:
-        yield from _folder("scratch", Path(os.path.expandvars(site.scratch)).expanduser())
-    if site.containers:
-        folder = Path(os.path.expandvars(site.containers)).expanduser()
+        yield from _folder("scratch", Path(expanded(site.scratch)))
+    if site.images:
+        folder = Path(site.images)
         images = sorted(p.name for p in folder.glob("*.sif")) if folder.is_dir() else []
         state: Literal["ok", "missing"] = "ok" if images else "missing"
         yield Check("containers", state, ", ".join(images) or f"no .sif files in {folder}")

@@ -11,6 +11,7 @@ rule make_questions:
         "logs/{study}/make_questions.benchmark.tsv"
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.demo),
+    localrule: True
     conda:
         "../../envs/workflow.yaml"
     resources:
@@ -83,6 +84,7 @@ rule score_benchmark:
         "logs/{study}/score_benchmark/{run}/{benchmark}.benchmark.tsv"
     wildcard_constraints:
         benchmark=one_of(b.slug for b in BENCHMARKS.values() if b.runner == "lm-eval"),
+    localrule: True  # six per run, of a second or two each
     conda:
         "../../envs/workflow.yaml"
     resources:

@@ -79,6 +79,7 @@ rule note_figures:
         "logs/{study}/note_figures.log",
     benchmark:
         "logs/{study}/note_figures.benchmark.tsv"
+    localrule: True
     conda:
         "../../envs/workflow.yaml"
     resources:

@@ -72,6 +72,7 @@ for name, study in STUDIES.items():
                 f"logs/{name}/collect_imports.log",
             benchmark:
                 f"logs/{name}/collect_imports.benchmark.tsv"
+            localrule: True
             conda:
                 "../../envs/workflow.yaml"
             resources:

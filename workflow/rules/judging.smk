@@ -107,7 +107,7 @@ rule score_judgments:
     wildcard_constraints:
         benchmark=one_of(JUDGED_FILES),
     conda:
-        "../../envs/workflow.yaml"
+        lambda wildcards: conda_of(scoring_tool(wildcards))
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,

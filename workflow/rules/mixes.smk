@@ -21,7 +21,7 @@ rule make_mix:
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.mixes),
     conda:
-        "../../envs/workflow.yaml"
+        counter(mix_of).conda
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,

@@ -71,9 +71,7 @@ rule score_answers:
     input:
         prompts="results/{study}/preferences/{preference}/prompts.parquet",
         answers="results/{study}/preferences/{preference}/answers/{shard}.parquet",
-        env=lambda wildcards: ancient(
-            ready_of(reward_model(wildcards) and "engine-cpu")
-        ),
+        env=lambda wildcards: ancient(ready_of(scorer_tool(wildcards))),
     output:
         scores="results/{study}/preferences/{preference}/scores/{shard}.parquet",
     log:
@@ -81,7 +79,9 @@ rule score_answers:
     benchmark:
         "logs/{study}/score_answers/{preference}/{shard}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        lambda wildcards: conda_of(scorer_tool(wildcards))
+    container:
+        lambda wildcards: image_of(scorer_tool(wildcards))
     resources:
         mem_mb=lambda wildcards, attempt: (24000 if reward_model(wildcards) else 3000)
         * attempt,
@@ -93,7 +93,7 @@ rule score_answers:
         nodes=1,
     params:
         grading=lambda wildcards: json.dumps(grading_of(preference_of(wildcards))),
-        python=lambda wildcards: (python_of(reward_model(wildcards) and "engine-cpu")),
+        python=lambda wildcards: python_of(scorer_tool(wildcards)),
     message:
         "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"
     shell:
@@ -121,7 +121,7 @@ rule pair_answers:
     benchmark:
         "logs/{study}/pair_answers/{preference}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        counter(preference_of).conda
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,

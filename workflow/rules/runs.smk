@@ -92,6 +92,7 @@ rule draw_loss:
         "logs/{study}/draw_loss/{run}.log",
     benchmark:
         "logs/{study}/draw_loss/{run}.benchmark.tsv"
+    localrule: True
     conda:
         "../../envs/workflow.yaml"
     resources:

@@ -28,6 +28,7 @@ rule measure_throughput:
         "logs/{study}/measure_throughput.log",
     benchmark:
         "logs/{study}/measure_throughput.benchmark.tsv"
+    localrule: True
     conda:
         "../../envs/workflow.yaml"
     resources:

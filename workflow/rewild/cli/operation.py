@@ -57,11 +57,12 @@ def preflight(  # noqa: PLR0917
 
     from rewild.config import load_defaults
     from rewild.errors import ConfigError
-    from rewild.preflight import check_profile, check_study, print_checks
+    from rewild.preflight import check_profile, check_study, environment_of_jobs
+    from rewild.site import print_checks
 
     world = _world(study, models, runs, results, config)
     checks = check_profile(world, profile, config.parent)
-    checks += check_study(world, load_defaults(config).licences, os.environ)
+    checks += check_study(world, load_defaults(config).licences, environment_of_jobs(profile, os.environ))
     print_checks(world.study.name, checks)
     if failed := [check.name for check in checks if check.state == "missing"]:
         raise ConfigError(f"study {world.study.name} cannot start here yet: {', '.join(failed)}")

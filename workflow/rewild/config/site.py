@@ -7,11 +7,12 @@ cluster itself can answer (does the partition exist?) is asked by :mod:`rewild.s
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict, read_yaml, validate
 from rewild.errors import ConfigError
@@ -20,6 +21,10 @@ FILE = Path("profiles/slurm/site.yaml")
 TEMPLATE = Path("profiles/slurm/site.example.yaml")
 PLACEHOLDER = "FILL-IN"  # stands in the template wherever only the site knows
 VARIABLE = "REWILD_SITE"  # names another file
+
+# What SLURM and the plugin read alike: to the plugin 30:00 is thirty hours, and `infinite` is no time.
+TIME = re.compile(r"\d+-\d+(:\d+){0,2}|\d+:\d+:\d+")
+UNQUOTED = re.compile(r"""max_runtime["']?\s*:\s+(\d+(?::\d+)+)\s*(?:[,}#]|$)""", re.MULTILINE)
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -31,12 +36,22 @@ class Partition(Strict):
     """
 
     max_runtime: Annotated[int, Field(gt=0)] | Name = Field(
-        description="Longest job, as SLURM writes it (2-00:00:00), or in minutes"
+        description="Longest job, as SLURM writes it (2-00:00:00, '12:00:00' in quotes), or in minutes"
     )
     max_gpu: int = Field(0, ge=0, description="GPUs a node has at most; 0 is a partition of CPUs")
     available_gpu_models: list[Name] = Field(
         default_factory=list, description="The types of its GPUs, as in `sinfo -o %G`: gpu:TYPE:COUNT"
     )
+
+    @field_validator("max_runtime")
+    @classmethod
+    def _time(cls, value: int | str) -> int | str:
+        if isinstance(value, str) and PLACEHOLDER not in value and not TIME.fullmatch(value):
+            raise ValueError(
+                f"'{value}' is no time here: write days-hours:minutes:seconds (2-00:00:00), "
+                "hours:minutes:seconds, or minutes as a number; for one without end, 365-00:00:00"
+            )
+        return value
 
     @model_validator(mode="after")
     def _models_of_gpus(self) -> Partition:
@@ -97,9 +112,24 @@ class Site(Strict):
     def shell(self) -> str:
         """Shell commands that prepare a job, ending in ``; `` where there are any."""
         commands = list(self.setup)
-        if self.scratch:
-            commands.append(f'export HF_HOME="{self.scratch}/huggingface"')
+        if self.weights:
+            commands.append(f'export HF_HOME="{self.weights}"')
         return "".join(f"{command}; " for command in commands)
+
+    @property
+    def weights(self) -> str | None:
+        """``HF_HOME`` of every job: where weights lie, and a token that was stored by a login."""
+        return f"{expanded(self.scratch)}/huggingface" if self.scratch else None
+
+    @property
+    def images(self) -> str | None:
+        """The folder of image files."""
+        return expanded(self.containers) if self.containers else None
+
+
+def expanded(path: str) -> str:
+    """A path with ``~`` and variables of the environment put in; one that is not set stays, for the nodes."""
+    return os.path.expandvars(Path(path).expanduser())
 
 
 def site_path() -> Path:
@@ -124,6 +154,10 @@ def load_site() -> Site:
     given = read_yaml(path)
     if open_keys := _open(given):
         raise ConfigError("\n".join(f"{path}: {key} is not filled in ({PLACEHOLDER})" for key in open_keys))
+    if found := UNQUOTED.search(path.read_text(encoding="utf-8")):
+        raise ConfigError(
+            f'{path}: max_runtime: {found[1]} needs quotes, "{found[1]}": YAML reads it as a number'
+        )
     return validate(Site, given, str(path))
 
 

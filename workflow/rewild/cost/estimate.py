@@ -15,11 +15,12 @@ from rewild.config.mixes import FromHub, FromPrompts, FromResponses, Mix
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
 from rewild.config.recipes import Recipe
-from rewild.config.runs import start_of, weights_of
+from rewild.config.runs import start_of
 from rewild.config.study import Study
 from rewild.cost.assumptions import FILE, Assumptions
 from rewild.errors import ConfigError
-from rewild.plan import architecture_of, plan
+from rewild.evaluation.recipe import Target, evaluated, gpus_of, target_of
+from rewild.plan import architecture_of
 from rewild.responses.recipe import Job, make_job
 
 Basis = Literal["measured", "published", "assumed"]
@@ -353,19 +354,9 @@ def _training(world: World) -> Iterator[Line]:
         )
 
 
-def _evaluated(world: World) -> Iterator[tuple[str, Model]]:
-    """Runs that take benchmarks, each with its model's row."""
-    evaluation = world.study.evaluation
-    if evaluation:
-        for run in evaluation.runs or list(world.study.runs):
-            yield run, weights_of(world.study, run, world.models).row
-
-
-def _gpus_of(world: World, row: Model, kind: str | None) -> int:
-    if kind is None:
-        return 0
+def _gpus_of(world: World, target: Target) -> int:
     try:
-        return plan(architecture_of(row), kind, dict(world.gpus), context=None).gpus
+        return gpus_of(world.study, target, world.gpus)
     except ConfigError:
         return 1
 
@@ -379,8 +370,9 @@ def _benchmarks(world: World) -> Iterator[Line]:
     read = float(sum(q.questions * q.read for q in asked))
     written = float(sum(q.questions * q.written for q in asked))
     jobs = len(judged) + (len(asked) > len(judged))
-    for run, row in _evaluated(world):
-        gpus = _gpus_of(world, row, evaluation.compute.gpu)
+    for run in evaluated(world.study):
+        target = target_of(world.study, run, world.models)
+        gpus, row = _gpus_of(world, target), target.row
         context = min(row.native_context or EVALUATED_CONTEXT, EVALUATED_CONTEXT)
         hours = (read + written) / law(world, context, _active(row)) / 3600
         start = jobs * a.start_minutes.value / 60
@@ -399,9 +391,9 @@ def _benchmarks(world: World) -> Iterator[Line]:
 
 def _judging(world: World) -> Iterator[Line]:
     evaluation, judging = world.study.evaluation, world.study.judging
-    if evaluation is None or judging is None:
+    if evaluation is None:
         return
-    runs = len(list(_evaluated(world)))
+    runs = len(evaluated(world.study))
     for slug in evaluation.benchmarks:
         calls, row = world.assumed.judged.get(slug), world.benchmarks.get(slug)
         if calls is None or row is None or not row.judged:

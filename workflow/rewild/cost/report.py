@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rewild.cost.assumptions import Assumptions, Number
-from rewild.cost.estimate import STAGES, Line, World, conversations, total
+from rewild.cost.estimate import STAGES, Line, World, conversations, mix_size, total
 
 NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
 """Models of the study that the paper does not list (docs/models.md)."""
@@ -134,8 +134,6 @@ def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Lin
 
 
 def _is_usual(world: World, run: str) -> bool:
-    from rewild.cost.estimate import mix_size
-
     mix = world.study.runs[run].mix
     return mix in world.study.mixes and mix_size(world, world.study.mixes[mix]) == 250_000
 

@@ -153,10 +153,10 @@ def draw_rules(rules: Rules, title: str) -> Figure:
             for j, name in enumerate(names):
                 at[name] = (x, DOWN * (j + 1.9))
         for name, before in rules.needs.items():
-            for other in before:
+            for other in sorted(before):  # the same file every time
                 axes.add_patch(_arrow(at[other], at[name]))
         for name, later in rules.back.items():
-            for other in later:
+            for other in sorted(later):
                 axes.add_patch(_arrow(at[other], at[name], linestyle=(0, (3, 2))))
         for name, (x, y) in at.items():
             _box(axes, x, y, name, rules)
