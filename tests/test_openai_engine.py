@@ -71,7 +71,7 @@ def test_retry_after_is_honoured(server):
 
 def test_tries_are_limited_and_the_rest_goes_on(server):
     bad, good = engine(server).generate(ask("busy 99", "fine"), Sampling())
-    assert bad.failure == "endpoint: HTTP 500, 6 times" or bad.failure.startswith("endpoint: HTTP ")
+    assert bad.failure == "endpoint: HTTP 429, 6 times"
     assert server.tries["busy 99"] == 6
     assert bad.text is None
     assert good.text == "echo: fine"
@@ -163,8 +163,9 @@ def test_a_hangup_is_tried_again(server):
 
 
 def test_concurrency_is_bounded_and_used(server):
-    engine(server, concurrency=4).generate(ask(*["slow 0.05"] * 24), Sampling())
+    engine(server, concurrency=4, timeout=60).generate(ask(*["meet 4"] * 24), Sampling())
     assert server.most == 4
+    assert server.tries["meet 4"] == 24
 
 
 def test_the_key_is_in_no_log_and_no_record(server, caplog):
@@ -178,6 +179,15 @@ def test_the_key_is_in_no_log_and_no_record(server, caplog):
     assert KEY not in repr(made.about())
     login = make_engine("openai", model="m", endpoint="http://user:hunter2@127.0.0.1:9/v1?token=hunter2")
     assert "hunter2" not in repr(login.about())
+
+
+def test_a_key_that_is_none(server):
+    engine(server, key=f"{KEY}\n").generate(ask("a"), Sampling())
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}", "a key from a file ends in a line end"
+    for key in ("sk\nInjected: yes", "sk-…"):
+        with pytest.raises(EngineError, match="the endpoint's key holds a character") as caught:
+            engine(server, key=key)
+        assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("endpoint", ["", "localhost:8000/v1", "ftp://host/v1", "http://[::1/v1"])

@@ -69,6 +69,7 @@ def changed(**more: Any) -> bytes:
         (b'["a", "list"]', "not_a_conversation", '["a", "list"]'),
         (b"null", "not_a_conversation", "null"),
         (b"[" * 5000, "not_json", ""),
+        (b'{"language": ' + b"1" * 5000 + b"}", "not_json", "Exceeds the limit"),
         (b'{"language": "English"}', "missing_key", "no 'conversation'"),
         (
             b'{"conversatoin": [], "openai_moderation": [], "toxic": false, "redacted": false}',
@@ -288,12 +289,36 @@ def test_a_conversation_with_more_turns_than_the_table_can_count(tmp_path: Path)
         (b'{"instruction": "x"}', "an AlpacaEval file is a list"),
         (b"[", "cannot be read as JSON"),
         (b"\xff", "cannot be read as JSON"),
+        (b"[" * 100_000, "cannot be read as JSON"),
+        (b"[" + b"1" * 5000 + b"]", "cannot be read as JSON"),
     ],
 )
 def test_a_bad_alpaca_eval_file(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DataError, match=message):
         attempt(tmp_path, sources=[{"kind": "alpaca-eval", "file": "a.json"}])
+
+
+def test_an_alpaca_eval_instruction_that_is_no_text_is_a_failure(tmp_path: Path) -> None:
+    items = [{"instruction": "Do this."}, {"instruction": "half \ud83d"}, {"output": "other half \ude00"}]
+    (tmp_path / "a.json").write_text(json.dumps(items))
+    report = attempt(tmp_path, sources=[{"kind": "alpaca-eval", "file": "a.json"}])
+    assert (report["kept"], report["failures"]) == (1, {"not_a_conversation": 1, "not_utf8": 1})
+    details = read_table(tmp_path / "out/failures.parquet", FAILURES)["detail"].to_list()
+    assert details == ["half a surrogate pair", 'no \'instruction\' in {"output": "other half ?"}']
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    from rewild.locks import locked
+
+    (tmp_path / "data.jsonl").write_bytes(lines())
+    killed, working = (tmp_path / "out" / f".prepare-{name}" for name in ("killed", "working"))
+    killed.mkdir(parents=True)
+    (killed / "000000.arrow").write_bytes(b"x" * 1000)
+    with locked(working):
+        attempt(tmp_path, "data.jsonl")
+        assert working.exists(), "another process is at work in it"
+    assert not killed.exists()
 
 
 # A disk that fills

@@ -129,9 +129,9 @@ def killed(workspace, after_chunks: int, delay: float) -> int:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(finished_chunks(workspace)) < after_chunks and process.poll() is None:
-        assert time.monotonic() < deadline, "no chunk in two minutes"
+        assert time.monotonic() < deadline, "no chunk in five minutes"
         time.sleep(0.002)
     time.sleep(delay)
     if process.poll() is None:
@@ -149,14 +149,15 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, model_folder):
         make_prompts(one.layout.prompts("0000"), count=60)
     whole.run("respond", "tiny", "tiny", "0000", "--threads", "1")
     draw = random.Random()
-    done = 0
+    counts = [0]
     for _ in range(3):
-        if broken.out.exists():
+        if broken.out.exists() or counts[-1] == 15:
             break
-        now = killed(broken, done + 1, draw.uniform(0, 0.15))
-        assert now >= done + 1, "a finished chunk is never lost"
-        done = now
-    assert done < 15 or broken.out.exists(), "the kills came too late to test anything"
+        now = killed(broken, counts[-1] + 1, draw.uniform(0, 0.15))
+        assert now > counts[-1], "a finished chunk is never lost"
+        counts.append(now)
+    # On a busy machine a later one may come when all is done; the first has the time of fourteen chunks.
+    assert counts[1] < 15, "the kills came too late to test anything"
     kept = {path.name: path.read_bytes() for path in finished_chunks(broken)}
     broken.run("respond", "tiny", "tiny", "0000", "--threads", "1")
     for path in finished_chunks(broken):
@@ -255,7 +256,9 @@ def test_an_engine_that_dies_stops_the_shard_and_keeps_what_is_done(workspace, e
     assert not workspace.out.exists()
     chunks = Chunks(next(workspace.layout.work("tiny", "0000").iterdir()))
     chunks.load()
-    assert set(chunks.done) == set(prompts[:12]), "three chunks of four conversations were finished"
+    assert {name for name, _ in chunks.done} == set(prompts[:12]), (
+        "three chunks of four conversations were finished"
+    )
     workspace.respond()
     assert read(workspace)["failure"].null_count() == read(workspace).height, (
         "no failure was recorded for the crash"

@@ -64,8 +64,11 @@ class OpenAIEngine:
             pause: first pause before a request is tried again, in seconds; it doubles each time.
 
         Raises:
-            EngineError: the endpoint is no HTTP address.
+            EngineError: the endpoint is no HTTP address, or the key cannot be one.
         """
+        key = (key or "").strip()  # a key read from a file brings its line end
+        if not (key.isascii() and key.isprintable()):
+            raise EngineError("the endpoint's key holds a character that no key can have")
         try:
             self.url = httpx.URL(endpoint.rstrip("/") + "/chat/completions")
         except (httpx.InvalidURL, TypeError) as error:

@@ -24,6 +24,7 @@ import polars as pl
 from rewild.config.prompts import Prompts, benchmark_files, input_files, shard_names
 from rewild.errors import DataError
 from rewild.files import sha256
+from rewild.locks import is_locked, locked
 from rewild.prompts.contamination import load_benchmarks
 from rewild.prompts.passes import Mask, Piece, Sifted, Work, settle, sift, spill_file
 from rewild.prompts.processes import processes
@@ -168,16 +169,24 @@ def _move(scratch: Path, folder: Path, names: Sequence[str]) -> None:
         (scratch / file).replace(folder / file)
 
 
+_SCRATCH = ".prepare-"
 _FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "is over its quota", errno.EFBIG: "takes no larger file"}
 
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for unfinished files in ``folder``, gone at the end. A full disk is said in plain words."""
+    """A folder for unfinished files in ``folder``, gone at the end. A full disk is said in plain words.
+
+    What a killed process left, gigabytes perhaps, goes first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(mkdtemp(prefix=".prepare-", dir=folder))
+    for stray in folder.glob(f"{_SCRATCH}*"):
+        if not is_locked(stray):
+            shutil.rmtree(stray, ignore_errors=True)
+    scratch = Path(mkdtemp(prefix=_SCRATCH, dir=folder))
     try:
-        yield scratch
+        with locked(scratch):
+            yield scratch
     except (OSError, pl.exceptions.PolarsError) as error:
         for code, what in _FULL.items():
             if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
