@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from tiny import make_model
 from workspace import Workspace, make_prompts
 
 from rewild.engines import Completion, EngineError, Sampling, make_engine
-from rewild.errors import RewildError
+from rewild.errors import ConfigError, RewildError
 from rewild.locks import is_locked
 from rewild.prompts.schema import read_shard
 from rewild.responses.chunks import Chunks
@@ -378,6 +379,23 @@ def test_a_model_without_a_chat_template_is_one_clear_error(tmp_path):
     assert done.returncode == 1
     assert "tiny: its tokenizer has no chat template" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_files_of_a_model_that_cannot_be_read_are_one_message_each(tmp_path, model_folder):
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    own = {"tiny": {"path": str(folder), "chat_template": "mine.jinja"}}
+    with pytest.raises(ConfigError, match=r"overrides\.tiny\.chat_template cannot be read: .*mine\.jinja"):
+        open_kitchen(Workspace(tmp_path / "a", folder, overrides=own).job)
+    plain = Workspace(tmp_path / "b", folder)
+    assert open_kitchen(plain.job).sizes == (200, 150, 24)
+    (folder / "config.json").write_text("{not json")
+    with pytest.raises(
+        EngineError, match=r"^tiny: no (configuration|tokenizer) can be loaded from .*model: "
+    ):
+        open_kitchen(plain.job)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(EngineError, match=r"^tiny: no tokenizer can be loaded from"):
+        open_kitchen(plain.job)
 
 
 @pytest.mark.parametrize("policy", ["skip", "truncate_left", "truncate_per_message"])
