@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from datetime import UTC, datetime
 
 import pytest
 
-from endpoint import Server
+from endpoint import serving
 from rewild.engines import EngineError, Request, Sampling, make_engine
 from rewild.engines.openai_engine import read_answer, retry_after
 
@@ -18,12 +17,8 @@ KEY = "sk-secret-0123456789"
 
 @pytest.fixture
 def server():
-    made = Server()
-    thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with serving() as made:
+        yield made
 
 
 def engine(server, **over):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from io import StringIO
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from endpoint import Server
+from endpoint import serving
 from rewild.config import load_study
 from rewild.errors import DataError
 from rewild.prompts.schema import SHARD, conversation_id
@@ -58,11 +57,8 @@ def prompts(path: Path, talks: list[list[str]]) -> pl.DataFrame:
 
 @pytest.fixture
 def endpoint():
-    server = Server()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 class Place:
