@@ -245,7 +245,11 @@ def test_flags_of_another_type(tmp_path: Path) -> None:
     [
         (b"", "data.jsonl: the file is empty"),
         (b"\n\n", r"no conversation is left \(0 rows = 0 kept \+ dropped: none\)"),
-        (b"{\n}\n", r"no conversation is left \(2 rows = 0 kept \+ dropped: malformed 2\)"),
+        (
+            b"{\n}\n",
+            r"no conversation is left \(2 rows = 0 kept \+ dropped: malformed 2\); the first malformed: "
+            r"data\.jsonl, line 1: not_json: Expecting property name",
+        ),
     ],
 )
 def test_a_file_without_conversations(tmp_path: Path, content: bytes, message: str) -> None:
@@ -419,5 +423,12 @@ def test_the_command_has_one_message_and_no_traceback(tmp_path: Path, rewild: An
     assert "Traceback" not in run.stdout
     run = rewild(tmp_path, "prepare", "mine", "--settings", '{"sourcs": []}', "--out", "out")
     assert "--settings: unknown key 'sourcs'; did you mean 'sources'?" in run.stdout
+    for given, said in (
+        ("{bad", "not JSON: Expecting property name"),
+        ("[1]", "an object was expected, not [1]"),
+    ):
+        run = rewild(tmp_path, "prepare", "mine", "--settings", given, "--out", "out")
+        assert f"error: --settings: {said}" in run.stdout
+        assert "Traceback" not in run.stdout
     run = rewild(ROOT, "prepare", "paper", "--out", str(tmp_path / "out"))
     assert "error: study paper has no section `prompts`" in run.stdout

@@ -84,12 +84,20 @@ def prepare(
             pieces = _pieces(work, tasks, sifted, keep)
             settled = run(settle, ((cell, pieces[cell], made_from) for cell in range(work.cells)))
         report = {"study": study} | account(work, tasks, sifted, duplicates, settled)
+        malformed = failures(prompts, tasks, sifted)
         if not report["kept"]:
-            raise DataError(f"study {study}: no conversation is left ({summary(report)})")
-        write_about(unfinished, report, failures(prompts, tasks, sifted), made_from)
+            raise DataError(f"study {study}: no conversation is left ({summary(report)}){_first(malformed)}")
+        write_about(unfinished, report, malformed, made_from)
         _move(unfinished, folder, shard_names(prompts))
     say(f"{study}: {summary(report)}")
     return report
+
+
+def _first(malformed: pl.DataFrame) -> str:
+    """What is wrong with the first row that is no conversation, where no table will say so."""
+    for row in malformed.head(1).iter_rows(named=True):
+        return f"; the first malformed: {row['file']}, line {row['line']}: {row['reason']}: {row['detail']}"
+    return ""
 
 
 def choose(
