@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -78,6 +79,17 @@ def test_an_endpoint_that_is_down_stops_the_run(server):
     ):
         engine(server, concurrency=1).generate(ask(*[f"busy 9{i}" for i in range(5)]), Sampling())
     assert server.tries["busy 94"] == 0, "it does not go on asking"
+
+
+def test_prompts_that_break_the_endpoint_are_failures_of_their_rows(server):
+    """Tried again when all else is answered, they look like an endpoint that is down."""
+    made, poison = engine(server), ask(*[f"busy 9{i}" for i in range(4)])
+    good = [replace(request, name=f"good/{i}") for i, request in enumerate(ask(*["fine"] * 40))]
+    for requests in ([*poison, *good], poison, poison):
+        answers = made.generate(requests, Sampling())
+        assert [a.failure for a in answers] == ["endpoint: HTTP 429, 6 times"] * 4 + [None] * len(answers[4:])
+    with pytest.raises(EngineError, match="is down: 3 requests in a row"):
+        made.generate([replace(r, name=f"new/{r.name}") for r in poison], Sampling())
 
 
 def test_no_connection_stops_the_run(server):

@@ -247,13 +247,41 @@ def test_one_request_that_breaks_the_engine_costs_one_row(workspace, engine):
     assert bad["attempts"][0] == 3
 
 
+def test_several_requests_that_break_the_engine_cost_a_row_each(workspace, engine):
+    """Alone in their second and third attempts, they look like an engine that is dead."""
+    poison = {f"{name}/0" for name in read_shard(workspace.layout.prompts("0000"))["conversation_id"][4:8]}
+    workspace.respond(with_engine(workspace, Moody(engine, lambda r: r.name in poison)))
+    rows = read(workspace)
+    bad = rows.filter(pl.col("failure").is_not_null())
+    assert {f"{r['conversation_id']}/{r['turn']}" for r in bad.to_dicts()} == poison
+    assert bad["attempts"].unique().to_list() == [3]
+
+
+class Mortal(Moody):
+    """A real engine that dies of certain requests: after one it answers none."""
+
+    dead = False
+
+    def generate(self, requests, sampling):
+        self.dead |= any(self.fails(r) for r in requests)
+        if self.dead:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return self.engine.generate(requests, sampling)
+
+
+def test_an_engine_that_answers_nothing_at_all_is_dead(workspace, engine):
+    with pytest.raises(EngineError, match="the engine died; none of its last 3 requests was answered"):
+        workspace.respond(with_engine(workspace, Mortal(engine, lambda r: True)))
+    assert not workspace.out.exists()
+
+
 def test_an_engine_that_dies_stops_the_shard_and_keeps_what_is_done(workspace, engine):
     prompts = read_shard(workspace.layout.prompts("0000"))["conversation_id"]
     dead_from = set(prompts[12:])
     with pytest.raises(
-        EngineError, match=r"tiny: the engine died: 3 requests in a row failed.*run again to go on"
+        EngineError, match=r"tiny: the engine died; .* RuntimeError: CUDA.*run again to go on"
     ):
-        workspace.respond(with_engine(workspace, Moody(engine, lambda r: r.name.split("/")[0] in dead_from)))
+        workspace.respond(with_engine(workspace, Mortal(engine, lambda r: r.name.split("/")[0] in dead_from)))
     assert not workspace.out.exists()
     chunks = Chunks(next(workspace.layout.work("tiny", "0000").iterdir()))
     chunks.load()
