@@ -16,6 +16,10 @@ from hypothesis import settings
 settings.register_profile("rewild", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("rewild")
 
+# Servers that tests start on this machine are asked directly, whatever proxy it uses.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

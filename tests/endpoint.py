@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -21,11 +23,26 @@ class Server(ThreadingHTTPServer):
         self.tries: Counter[str] = Counter()
         self.times: dict[str, list[float]] = {}
         self.now = self.most = 0
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
+
+    def gather(self, number: int) -> None:
+        """Wait until ``number`` requests have been under way at once."""
+        with self.lock:
+            self.lock.wait_for(lambda: self.most >= number, timeout=30)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server in a thread of its own."""
+    made = Server()
+    threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             nth = self.server.tries[prompt]
             self.server.now += 1
             self.server.most = max(self.server.most, self.server.now)
+            self.server.lock.notify_all()
         try:
             self.answer(prompt, nth)
         finally:
@@ -56,6 +74,9 @@ class Handler(BaseHTTPRequestHandler):
         kind, _, rest = prompt.partition(" ")
         if kind == "slow":
             time.sleep(float(rest))
+        if kind == "meet":  # until so many have been here at once; then a moment for one more to come
+            self.server.gather(int(rest))
+            time.sleep(0.05)
         if kind == "busy":  # 429, 500, 503 in turn, then an answer
             if nth <= int(rest):
                 return self.send((429, 500, 503)[nth % 3], b"{}", {"Retry-After": "0.01"})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from endpoint import Server
+from endpoint import serving
 from rewild.engines import EngineError, Request, Sampling, make_engine
 from rewild.engines.openai_engine import read_answer, retry_after
 
@@ -18,12 +18,8 @@ KEY = "sk-secret-0123456789"
 
 @pytest.fixture
 def server():
-    made = Server()
-    thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with serving() as made:
+        yield made
 
 
 def engine(server, **over):
@@ -71,7 +67,7 @@ def test_retry_after_is_honoured(server):
 
 def test_tries_are_limited_and_the_rest_goes_on(server):
     bad, good = engine(server).generate(ask("busy 99", "fine"), Sampling())
-    assert bad.failure == "endpoint: HTTP 500, 6 times" or bad.failure.startswith("endpoint: HTTP ")
+    assert bad.failure == "endpoint: HTTP 429, 6 times"
     assert server.tries["busy 99"] == 6
     assert bad.text is None
     assert good.text == "echo: fine"
@@ -83,6 +79,17 @@ def test_an_endpoint_that_is_down_stops_the_run(server):
     ):
         engine(server, concurrency=1).generate(ask(*[f"busy 9{i}" for i in range(5)]), Sampling())
     assert server.tries["busy 94"] == 0, "it does not go on asking"
+
+
+def test_prompts_that_break_the_endpoint_are_failures_of_their_rows(server):
+    """Tried again when all else is answered, they look like an endpoint that is down."""
+    made, poison = engine(server), ask(*[f"busy 9{i}" for i in range(4)])
+    good = [replace(request, name=f"good/{i}") for i, request in enumerate(ask(*["fine"] * 40))]
+    for requests in ([*poison, *good], poison, poison):
+        answers = made.generate(requests, Sampling())
+        assert [a.failure for a in answers] == ["endpoint: HTTP 429, 6 times"] * 4 + [None] * len(answers[4:])
+    with pytest.raises(EngineError, match="is down: 3 requests in a row"):
+        made.generate([replace(r, name=f"new/{r.name}") for r in poison], Sampling())
 
 
 def test_no_connection_stops_the_run(server):
@@ -163,8 +170,9 @@ def test_a_hangup_is_tried_again(server):
 
 
 def test_concurrency_is_bounded_and_used(server):
-    engine(server, concurrency=4).generate(ask(*["slow 0.05"] * 24), Sampling())
+    engine(server, concurrency=4, timeout=60).generate(ask(*["meet 4"] * 24), Sampling())
     assert server.most == 4
+    assert server.tries["meet 4"] == 24
 
 
 def test_the_key_is_in_no_log_and_no_record(server, caplog):
@@ -178,6 +186,15 @@ def test_the_key_is_in_no_log_and_no_record(server, caplog):
     assert KEY not in repr(made.about())
     login = make_engine("openai", model="m", endpoint="http://user:hunter2@127.0.0.1:9/v1?token=hunter2")
     assert "hunter2" not in repr(login.about())
+
+
+def test_a_key_that_is_none(server):
+    engine(server, key=f"{KEY}\n").generate(ask("a"), Sampling())
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}", "a key from a file ends in a line end"
+    for key in ("sk\nInjected: yes", "sk-…"):
+        with pytest.raises(EngineError, match="the endpoint's key holds a character") as caught:
+            engine(server, key=key)
+        assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("endpoint", ["", "localhost:8000/v1", "ftp://host/v1", "http://[::1/v1"])

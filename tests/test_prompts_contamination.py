@@ -131,12 +131,20 @@ def test_reads_what_benchmarks_ask(tmp_path: Path, name: str, content: str, aske
         (b'{"text": "p"}', r"none of the keys prompt, .* holds text \(it has: text\)"),
         (b"[1]\n2", r"line 2: an object was expected, not '2'"),
         (b"", r"it has: no keys"),
+        (b'{"prompt": "p"}\n' + b"[" * 100_000, r"bad.jsonl, line 2: not usable JSON"),
+        (b'{"prompt": ' + b"1" * 5000 + b"}", r"bad.jsonl, line 1: not usable JSON: Exceeds the limit"),
     ],
 )
 def test_a_bad_benchmark_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "bad.jsonl").write_bytes(content)
     with pytest.raises(DataError, match=message):
         load_benchmarks(["bad.jsonl"], 13, tmp_path)
+
+
+def test_half_a_surrogate_pair_separates_words(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_bytes(b'{"prompt": "one two three\\ud83d four"}')
+    benchmark = load_benchmarks(["b.jsonl"], 4, tmp_path)
+    assert benchmark.match(pl.Series(["one two three four", "one two threefour"])).tolist() == [0, -1]
 
 
 def test_a_missing_benchmark_is_named(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def changed(**more: Any) -> bytes:
         (b'["a", "list"]', "not_a_conversation", '["a", "list"]'),
         (b"null", "not_a_conversation", "null"),
         (b"[" * 5000, "not_json", ""),
+        (b'{"language": ' + b"1" * 5000 + b"}", "not_json", "Exceeds the limit"),
         (b'{"language": "English"}', "missing_key", "no 'conversation'"),
         (
             b'{"conversatoin": [], "openai_moderation": [], "toxic": false, "redacted": false}',
@@ -244,7 +245,11 @@ def test_flags_of_another_type(tmp_path: Path) -> None:
     [
         (b"", "data.jsonl: the file is empty"),
         (b"\n\n", r"no conversation is left \(0 rows = 0 kept \+ dropped: none\)"),
-        (b"{\n}\n", r"no conversation is left \(2 rows = 0 kept \+ dropped: malformed 2\)"),
+        (
+            b"{\n}\n",
+            r"no conversation is left \(2 rows = 0 kept \+ dropped: malformed 2\); the first malformed: "
+            r"data\.jsonl, line 1: not_json: Expecting property name",
+        ),
     ],
 )
 def test_a_file_without_conversations(tmp_path: Path, content: bytes, message: str) -> None:
@@ -288,12 +293,36 @@ def test_a_conversation_with_more_turns_than_the_table_can_count(tmp_path: Path)
         (b'{"instruction": "x"}', "an AlpacaEval file is a list"),
         (b"[", "cannot be read as JSON"),
         (b"\xff", "cannot be read as JSON"),
+        (b"[" * 100_000, "cannot be read as JSON"),
+        (b"[" + b"1" * 5000 + b"]", "cannot be read as JSON"),
     ],
 )
 def test_a_bad_alpaca_eval_file(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DataError, match=message):
         attempt(tmp_path, sources=[{"kind": "alpaca-eval", "file": "a.json"}])
+
+
+def test_an_alpaca_eval_instruction_that_is_no_text_is_a_failure(tmp_path: Path) -> None:
+    items = [{"instruction": "Do this."}, {"instruction": "half \ud83d"}, {"output": "other half \ude00"}]
+    (tmp_path / "a.json").write_text(json.dumps(items))
+    report = attempt(tmp_path, sources=[{"kind": "alpaca-eval", "file": "a.json"}])
+    assert (report["kept"], report["failures"]) == (1, {"not_a_conversation": 1, "not_utf8": 1})
+    details = read_table(tmp_path / "out/failures.parquet", FAILURES)["detail"].to_list()
+    assert details == ["half a surrogate pair", 'no \'instruction\' in {"output": "other half ?"}']
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    from rewild.locks import locked
+
+    (tmp_path / "data.jsonl").write_bytes(lines())
+    killed, working = (tmp_path / "out" / f".prepare-{name}" for name in ("killed", "working"))
+    killed.mkdir(parents=True)
+    (killed / "000000.arrow").write_bytes(b"x" * 1000)
+    with locked(working):
+        attempt(tmp_path, "data.jsonl")
+        assert working.exists(), "another process is at work in it"
+    assert not killed.exists()
 
 
 # A disk that fills
@@ -394,5 +423,12 @@ def test_the_command_has_one_message_and_no_traceback(tmp_path: Path, rewild: An
     assert "Traceback" not in run.stdout
     run = rewild(tmp_path, "prepare", "mine", "--settings", '{"sourcs": []}', "--out", "out")
     assert "--settings: unknown key 'sourcs'; did you mean 'sources'?" in run.stdout
+    for given, said in (
+        ("{bad", "not JSON: Expecting property name"),
+        ("[1]", "an object was expected, not [1]"),
+    ):
+        run = rewild(tmp_path, "prepare", "mine", "--settings", given, "--out", "out")
+        assert f"error: --settings: {said}" in run.stdout
+        assert "Traceback" not in run.stdout
     run = rewild(ROOT, "prepare", "paper", "--out", str(tmp_path / "out"))
     assert "error: study paper has no section `prompts`" in run.stdout

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +19,9 @@ from rewild.config.prompts import Hub, Prompts, hub_file
 from rewild.errors import DataError, RewildError
 from rewild.prompts.hub import COLUMNS, stream, write_batches
 from rewild.prompts.prepare import prepare
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = [ROOT / ".envs" / name / "bin/python" for name in ("data", "lm-eval-cpu")]
 
 
 def rows(start: int, stop: int) -> list[dict[str, Any]]:
@@ -67,28 +74,60 @@ def test_a_dataset_that_is_none(tmp_path: Path, batches: list[pa.Table], message
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_connection_that_breaks_in_the_middle_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error is of whatever library `datasets` uses for HTTP, and no OSError."""
+
+    class Stream:
+        def with_format(self, _: str) -> Stream:
+            return self
+
+        def iter(self, batch_size: int) -> Any:
+            yield pa.Table.from_pylist(rows(0, 5))
+            raise RuntimeError("peer closed connection without sending complete message body")
+
+    fake = SimpleNamespace(load_dataset=lambda *_, **__: Stream())
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    with pytest.raises(RewildError, match=r"^owner/name at a{40}, split train: peer closed connection"):
+        stream(HUB, tmp_path / "x.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_real_dataset_folder_is_streamed(tmp_path: Path) -> None:
-    """With `datasets` itself, from a folder of data files in place of a hub repository."""
-    pytest.importorskip("datasets", reason="needs the package datasets (envs/data.txt)")
+    """The rule's command with `datasets` itself, from a folder of data files in place of a hub repository."""
+    python = next((p for p in PYTHONS if (p.parents[1] / "ready").exists()), None)
+    if python is None:
+        pytest.skip("needs the package datasets: .envs/lm-eval-cpu (make test builds it) or .envs/data")
     folder = tmp_path / "owner" / "name"
     folder.mkdir(parents=True)
     for part in range(2):
         pq.write_table(
             pa.Table.from_pylist(rows(10 * part, 10 * part + 10)), folder / f"train-{part}.parquet"
         )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        lines: list[str] = []
-        stream(HUB, Path(hub_file(HUB)), say=lines.append)
-        prompts = validate(Prompts, {"sources": [HUB.model_dump()], "shards": 2}, "test")
-        report = prepare("test", prompts, Path("out"))
-    assert (report["rows_in"], report["kept"]) == (20, 19)
-    assert lines[-1].startswith("wildchat: 20 rows in ")
+    offline = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path / "cache"),
+        "PYTHONPATH": str(ROOT / "workflow"),
+    }
+    run = subprocess.run(
+        [python, "-m", "rewild", "fetch-hub", HUB.repository, HUB.revision, "--out", hub_file(HUB)],
+        cwd=tmp_path,
+        env=os.environ | offline,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "wildchat: 20 rows in " in run.stderr
+    prompts = validate(Prompts, {"sources": [HUB.model_dump()], "shards": 2}, "test")
+    report = prepare("test", prompts, tmp_path / "out", root=tmp_path)
+    assert (report["rows_in"], report["kept"], report["dropped"]) == (20, 19, {"moderation": 1})
 
 
 def test_without_datasets_the_message_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(RewildError, match=r"needs the package `datasets` \(envs/data.txt\)"):
         stream(HUB, tmp_path / "x.parquet")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from io import StringIO
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from endpoint import Server
+from endpoint import serving
 from rewild.config import load_study
 from rewild.errors import DataError
 from rewild.prompts.schema import SHARD, conversation_id
@@ -58,11 +57,8 @@ def prompts(path: Path, talks: list[list[str]]) -> pl.DataFrame:
 
 @pytest.fixture
 def endpoint():
-    server = Server()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 class Place:
@@ -143,6 +139,25 @@ def test_an_endpoint_that_answers_nonsense_loses_nothing(tmp_path, endpoint):
     assert "sk-very-secret" not in "".join(
         p.read_text(errors="replace") for p in tmp_path.rglob("*") if p.is_file()
     )
+
+
+def test_conversations_that_change_and_change_back(tmp_path, endpoint):
+    """Each version is answered once; a chunk with the version of before stays good."""
+    place = Place(tmp_path, endpoint.url)
+    path, out = place.layout.prompts("0000"), place.layout.responses("m1") / "0000.parquet"
+    old = prompts(path, [["a", "b"], ["c"], ["d"], ["e"]])
+    other = pl.element().struct.with_fields(pl.field("content").str.replace("reference a", "another"))
+    new = old.with_columns(pl.col("messages").list.eval(other))
+    assert new.filter(pl.col("messages") != old["messages"]).height == 1
+    answers = []
+    for frame, asked in ((old, 5), (new, 7), (old, 7)):
+        write_table(path, frame, SHARD, provenance())
+        place.run("respond", "talk", "m1", "0000")
+        assert len(endpoint.seen) == asked
+        answers.append(read_table(out, RESPONSES))
+    assert answers[2].equals(answers[0])
+    sent = [s["messages"][1]["content"] for s in endpoint.seen if s["messages"][-1]["content"] == "b"]
+    assert sent == ["reference a", "another"]
 
 
 def test_own_history_needs_the_earlier_answer(tmp_path, endpoint):

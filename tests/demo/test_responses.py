@@ -37,7 +37,8 @@ def test_every_prompt_is_answered_or_a_recorded_failure(results: Path) -> None:
         assert manifest.conversations == report["kept"]
         assert manifest.rows == rows.height == turns
         answered = rows.filter(pl.col("failure").is_null())
-        assert manifest.output_tokens == answered["output_tokens"].sum()
+        assert manifest.failures == rows.height - answered.height
+        assert manifest.output_tokens == rows["output_tokens"].sum()
         assert (answered["response"].str.strip_chars() != "").all()
         assert answered.height >= 0.98 * rows.height
         assert (answered["finish_reason"] == "stop").mean() > 0.5, "the end token is learnt"

@@ -12,6 +12,13 @@ from tiny import make_model
 from workspace import Workspace, make_prompts
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """A tiny model gains nothing from more threads, and on a busy machine they wait for one another."""
+    torch = pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("model"))

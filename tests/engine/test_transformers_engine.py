@@ -17,6 +17,9 @@ from rewild.engines.transformers_engine import choose  # noqa: E402
 
 
 def requests(chat, count=12, max_tokens=40, seed=0):
+    """Invented prompts. With these seeds no draw of the first twelve is nearer than 1e-5 to where another
+    token begins; rounding, which differs from batch to batch and from CPU to CPU, moves that by some 1e-7.
+    """
     draw = random.Random(seed)
     made = []
     for i in range(count):
@@ -24,7 +27,7 @@ def requests(chat, count=12, max_tokens=40, seed=0):
             draw.choices(["water", "light", "code", "music", "the", "Ünïcödé", "😀"], k=draw.randint(1, 30))
         )
         messages = ({"role": "user", "content": text},)
-        made.append(Request(f"r{i}", messages, chat.render([messages])[0], max_tokens, seed=1000 + i))
+        made.append(Request(f"r{i}", messages, chat.render([messages])[0], max_tokens, seed=9000 + i))
     return made
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 from rewild.errors import RewildError
 
@@ -32,6 +34,24 @@ def locked(folder: Path, work: str | None = None) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+@contextmanager
+def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A folder ``.{name}-...`` for unfinished files in ``folder``, gone at the end.
+
+    What a killed process left, gigabytes perhaps, goes first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for stray in folder.glob(f".{name}-*"):
+        if not is_locked(stray):
+            shutil.rmtree(stray, ignore_errors=True)
+    path = Path(mkdtemp(prefix=f".{name}-", dir=folder))
+    try:
+        with locked(path):
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def is_locked(folder: Path) -> bool:

@@ -19,20 +19,13 @@ def make_model(
     text: Text = TEXT,
 ) -> None:
     """Make a tiny language model from scratch, tokenizer and all (about a minute on one CPU core)."""
-    import json
-
-    from rewild.config.base import validate
+    from rewild.config.base import validate_json
     from rewild.config.demo import DemoModel
     from rewild.demo.train import Progress
     from rewild.demo.train import make_model as train
     from rewild.demo.world import load_material
-    from rewild.errors import ConfigError
 
-    try:
-        given = json.loads(settings)
-    except ValueError as error:
-        raise ConfigError(f"the model's settings are not JSON: {error}") from error
-    model = validate(DemoModel, given, f"model {out.name}")
+    model = validate_json(DemoModel, settings, f"model {out.name}")
 
     def report(at: Progress) -> None:
         typer.echo(f"{out.name}: step {at.step} of {at.steps}, loss {at.loss:.3f}, {at.seconds:.0f} s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,12 +24,12 @@ def _say(line: str) -> None:
 
 def _section(study: str, settings: str | None, config: Path) -> Prompts:
     from rewild.config import load_study
-    from rewild.config.base import validate
+    from rewild.config.base import validate_json
     from rewild.config.prompts import Prompts
     from rewild.errors import ConfigError
 
     if settings:
-        return validate(Prompts, json.loads(settings), "--settings")
+        return validate_json(Prompts, settings, "--settings")
     prompts = load_study(config, study).prompts
     if prompts is None:
         raise ConfigError(f"study {study} has no section `prompts`, so there is nothing to prepare")

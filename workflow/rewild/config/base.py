@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -80,6 +81,17 @@ def validate(model: type[M], value: Mapping[str, Any], where: str) -> M:
         return model.model_validate(dict(value))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(model, e, where) for e in error.errors())) from error
+
+
+def validate_json(model: type[M], text: str, where: str) -> M:
+    """:func:`validate` what a rule gave a command as JSON."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: an object was expected, not {text[:40]}")
+    return validate(model, value, where)
 
 
 def _explain(model: type[BaseModel], error: Any, where: str) -> str:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rewild.engines.base import EngineError, Message
+from rewild.engines.base import EngineError, Message, first_line
 
 # Llama 3.1 and its kin write the date into the system prompt. This is the one their templates fall back on.
 TODAY = datetime(2024, 7, 26)
@@ -80,7 +80,7 @@ class Chat:
             tokenizer = AutoTokenizer.from_pretrained(str(path), **where)
         except Exception as error:
             raise EngineError(
-                f"{name}: no tokenizer can be loaded from {path}: {_first_line(error)}"
+                f"{name}: no tokenizer can be loaded from {path}: {first_line(error)}"
             ) from error
         try:
             ends = GenerationConfig.from_pretrained(str(path), revision=revision).eos_token_id
@@ -113,7 +113,7 @@ class Chat:
                 )
             )
         except (TemplateError, ValueError, TypeError) as error:
-            raise ValueError(f"the chat template refuses this conversation: {_first_line(error)}") from error
+            raise ValueError(f"the chat template refuses this conversation: {first_line(error)}") from error
 
     def render(self, chats: Sequence[Sequence[Message]]) -> list[tuple[int, ...] | ValueError]:
         """Each chat as token ids, up to the assistant's header; an error where the template refuses it."""
@@ -227,7 +227,3 @@ def _escape(message: Message, control: re.Pattern[str]) -> Message:
     if not control.search(content):
         return dict(message)
     return {**message, "content": control.sub(stand_in, content)}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -25,7 +25,7 @@ log = logging.getLogger("rewild")
 
 TRIES = 6  # per request, before it counts as a failure of the endpoint
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
-DEAD = 3  # requests in a row that fail all their tries: the endpoint is down
+DEAD = 3  # times in a row that a request fails all its tries, and no other is answered: the endpoint is down
 LARGEST = 32 * 2**20  # bytes of one answer; more is nonsense
 FATAL = {401: "it refuses the key", 403: "it refuses access", 404: "there is no such address or model"}
 
@@ -64,8 +64,11 @@ class OpenAIEngine:
             pause: first pause before a request is tried again, in seconds; it doubles each time.
 
         Raises:
-            EngineError: the endpoint is no HTTP address.
+            EngineError: the endpoint is no HTTP address, or the key cannot be one.
         """
+        key = (key or "").strip()  # a key read from a file brings its line end
+        if not (key.isascii() and key.isprintable()):
+            raise EngineError("the endpoint's key holds a character that no key can have")
         try:
             self.url = httpx.URL(endpoint.rstrip("/") + "/chat/completions")
         except (httpx.InvalidURL, TypeError) as error:
@@ -75,7 +78,8 @@ class OpenAIEngine:
         self.shown = str(self.url.copy_with(userinfo=b"", query=None))
         self.model, self.concurrency, self.timeout, self.pause = model, concurrency, timeout, pause
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._down = 0
+        self._answered = self._down = 0
+        self._refused: set[str] = set()  # requests that failed all their tries while others were answered
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer every request; see :class:`rewild.engines.base.Engine`.
@@ -104,14 +108,14 @@ class OpenAIEngine:
     async def _patiently(self, client: httpx.AsyncClient, request: Request, sampling: Sampling) -> Completion:
         """Try until it works, or cannot, or has been tried enough."""
         jitter = random.Random(request.seed)
-        failed = _TryError("", False)
+        failed, answered = _TryError("", False), self._answered
         for attempt in range(TRIES):
             try:
                 completion = await self._once(client, request, sampling)
             except _TryError as error:
                 failed = error
                 if not failed.passing:
-                    self._down = 0
+                    self._is_up()
                     return Completion(None, failure=f"endpoint: {failed.why}")
                 if attempt + 1 < TRIES:
                     longest = min(self.pause * 2**attempt, LONGEST_PAUSE)
@@ -119,15 +123,21 @@ class OpenAIEngine:
                     log.info("%s: %s; trying again in %.1f s", request.name, failed.why, wait)
                     await asyncio.sleep(wait)
                 continue
-            self._down = 0
+            self._is_up()
             return completion
-        self._down += 1
+        if self._answered > answered:
+            self._refused.add(request.name)
+        self._down += request.name not in self._refused
         if self._down >= DEAD:
             raise EngineError(
                 f"{self.shown} is down: {DEAD} requests in a row failed {TRIES} times each, the last with: "
                 f"{failed.why}. Finished chunks are kept; run again to go on"
             )
         return Completion(None, failure=f"endpoint: {failed.why}, {TRIES} times")
+
+    def _is_up(self) -> None:
+        self._answered += 1
+        self._down = 0
 
     async def _once(self, client: httpx.AsyncClient, request: Request, sampling: Sampling) -> Completion:
         body: dict[str, Any] = {

@@ -25,6 +25,7 @@ from rewild.engines.base import (
     Sampling,
     Score,
     Usage,
+    first_line,
     hardware,
     versions,
 )
@@ -83,8 +84,9 @@ class TransformersEngine:
                 trust_remote_code=trust_remote_code,
             )
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise EngineError(f"{chat.name}: the model cannot be loaded from {path}: {lines[0]}") from error
+            raise EngineError(
+                f"{chat.name}: the model cannot be loaded from {path}: {first_line(error)}"
+            ) from error
         self._take(model, {"precision": precision, "device": device, "batch": batch})
 
     def _take(self, model: Any, arguments: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from rewild.engines.base import (
     Sampling,
     Score,
     Usage,
+    first_line,
     hardware,
     versions,
 )
@@ -86,8 +87,9 @@ class VllmEngine:
                 model=str(path), revision=revision, tokenizer_revision=revision, seed=0, **self._arguments
             )
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise EngineError(f"{chat.name}: vLLM cannot load the model from {path}: {lines[0]}") from error
+            raise EngineError(
+                f"{chat.name}: vLLM cannot load the model from {path}: {first_line(error)}"
+            ) from error
         self._usage = Usage()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:

@@ -8,13 +8,11 @@ order, and each cell is sorted and written. So memory holds names and a shard, n
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -35,6 +33,7 @@ from rewild.config.mixes import (
 )
 from rewild.errors import DataError
 from rewild.files import atomic, sha256
+from rewild.locks import scratch_folder
 from rewild.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.mixes.read import Place, check_sums, read_source
 from rewild.mixes.schema import SOURCES, TRAIN
@@ -108,7 +107,7 @@ def build(
         "settings": mix.model_dump(mode="json"),
         "sources": {source.label: identity(mix, n, place) for n, source in enumerate(mix.sources)},
     }
-    with _scratch(folder) as scratch:
+    with scratch_folder(folder, "mix") as scratch:
         _spill(mix, place, scanned, ranks, reporting=reporting, scratch=scratch)
         total = sum(int(s.drawn.sum()) for s in scanned)
         say(f"{name}: writing {total:,} conversations")
@@ -324,14 +323,3 @@ def _write(path: Path, scratch: Path, total: int, made_from: dict[str, Any]) -> 
 
 def _cell_file(scratch: Path, cell: int) -> Path:
     return scratch / f"{cell:05d}.arrow"
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for unfinished files in ``folder``, gone at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(mkdtemp(prefix=".mix-", dir=folder))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

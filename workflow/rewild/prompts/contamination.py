@@ -223,12 +223,14 @@ def _json_values(text: str, path: Path) -> Iterator[tuple[int, Any]]:
                 raise DataError(
                     f"{path}, line {number + error.lineno - 1}: not valid JSON: {error.msg}"
                 ) from error
+            except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a thousand brackets
+                raise DataError(f"{path}, line {number}: not usable JSON: {error}") from error
 
 
 def _asked(value: Any, wanted: bool, keys: set[str]) -> Iterable[str]:
     if isinstance(value, str):
         if wanted:
-            yield value
+            yield value.encode("utf-8", "replace").decode()  # half a surrogate pair separates words
     elif isinstance(value, list):
         for item in value:
             yield from _asked(item, wanted, keys)

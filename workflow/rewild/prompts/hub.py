@@ -92,8 +92,10 @@ def stream_dataset(
         data = datasets.load_dataset(repository, subset, revision=revision, split=split, streaming=True)
         batches = data.with_format("arrow").iter(batch_size=ROWS)
         rows = write_batches(batches, path, repository, narrow)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise RewildError(f"{shown}: {error}") from error
+    except RewildError:
+        raise
+    except Exception as error:  # a connection that breaks is another kind of error in each version
+        raise RewildError(f"{shown}: {str(error) or type(error).__name__}") from error
     say(f"{rows:,} rows in {path}")
 
 

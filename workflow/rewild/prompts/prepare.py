@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ import polars as pl
 from rewild.config.prompts import Prompts, benchmark_files, input_files, shard_names
 from rewild.errors import DataError
 from rewild.files import sha256
+from rewild.locks import scratch_folder
 from rewild.prompts.contamination import load_benchmarks
 from rewild.prompts.passes import Mask, Piece, Sifted, Work, settle, sift, spill_file
 from rewild.prompts.processes import processes
@@ -70,8 +69,8 @@ def prepare(
     benchmarks = None
     if prompts.contamination:
         benchmarks = load_benchmarks(benchmark_files(prompts, root), prompts.contamination.words, root)
-    with _scratch(folder) as scratch:
-        work = Work(prompts, benchmarks, scratch)
+    with _scratch(folder) as unfinished:
+        work = Work(prompts, benchmarks, unfinished)
         with processes(_useful(cores, [root / file for file in inputs]), work) as run:
             say(f"{study}: reading {len(inputs)} files in {len(tasks)} parts")
             checksums = run(_checksum, [(root / file,) for file in inputs])
@@ -85,12 +84,20 @@ def prepare(
             pieces = _pieces(work, tasks, sifted, keep)
             settled = run(settle, ((cell, pieces[cell], made_from) for cell in range(work.cells)))
         report = {"study": study} | account(work, tasks, sifted, duplicates, settled)
+        malformed = failures(prompts, tasks, sifted)
         if not report["kept"]:
-            raise DataError(f"study {study}: no conversation is left ({summary(report)})")
-        write_about(scratch, report, failures(prompts, tasks, sifted), made_from)
-        _move(scratch, folder, shard_names(prompts))
+            raise DataError(f"study {study}: no conversation is left ({summary(report)}){_first(malformed)}")
+        write_about(unfinished, report, malformed, made_from)
+        _move(unfinished, folder, shard_names(prompts))
     say(f"{study}: {summary(report)}")
     return report
+
+
+def _first(malformed: pl.DataFrame) -> str:
+    """What is wrong with the first row that is no conversation, where no table will say so."""
+    for row in malformed.head(1).iter_rows(named=True):
+        return f"; the first malformed: {row['file']}, line {row['line']}: {row['reason']}: {row['detail']}"
+    return ""
 
 
 def choose(
@@ -155,7 +162,7 @@ def _checksum(_: Work, path: Path) -> str:
     return sha256(path)
 
 
-def _move(scratch: Path, folder: Path, names: Sequence[str]) -> None:
+def _move(unfinished: Path, folder: Path, names: Sequence[str]) -> None:
     """Put finished files in their places; shards of an earlier, finer cut go."""
     shards = folder / "shards"
     shards.mkdir(exist_ok=True)
@@ -163,9 +170,9 @@ def _move(scratch: Path, folder: Path, names: Sequence[str]) -> None:
         if old.stem not in names:
             old.unlink()
     for name in names:
-        (scratch / f"{name}.parquet").replace(shards / f"{name}.parquet")
+        (unfinished / f"{name}.parquet").replace(shards / f"{name}.parquet")
     for file in FILES:
-        (scratch / file).replace(folder / file)
+        (unfinished / file).replace(folder / file)
 
 
 _FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "is over its quota", errno.EFBIG: "takes no larger file"}
@@ -174,10 +181,9 @@ _FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "is over its quota", errno.EFBIG
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
     """A folder for unfinished files in ``folder``, gone at the end. A full disk is said in plain words."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(mkdtemp(prefix=".prepare-", dir=folder))
     try:
-        yield scratch
+        with scratch_folder(folder, "prepare") as path:
+            yield path
     except (OSError, pl.exceptions.PolarsError) as error:
         for code, what in _FULL.items():
             if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
@@ -186,5 +192,3 @@ def _scratch(folder: Path) -> Iterator[Path]:
                     "and for the shards. Nothing there was changed"
                 ) from error
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -318,12 +318,10 @@ def _parse(line: bytes, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         if b"\\ud" in line or b"\\uD" in line:
-            json.dumps(value, ensure_ascii=False).encode()
+            _check_surrogates(value)
     except UnicodeDecodeError as error:
         raise _BadRow("not_utf8", f"byte {error.start + 1} of the line: {error.reason}") from None
-    except UnicodeEncodeError:
-        raise _BadRow("not_utf8", "half a surrogate pair") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
         raise _BadRow("not_json", str(error).replace("line 1 column", "column")) from None
     if not isinstance(value, dict):
         raise _BadRow("not_a_conversation", f"an object was expected, not {_shown(value)}")
@@ -331,7 +329,7 @@ def _parse(line: bytes, number: int) -> dict[str, Any]:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -352,6 +350,14 @@ def _wildchat_row(value: dict[str, Any], needed: frozenset[str]) -> Row:
         _microseconds(value.get("timestamp")),
         _messages(value["conversation"]),
     )
+
+
+def _check_surrogates(value: Any) -> None:
+    """Half a surrogate pair is valid JSON but no text: it could not be written to a file."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _BadRow("not_utf8", "half a surrogate pair") from None
 
 
 def _typed(value: dict[str, Any], key: str, kind: type) -> Any:
@@ -393,15 +399,18 @@ def _question(identity: str, turns: Sequence[str]) -> Row:
 def _read_alpaca_eval(task: Task) -> Iterator[Batch]:
     try:
         items = json.loads(task.path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{task.path}: cannot be read as JSON: {error}") from error
     if not isinstance(items, list):
         raise DataError(f"{task.path}: an AlpacaEval file is a list of objects with 'instruction'")
     rows, failures = [], []
     for number, item in enumerate(items, 1):
         instruction = item.get("instruction") if isinstance(item, dict) else None
-        if isinstance(instruction, str):
+        try:
+            if not isinstance(instruction, str):
+                raise _BadRow("not_a_conversation", f"no 'instruction' in {_shown(item)}")
+            _check_surrogates(instruction)
             rows.append((number, *_question(f"{number:04d}", [instruction])))
-        else:
-            failures.append(Failure(number, "not_a_conversation", f"no 'instruction' in {_shown(item)}"))
+        except _BadRow as bad:
+            failures.append(Failure(number, bad.reason, bad.detail))
     yield Batch(pl.DataFrame(rows, schema=RAW, orient="row"), failures)

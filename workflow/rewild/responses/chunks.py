@@ -65,7 +65,7 @@ class Chunks:
     """The finished chunks of one shard."""
 
     folder: Path
-    done: dict[str, str] = field(default_factory=dict)  # conversation → content hash
+    done: set[tuple[str, str]] = field(default_factory=set)  # conversation, hash of its messages
 
     def load(self) -> list[tuple[pl.DataFrame, Cost]]:
         """Read every chunk. A file that cannot be read (a disk's fault) is set aside, not trusted."""
@@ -103,7 +103,7 @@ class Chunks:
             CHUNK.check(frame, path).write_parquet(
                 temporary, compression="zstd", metadata={"rewild": json.dumps(about)}
             )
-        self.done.update(contents)
+        self.done.update(contents.items())
 
     def sweep(self) -> None:
         """Remove temporary files that a killed process left."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewild.engines import make_engine
-from rewild.engines.base import Engine
+from rewild.engines.base import Engine, EngineError, first_line
 from rewild.engines.chat import Chat
 from rewild.errors import ConfigError
 from rewild.responses.recipe import Job, identity, limits, recipe_of
@@ -62,7 +62,8 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
         threads: CPU threads for the transformers engine.
 
     Raises:
-        ConfigError: settings that do not fit together. EngineError: no tokenizer, or no chat template.
+        ConfigError: settings that do not fit together. EngineError: no tokenizer, configuration or chat
+            template.
     """
     source, compute, engine = job.source, job.settings.compute, job.settings.engine
     if engine == "openai":
@@ -87,10 +88,15 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
         )
     from transformers import AutoConfig
 
-    template = Path(source.template).read_text(encoding="utf-8") if source.template else None
+    template = _template(job)
     where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     chat = Chat.load(source.path, job.model, template=template, **where)
-    native = getattr(AutoConfig.from_pretrained(source.path, **where), "max_position_embeddings", None)
+    try:
+        native = getattr(AutoConfig.from_pretrained(source.path, **where), "max_position_embeddings", None)
+    except Exception as error:
+        raise EngineError(
+            f"{job.model}: no configuration can be loaded from {source.path}: {first_line(error)}"
+        ) from error
     maker = partial(make_engine, engine, path=source.path, chat=chat, precision=source.precision, **where)
     if engine == "transformers":
         maker = partial(maker, device=compute.device, batch=compute.batch, threads=threads)
@@ -99,3 +105,16 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
             maker, gpus=max(job.gpus, 1), memory_share=job.memory_share, enforce_eager=compute.enforce_eager
         )
     return prepare(job, chat, native, maker)
+
+
+def _template(job: Job) -> str | None:
+    """The study's own chat template for a model, if it gives one."""
+    path = job.source.template
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"study {job.study}: responses.overrides.{job.model}.chat_template cannot be read: {error}"
+        ) from error

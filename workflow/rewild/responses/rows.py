@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewild.engines.base import Completion, Engine, EngineError, Message, Request, Sampling
@@ -16,7 +16,8 @@ from rewild.responses.recipe import Job, row_seed
 
 log = logging.getLogger("rewild")
 
-# An engine that fails this many requests in a row, each alone, is dead: better stop than record failures.
+# An engine that has answered nothing yet and fails this many requests, each alone, is dead: better stop than
+# record failures. One that has answered is asked once more for what it answered then.
 DEAD = 3
 
 
@@ -57,7 +58,8 @@ class Responder:
     max_input: int
     max_output: int
     recipe: str
-    _dead: int = field(default=0, init=False)
+    _failed: set[str] = field(default_factory=set, init=False)
+    _good: Request | None = field(default=None, init=False)
 
     def answer(self, conversations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Answer every user turn of every conversation: rows of the responses table, in order.
@@ -134,7 +136,7 @@ class Responder:
         """Generate; if the engine throws, halve the requests to find the one that it cannot take.
 
         Raises:
-            EngineError: several requests in a row fail alone, so it is the engine.
+            EngineError: it is not the request, it is the engine.
         """
         try:
             completions = self.engine.generate(requests, sampling)
@@ -147,17 +149,31 @@ class Responder:
             if len(requests) > 1:
                 half = len(requests) // 2
                 return self._generate(requests[:half], sampling) + self._generate(requests[half:], sampling)
-            self._dead += 1
-            if self._dead >= DEAD:
+            self._failed.add(requests[0].name)
+            if self._is_dead(sampling):
                 raise EngineError(
-                    f"{self.job.model}: the engine died: {DEAD} requests in a row failed, the last with "
-                    f"{type(error).__name__}: {error}. Finished chunks are kept; run again to go on"
+                    f"{self.job.model}: the engine died; none of its last {len(self._failed)} requests was "
+                    f"answered, the last for {type(error).__name__}: {error}. Finished chunks are kept; run "
+                    "again to go on"
                 ) from error
             return [Completion(None, failure=f"engine: {type(error).__name__}: {str(error)[:200]}")]
         if len(completions) != len(requests):
             raise EngineError(f"the engine gave {len(completions)} answers to {len(requests)} requests")
-        self._dead = 0
+        self._failed.clear()
+        self._good = requests[0]
         return completions
+
+    def _is_dead(self, sampling: Sampling) -> bool:
+        """Whether a request that was answered before is not answered any more."""
+        if self._good is None:
+            return len(self._failed) >= DEAD
+        try:
+            self.engine.generate([replace(self._good, max_tokens=1)], sampling)
+        except EngineError:
+            raise
+        except Exception:
+            return True
+        return False
 
     def _row(self, slot: Slot) -> dict[str, Any]:
         done = slot.completion if slot.failure is None else None

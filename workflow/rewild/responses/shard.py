@@ -51,17 +51,12 @@ def respond(
         contents = {c["conversation_id"]: content_hash(c) for c in conversations}
         size = job.settings.compute.chunk
         plan = [conversations[i : i + size] for i in range(0, len(conversations), size)]
-        todo = [
-            missing
+        missing = set(contents.items()) - chunks.done
+        parts = [
+            [c for c in chunk if (c["conversation_id"], contents[c["conversation_id"]]) in missing]
             for chunk in plan
-            if (
-                missing := [
-                    c
-                    for c in chunk
-                    if chunks.done.get(c["conversation_id"]) != contents[c["conversation_id"]]
-                ]
-            )
         ]
+        todo = [part for part in parts if part]
         if found:
             log.info("%d of %d chunks are already there", len(plan) - len(todo), len(plan))
         if todo:

@@ -71,7 +71,7 @@ def print_conversation(
 
 
 def _find(layout: Layout, wanted: str | None) -> tuple[str, dict[str, Any]]:
-    files = sorted(layout.prompts("x").parent.glob("*.parquet"))
+    files = sorted(layout.prompts("x").parent.glob("[!.]*.parquet"))
     matching = pl.col("conversation_id").str.starts_with(wanted or "")
     for path in files:
         found = pl.scan_parquet(path).filter(matching).head(1).collect().to_dicts()

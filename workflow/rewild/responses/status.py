@@ -75,7 +75,7 @@ def progress(study: Study, results: Path) -> list[Progress]:
 
 
 def _found(layout: Layout) -> list[str]:
-    return sorted(p.stem for p in layout.prompts("x").parent.glob("*.parquet"))
+    return sorted(p.stem for p in layout.prompts("x").parent.glob("[!.]*.parquet"))
 
 
 def _expected(layout: Layout, shards: Sequence[str]) -> int | None:
