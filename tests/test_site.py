@@ -129,12 +129,12 @@ def test_a_time_that_yaml_takes_for_a_number_is_refused(site_file) -> None:
 
 
 def test_places_of_a_site_are_those_of_its_user(site_file, monkeypatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv("WORK", "/work/me")
+    monkeypatch.setenv("HOME", "/of/me")
+    monkeypatch.setenv("WORK", "/group/me")
     monkeypatch.delenv("ONLY_ON_NODES", raising=False)
     site_file(scratch="~/scratch", containers="$WORK/images")
-    assert load_site().shell() == 'export HF_HOME="/home/me/scratch/huggingface"; '
-    assert load_site().images == "/work/me/images"
+    assert load_site().shell() == 'export HF_HOME="/of/me/scratch/huggingface"; '
+    assert load_site().images == "/group/me/images"
     site_file(scratch="$ONLY_ON_NODES/s", setup=["module load cuda"])
     assert load_site().shell() == 'module load cuda; export HF_HOME="$ONLY_ON_NODES/s/huggingface"; '
     assert load_site().images is None
