@@ -143,6 +143,7 @@ def bars(words: pl.DataFrame, figure: str, most: int = _BARS, names: Names = PAP
     axes.set_ylim(len(labels) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("Judgments that hold the word")
+    axes.locator_params("x", integer=True)
     axes.margins(x=0.08)
     columns = 2 if sum(map(len, names)) < _WIDE else 1
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=1.2)
