@@ -6,7 +6,7 @@ a bare Snakefile: constants and one dictionary for the inputs; no package, no se
 turn (A B A B). The faster run of each counts, in CPU seconds: what else the machine does matters less.
 It fails where ours takes more than 1.5 times as long, or where a further job costs more the more there are.
 
-    python benchmarks/dag.py                      # 20, 60 and 180 shards: about 2,300, 4,500 and 11,000 jobs
+    python benchmarks/dag.py                      # 20, 60 and 180 shards: about 2,500, 4,700 and 11,200 jobs
     python benchmarks/dag.py --shards 100 --study wildchat50m
 """
 
