@@ -16,7 +16,8 @@ import findings_world as made_up
 from rewild.__main__ import app
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.findings import Findings
-from rewild.config.roster import Roster, make_roster, size_name
+from rewild.config.mixes import size_name
+from rewild.config.roster import Roster, make_roster
 from rewild.errors import ConfigError, DataError
 from rewild.figures import radar, scaling
 from rewild.figures.style import style

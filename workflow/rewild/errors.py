@@ -22,3 +22,8 @@ def nearest(word: str, known: Iterable[object]) -> str:
     """A hint for a misspelt name: ``; did you mean 'x'?``, or the empty string if nothing is near."""
     matches = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def first_line(error: BaseException) -> str:
+    """An error of another library in one line, for messages."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

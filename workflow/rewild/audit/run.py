@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rewild.audit.claims import Claim
 from rewild.audit.evidence import SUPPLIERS, Evidence, MissingEvidenceError
@@ -56,14 +55,3 @@ def not_testable(why: str) -> Outcome:
 def counts(results: Sequence[Result]) -> dict[Verdict, int]:
     """Verdict → number of claims, in the order of :data:`VERDICTS`."""
     return {v: sum(r.outcome.verdict == v for r in results) for v in VERDICTS}
-
-
-def evidence_files(evidence: Evidence) -> list[Path]:
-    """The files that the evidence is read from, folders by their files."""
-    found: list[Path] = []
-    for path in evidence.files.values():
-        if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix in {".csv", ".html"})
-        else:
-            found.append(path)
-    return found

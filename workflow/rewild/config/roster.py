@@ -20,8 +20,6 @@ from rewild.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from rewild.config.study import Study
 
-__all__ = ["Entry", "Roster", "make_roster", "most_frequent", "size_name"]
-
 
 @dataclass(frozen=True)
 class Entry:

@@ -143,11 +143,6 @@ class Engine(Protocol):
         ...
 
 
-def first_line(error: BaseException) -> str:
-    """An error of another library in one line, for messages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of Python and ``packages``; those that are not installed are left out."""
     import platform

@@ -14,7 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rewild.engines.base import EngineError, Message, first_line
+from rewild.engines.base import EngineError, Message
+from rewild.errors import first_line
 
 # Llama 3.1 and its kin write the date into the system prompt. This is the one their templates fall back on.
 TODAY = datetime(2024, 7, 26)

@@ -25,11 +25,11 @@ from rewild.engines.base import (
     Sampling,
     Score,
     Usage,
-    first_line,
     hardware,
     versions,
 )
 from rewild.engines.chat import Chat
+from rewild.errors import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHRINK = 0.75  # finished rows leave the batch when this share of it, or less, is still at work

@@ -27,11 +27,11 @@ from rewild.engines.base import (
     Sampling,
     Score,
     Usage,
-    first_line,
     hardware,
     versions,
 )
 from rewild.engines.chat import Chat
+from rewild.errors import first_line
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
 

@@ -8,7 +8,8 @@ from math import fsum
 import polars as pl
 from matplotlib.figure import Figure
 
-from rewild.config.roster import Entry, size_name
+from rewild.config.mixes import size_name
+from rewild.config.roster import Entry
 from rewild.errors import DataError
 from rewild.figures.schema import OWN_SCALING, SCALING
 from rewild.figures.style import COLUMN, look, new_figure

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rewild.config.benchmarks import Benchmark
 from rewild.config.findings import Findings
-from rewild.config.roster import Entry, Roster, size_name
+from rewild.config.mixes import size_name
+from rewild.config.roster import Entry, Roster
 from rewild.errors import ConfigError, DataError, nearest
 from rewild.evaluation.recipe import evaluated
 

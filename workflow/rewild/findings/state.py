@@ -13,7 +13,8 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from rewild.config.roster import Entry, size_name
+from rewild.config.mixes import size_name
+from rewild.config.roster import Entry
 from rewild.findings import answers, leaders
 from rewild.findings.answers import name_of
 from rewild.findings.select import baseline_runs, blends, dgm_runs, lead_run, pair_of, scaled

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from rewild.config.base import read_yaml
@@ -46,8 +45,6 @@ ROUNDS = 100  # of the bootstrap, as published; of question_stderr more cost not
 MORE_ROUNDS = 1000
 _VERDICT = re.compile(r"\[\[([AB<>=]+)\]\]")
 AGAIN = "Go on, and end with one of the verdict labels."
-
-Games = npt.NDArray[np.float64]
 
 
 class ArenaHard(JudgedBenchmark):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rewild.config.models import Model, find_model
 from rewild.config.study import Study
-from rewild.errors import RewildError
+from rewild.errors import RewildError, first_line
 from rewild.mixes.card import Count
 from rewild.responses.recipe import local_folder
 
@@ -57,8 +57,9 @@ def _encoder(model: str, path: str, revision: str | None) -> Callable[[list[str]
             ".envs/engine-cpu/bin/python -m rewild ..., or remove `tokenizer`"
         ) from error
     except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RewildError(f"no tokenizer of '{model}' can be loaded from {path}: {reason}") from error
+        raise RewildError(
+            f"no tokenizer of '{model}' can be loaded from {path}: {first_line(error)}"
+        ) from error
     return lambda texts: [
         len(ids) for ids in slow(texts, add_special_tokens=False, verbose=False)["input_ids"]
     ]

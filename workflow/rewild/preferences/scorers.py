@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
 from rewild.engines.base import EngineError, Message, Request, Sampling
+from rewild.errors import first_line
 
 LOWEST, HIGHEST = 1.0, 10.0
 TEMPLATE = """\
@@ -169,8 +170,9 @@ class RewardScorer:
                 settings.path, dtype=dtype, use_safetensors=True, **where
             ).eval()
         except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise EngineError(f"the reward model {settings.path} cannot be loaded: {reason}") from error
+            raise EngineError(
+                f"the reward model {settings.path} cannot be loaded: {first_line(error)}"
+            ) from error
         if self._model.config.num_labels != 1:
             raise EngineError(
                 f"the reward model {settings.path} has {self._model.config.num_labels} outputs, not one"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rewild.engines import make_engine
-from rewild.engines.base import Engine, EngineError, first_line
+from rewild.engines.base import Engine, EngineError
 from rewild.engines.chat import Chat
-from rewild.errors import ConfigError
+from rewild.errors import ConfigError, first_line
 from rewild.responses.recipe import Job, identity, limits, recipe_of
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from rewild.config.runs import Training
-from rewild.errors import DataError, RewildError
+from rewild.errors import DataError, RewildError, first_line
 from rewild.files import sha256, write_text
 from rewild.runs.checks import Check, Report, make_report, write_report
 from rewild.runs.environment import variables
@@ -127,8 +127,7 @@ def _tokenizer(training: Training) -> Any:
             start.path, revision=start.revision, trust_remote_code=start.trust_remote_code
         )
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RewildError(f"{start.path}: its tokenizer cannot be loaded: {first}") from error
+        raise RewildError(f"{start.path}: its tokenizer cannot be loaded: {first_line(error)}") from error
 
 
 def _before(training: Training, tokenizer: Any, template: str | None) -> list[Check]:
@@ -174,8 +173,7 @@ def _prepare(config: Path, training: Training, say: Say) -> tuple[Any, Any]:
         load = load_preference_datasets if training.recipe.kind == "dpo" else load_datasets
         return cfg, load(cfg=cfg, cli_args=PreprocessCliArgs()).train_dataset
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RewildError(f"{config}: Axolotl cannot prepare the data: {first}") from error
+        raise RewildError(f"{config}: Axolotl cannot prepare the data: {first_line(error)}") from error
 
 
 class Looked:

@@ -10,8 +10,6 @@ import polars as pl
 from rewild.style.markup import NOTHING, TAGS, Styling
 from rewild.style.pages import SECTIONS, Page
 
-SCOPES = ("page", "answer")
-
 
 def page_scopes(pages: list[Page]) -> dict[str, Styling]:
     """Styling of whole pages and of answers alone, summed over pages."""
