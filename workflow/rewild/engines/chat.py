@@ -1,7 +1,11 @@
 """Chat templates: messages to tokens, for the engines that take tokens, and what a template gets wrong.
 
-User text is encoded as text: a control token that a user typed (``<|im_end|>``) becomes ordinary characters,
-so that no prompt can end its own turn. Templates that print today's date print a fixed one.
+Contents are encoded as text (:mod:`rewild.engines.encoding`): a control token that a user typed
+(``<|im_end|>``) becomes ordinary characters, so that no prompt can end its own turn. Templates that print
+today's date print a fixed one.
+
+For training as for generation: ``Chat.load(path, name).encode_chat(messages)`` gives the token ids of a whole
+chat and which message each token belongs to.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from rewild.engines.base import EngineError, Message
+from rewild.engines.encoding import Encoded, Encoder
+from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import first_line
 
 # Llama 3.1 and its kin write the date into the system prompt. This is the one their templates fall back on.
 TODAY = datetime(2024, 7, 26)
 _NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
-_MARK, _OPEN, _CLOSE = "\ue0ff", "\ue0fe", "\ue0fd"  # private use: stand-ins for control tokens in user text
 
 
 class Chat:
@@ -50,13 +55,6 @@ class Chat:
                 "'chat_template' file"
             )
         self._dateless = _NOW.sub(lambda m: repr(TODAY.strftime(m.group(2))), self.template)
-        special = set(tokenizer.all_special_tokens) | {
-            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
-        }
-        special.add(_MARK)
-        self._control = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
-        self._special_ids = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
-        self._special_ids |= set(tokenizer.all_special_ids)
         self._extra_ends = tuple(end_tokens)
 
     @classmethod
@@ -74,15 +72,9 @@ class Chat:
         Raises:
             EngineError: no tokenizer there, or no chat template.
         """
-        from transformers import AutoTokenizer, GenerationConfig
+        from transformers import GenerationConfig
 
-        where = {"revision": revision, "trust_remote_code": trust_remote_code}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(path), **where)
-        except Exception as error:
-            raise EngineError(
-                f"{name}: no tokenizer can be loaded from {path}: {first_line(error)}"
-            ) from error
+        tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
         try:
             ends = GenerationConfig.from_pretrained(str(path), revision=revision).eos_token_id
         except (OSError, ValueError):
@@ -122,42 +114,67 @@ class Chat:
         slots: list[int] = []
         rendered: list[tuple[int, ...] | ValueError] = [()] * len(chats)
         for i, chat in enumerate(chats):
-            escaped = [_escape(m, self._control) for m in chat]
+            if not self.encoder.is_plain(chat):
+                rendered[i] = self._tokens(chat)
+                continue
             try:
-                text = self.text(escaped)
+                texts.append(self.text(chat))
+                slots.append(i)
             except ValueError as error:
                 rendered[i] = error
-                continue
-            if _MARK in text:
-                rendered[i] = tuple(self._encode_escaped(text))
-            else:
-                texts.append(text)
-                slots.append(i)
-        # One call for all: the tokenizer's own threads are many times faster than a loop here.
-        if texts:
-            for i, ids in zip(
-                slots, self.tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True
-            ):
-                rendered[i] = tuple(ids)
+        for i, tokens in zip(slots, self.encoder.plain(texts), strict=True):
+            rendered[i] = self._tokens(chats[i]) if tokens is None else tokens
         return rendered
+
+    def encode_chat(self, messages: Sequence[Message], *, answer: bool = False) -> Encoded:
+        """A whole chat as token ids, and whose each token is: for training, and wherever that matters.
+
+        Contents are encoded as text: the ids are those of :meth:`render`, and where no content spells a
+        marker they are those of ``apply_chat_template``.
+
+        Args:
+            messages: the chat.
+            answer: end in the assistant's header.
+
+        Raises:
+            ValueError: the template refuses this chat, or the tokenizer cannot write it as text.
+        """
+        return self.encoder.marked(self.text(self.encoder.mark(messages), answer=answer))
+
+    def _tokens(self, chat: Sequence[Message]) -> tuple[int, ...] | ValueError:
+        try:
+            return self.encode_chat(chat, answer=True).tokens
+        except ValueError as error:
+            return error
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a plain text; control tokens in it are encoded as text."""
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        return self.encoder.text(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, without control tokens."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _encode_escaped(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for piece in re.split(f"({_MARK}{_OPEN}.*?{_CLOSE})", text):
-            if piece.startswith(_MARK):
-                literal = "".join(chr(int(c, 16)) for c in piece[2:-1].split(","))
-                ids += self.encode(literal)
-            elif piece:
-                ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]
-        return ids
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What encodes this model's chats."""
+        return Encoder(self.tokenizer, self.name, self._around)
+
+    @cached_property
+    def _around(self) -> list[str]:
+        """What the template writes around contents, stretch by stretch, in chats with and without a system
+        message, as long as it takes them; nothing where it refuses them."""
+        turns = [("user", "QUESTION."), ("assistant", "ANSWER."), ("user", "AGAIN?")]
+        found: list[str] = []
+        for before in ([("system", "SYSTEM.")], []):
+            for chat in (before + turns, before + turns[:2], before + turns[:1]):
+                try:
+                    text = self.text([{"role": role, "content": content} for role, content in chat])
+                except ValueError:
+                    continue
+                found += re.split("|".join(re.escape(content) for _, content in chat), text)[1:]
+                break
+        return list(dict.fromkeys(found))
 
     @cached_property
     def probe(self) -> tuple[str, str, str]:
@@ -182,13 +199,27 @@ class Chat:
 
     @cached_property
     def end_of_turn(self) -> int | None:
-        """The control token that the template writes after an answer, if it writes one there."""
+        """The token that the template writes after an answer, if it writes one there, special or not.
+
+        Some (GLM-4) write nothing there: the next turn's header ends an answer.
+        """
+        user, answer = {"role": "user", "content": "Hello there."}, "An ANSWER to look for."
+        begins = self.tokenizer.bos_token_id
         try:
-            after = self.probe[2].lstrip()
+            after = self.probe[2]
         except ValueError:
             return None
-        ids = self.tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
-        return int(ids[0]) if ids and ids[0] in self._special_ids else None
+        try:
+            said = {"role": "assistant", "content": answer}
+            talk = self.text([user, said, {"role": "user", "content": "And THEN?"}], answer=False)
+            between = talk.partition(answer)[2].partition("And THEN?")[0]
+        except ValueError:  # one turn only
+            between = ""
+        for text in (after, between):
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"] if text.strip() else []
+            if ends := [i for i in ids if i in self.encoder.ids and i != begins]:
+                return int(ends[0])
+        return None
 
     def problems(self, system: str | None = None) -> list[str]:
         """What is wrong with the template; an empty list if nothing is.
@@ -218,13 +249,3 @@ class Chat:
             except ValueError as error:
                 found.append(f"no system prompt is possible: {error}")
         return found
-
-
-def _escape(message: Message, control: re.Pattern[str]) -> Message:
-    def stand_in(match: re.Match[str]) -> str:
-        return f"{_MARK}{_OPEN}{','.join(f'{ord(c):x}' for c in match.group())}{_CLOSE}"
-
-    content = message["content"]
-    if not control.search(content):
-        return dict(message)
-    return {**message, "content": control.sub(stand_in, content)}

@@ -18,7 +18,7 @@ from rewild.config.study import Study
 from rewild.errors import ConfigError
 from rewild.plan import Plan, architecture_of, find_gpu, plan
 
-STAGE_VERSION = 1  # raise when the same settings would give other responses
+STAGE_VERSION = 2  # raise when the same settings would give other responses (2: content is never markup)
 IDENTIFYING = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 

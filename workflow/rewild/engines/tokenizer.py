@@ -1,0 +1,68 @@
+"""Loading a tokenizer: Hugging Face's files, always, whatever else is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rewild.engines.base import EngineError
+from rewild.errors import first_line
+
+FOREIGN = "MistralCommonBackend"
+"""What transformers takes for Mistral's models where mistral-common is installed: no chat template, no added
+tokens, no offsets."""
+
+
+def load_tokenizer(
+    path: Path | str, name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
+    """The Hugging Face tokenizer of a model folder or hub id.
+
+    With mistral-common installed (vLLM and Axolotl bring it), ``AutoTokenizer`` gives Mistral's own tokenizer
+    for its models; ``mistral_format=False`` forbids that, but not where ``tokenizer_config.json`` names it. A
+    tokenizer that comes with code is read from its ``tokenizer.json``, if it has one; the code stays off.
+
+    Args:
+        path: a model folder or hub id.
+        name: the model's name, for messages.
+        revision: commit on the hub.
+        trust_remote_code: run the tokenizer's own code, if it has some.
+
+    Raises:
+        EngineError: there is none, or it needs code that may not run.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    where: dict[str, Any] = {"revision": revision}
+    try:
+        found = AutoTokenizer.from_pretrained(
+            str(path), trust_remote_code=trust_remote_code, mistral_format=False, **where
+        )
+    except Exception as error:
+        found = None if trust_remote_code else _from_file(path, where)
+        if found is None:
+            raise EngineError(
+                f"{name}: no tokenizer can be loaded from {path}: {first_line(error)}"
+            ) from error
+    if type(found).__name__ == FOREIGN:
+        try:
+            found = PreTrainedTokenizerFast.from_pretrained(str(path), **where)
+        except Exception as error:
+            raise EngineError(
+                f"{name}: {path} has Mistral's own tokenizer only, and no Hugging Face tokenizer can be "
+                f"loaded from it: {first_line(error)}; take a repository with tokenizer.json"
+            ) from error
+    return found
+
+
+def _from_file(path: Path | str, where: dict[str, Any]) -> Any:
+    """A tokenizer from ``tokenizer.json``, which needs no code; None without that file."""
+    from transformers import PreTrainedTokenizerFast
+    from transformers.utils import cached_file
+
+    try:
+        if cached_file(str(path), "tokenizer.json", **where) is None:
+            return None
+        return PreTrainedTokenizerFast.from_pretrained(str(path), **where)
+    except Exception:  # the first error says more
+        return None
