@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rewild.audit.outcome import problem_with
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError
+from rewild.reading import read_yaml
 
 Need = Literal[
     "tables",

@@ -19,8 +19,8 @@ import polars as pl
 from rewild.audit.claims import Need
 from rewild.audit.numbers import Range, decimal, exact, printed
 from rewild.audit.outcome import Fact
-from rewild.config.base import read_yaml
 from rewild.errors import DataError, RewildError, nearest
+from rewild.reading import read_yaml
 
 if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook as Book

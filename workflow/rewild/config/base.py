@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rewild.errors import ConfigError, nearest
+from rewild.errors import ConfigError, DataError, nearest
+from rewild.reading import parse_json
 
 M = TypeVar("M", bound="Strict")
 _QUOTE = "'"
@@ -22,57 +20,6 @@ class Strict(BaseModel):
     """A configuration section: unknown keys are errors, values are not coerced from other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _UniqueKeyLoader(yaml.CSafeLoader):
-    """YAML in which a key that stands twice is an error, not silently the last one. Merges (``<<``) work."""
-
-    def __init__(self, stream: Any) -> None:
-        super().__init__(stream)
-        self._checked: set[int] = set()
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        if id(node) not in self._checked:  # once, as written: what is merged in may be overridden
-            self._checked.add(id(node))
-            self._check(node)
-        super().flatten_mapping(node)
-
-    def _check(self, node: yaml.MappingNode) -> None:
-        seen = set()
-        for key_node, _ in node.value:
-            key = (
-                key_node.value
-                if key_node.tag.endswith(":merge")
-                else self.construct_object(key_node, deep=True)
-            )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, or is not a mapping; the message gives file and line.
-    """
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: a mapping of keys to values was expected, not a {type(value).__name__}")
-    return value
 
 
 def validate(model: type[M], value: Mapping[str, Any], where: str) -> M:
@@ -86,9 +33,9 @@ def validate(model: type[M], value: Mapping[str, Any], where: str) -> M:
 def validate_json(model: type[M], text: str, where: str) -> M:
     """:func:`validate` what a rule gave a command as JSON."""
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{where}: not JSON: {error}") from error
+        value = parse_json(text, where)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: an object was expected, not {text[:40]}")
     return validate(model, value, where)

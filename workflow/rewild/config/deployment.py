@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
+from rewild.reading import read_yaml
 
 
 class Image(Strict):

@@ -8,9 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
 from rewild.config.models import Count, Slug
 from rewild.errors import ConfigError, nearest
+from rewild.reading import read_yaml
 
 Token = Annotated[str, Field(min_length=1)]
 

@@ -14,8 +14,9 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError
+from rewild.reading import read_yaml
 
 FILE = Path("profiles/slurm/site.yaml")
 TEMPLATE = Path("profiles/slurm/site.example.yaml")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
 from rewild.config.findings import Findings
@@ -32,6 +32,7 @@ from rewild.config.templates import expand
 from rewild.config.viewer import Viewer
 from rewild.config.win_rates import WinRates
 from rewild.errors import ConfigError, nearest
+from rewild.reading import read_yaml
 
 Table = Literal["table1", "table2", "table3", "table4", "table5", "table6", "table7"]
 Figure = Literal["figure1", "figure2", "figure3", "figure4"]

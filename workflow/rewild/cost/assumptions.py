@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
+from rewild.reading import read_yaml
 
 FILE = Path("resources/cost/assumptions.yaml")
 Kind = Literal["published", "measured", "assumed"]

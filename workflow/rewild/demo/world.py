@@ -13,7 +13,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
+from rewild.reading import read_yaml
 
 
 class _Text(Strict):

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rewild.config.base import read_yaml
 from rewild.errors import DataError
 from rewild.judging.base import (
     Answers,
@@ -36,6 +35,7 @@ from rewild.judging.base import (
 )
 from rewild.judging.mt_bench import fill
 from rewild.judging.results import failure_of, is_empty, item_rows
+from rewild.reading import read_yaml
 from rewild.scores.tidy import ALL, mean_score
 
 # What A's standing is worth: its share of the game, and how often the game counts.

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, read_yaml, validate
+from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError, nearest
+from rewild.reading import read_yaml
 
 
 class ColumnSpec(Strict):
