@@ -66,7 +66,7 @@ def test_files_are_of_the_printed_size_with_fonts_embedded(tmp_path: Path) -> No
 def test_a_failing_save_leaves_nothing(tmp_path: Path) -> None:
     with style():
         figure = new_figure()
-        figure.subplots().set_title("$\\nosuchcommand$")
+        figure.subplots().set_title("$\\nosuchcommand$", parse_math=True)
         with pytest.raises(ValueError, match="nosuchcommand"):
             save(figure, tmp_path / "f")
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,8 @@ from rewild.audit.claims import Importance
 from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import VERDICTS
 from rewild.audit.run import Result, counts
+from rewild.escape import markdown as escape
+from rewild.escape import templates
 from rewild.files import read_report, sha256, write_json, write_text
 from rewild.table import provenance
 
@@ -141,25 +143,13 @@ def _markdown_claim(claim: dict[str, Any]) -> list[str]:
     return lines
 
 
-def escape(text: str) -> str:
-    """Text as literal Markdown in a table cell or paragraph: no markup, no HTML, one line."""
-    text = " ".join(text.split())
-    for character in "\\`*_[]|~":
-        text = text.replace(character, "\\" + character)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def html(data: dict[str, Any]) -> str:
     """The audit as one page: no script, no outside resource, its own style allowed by hash."""
-    from jinja2 import Environment
-
     package = files("rewild.audit")
     style = package.joinpath("report.css").read_text(encoding="utf-8").strip()
     style += "\n" + "\n".join(f".bar .{v} {{ flex-grow: {n} }}" for v, n in data["counts"].items())
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        package.joinpath("report.html").read_text(encoding="utf-8")
-    )
+    template = templates().from_string(package.joinpath("report.html").read_text(encoding="utf-8"))
     return template.render(
         data=data,
         style=style,

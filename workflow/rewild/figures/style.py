@@ -41,6 +41,7 @@ FORMATS = ("svg", "pdf", "png")
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # it comes with matplotlib, so every machine has the same
     "mathtext.fontset": "dejavusans",
+    "text.parse_math": False,  # two dollars in a name are two dollars
     "font.size": 7.5,
     "axes.titlesize": 8,
     "axes.labelsize": 7.5,

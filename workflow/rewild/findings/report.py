@@ -9,10 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from rewild.escape import markdown as escape
+from rewild.escape import templates
 from rewild.files import read_report, write_json, write_text
 from rewild.findings.headline import headline_table, shown
 from rewild.findings.world import Finding, World, show
-from rewild.tables.render import escape_markdown as escape
 
 SCHEMA = {"schema": "findings", "version": 1}
 CAPTIONS = {
@@ -133,14 +134,10 @@ def interval(number: dict[str, Any]) -> str:
 
 def html(data: dict[str, Any], figures: Sequence[Path] = (), tables: Sequence[Path] = ()) -> str:
     """One page: no script, no outside resource, its own style allowed by hash, figures within it."""
-    from jinja2 import Environment
-
     package = files("rewild.findings")
     style = package.joinpath("report.css").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        package.joinpath("report.html").read_text(encoding="utf-8")
-    )
+    template = templates().from_string(package.joinpath("report.html").read_text(encoding="utf-8"))
     drawn = [
         {
             "caption": CAPTIONS.get(path.stem, path.stem),

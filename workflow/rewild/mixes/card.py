@@ -18,6 +18,9 @@ import pyarrow.parquet as pq
 from rewild.config.mixes import FromFiles, FromHub, FromPrompts, FromResponses, Mix
 from rewild.config.models import Model
 from rewild.config.study import Study
+from rewild.escape import markdown as escape
+from rewild.escape import markdown_code as code
+from rewild.escape import markdown_json
 from rewild.files import sha256, write_json, write_text
 
 Count = Callable[[Sequence[str]], list[int]]
@@ -177,16 +180,16 @@ def write_card(
 def markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
     lines = [
-        f"# {_cell(card['title'])}",
+        f"# {escape(card['title'])}",
         "",
-        f"Mix `{card['mix']}` of study `{card['study']}`: {card['conversations']:,} conversations, "
+        f"Mix {code(card['mix'])} of study {code(card['study'])}: {card['conversations']:,} conversations, "
         f"{card['turns']:,} turns.",
     ]
     if card["tokenizer"]:
         lines += [
             "",
             f"{card['train_tokens']['sum']:,} tokens are trained on, of {card['total_tokens']['sum']:,} in "
-            f"all (tokenizer of `{card['tokenizer']}`; {card['tokens']}).",
+            f"all (tokenizer of {code(card['tokenizer'])}; {card['tokens']}).",
         ]
     sources = card["by_source"]
     lines += ["", "## Sources", "", "| source | conversations | turns | answer characters | terms |"]
@@ -195,7 +198,8 @@ def markdown(card: Mapping[str, Any]) -> str:
         said = "; ".join(card["licences"][source])
         characters = found["answer_characters"]["sum"]
         lines.append(
-            f"| {source} | {found['conversations']:,} | {found['turns']:,} | {characters:,} | {_cell(said)} |"
+            f"| {escape(source)} | {found['conversations']:,} | {found['turns']:,} | {characters:,} "
+            f"| {escape(said)} |"
         )
     lines += ["", "## Lengths of conversations", ""]
     table = {"answers, characters": card["answer_characters"]}
@@ -214,7 +218,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         "|---|---|---:|",
     ]
     lines += [
-        f"| {source} | {outcome} | {n:,} |"
+        f"| {escape(source)} | {escape(outcome)} | {n:,} |"
         for source, found in card["outcomes"].items()
         for outcome, n in found.items()
     ]
@@ -227,15 +231,10 @@ def markdown(card: Mapping[str, Any]) -> str:
             "| benchmark | conversations |",
             "|---|---:|",
         ]
-        lines += [f"| {file} | {n:,} |" for file, n in card["contaminated"].items()]
+        lines += [f"| {escape(file)} | {n:,} |" for file, n in card["contaminated"].items()]
     lines += ["", "## Languages", "", "| language | conversations |", "|---|---:|"]
-    lines += [f"| {_cell(language)} | {n:,} |" for language, n in card["languages"].items()]
-    settings = json.dumps(card["made_from"], indent=2, ensure_ascii=False)
+    lines += [f"| {escape(language)} | {n:,} |" for language, n in card["languages"].items()]
     lines += ["", "## Checksums", ""]
-    lines += [f"- `{file}`: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
-    lines += ["", "## Made from", "", "```json", settings, "```"]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
+    lines += ["", "## Made from", "", *markdown_json(card["made_from"])]
+    return "\n".join(lines)

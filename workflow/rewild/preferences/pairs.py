@@ -15,6 +15,9 @@ from rewild.config.models import Model
 from rewild.config.preferences import Preference, grading_of, preference_shards
 from rewild.config.study import Study
 from rewild.errors import DataError
+from rewild.escape import markdown as escape
+from rewild.escape import markdown_code as code
+from rewild.escape import markdown_json
 from rewild.files import sha256, write_json, write_text
 from rewild.mixes.card import Count, lengths, model_terms
 from rewild.mixes.draw import priorities
@@ -287,15 +290,15 @@ def markdown(card: Mapping[str, Any]) -> str:
     scorer = settings["scorer"]["kind"]
     what = {
         "rubric": "a program by the rubric of rewild/judging/rubric.py, not a language model",
-        "judge": f"the judge {settings['scorer'].get('model')}",
-        "reward-model": f"the reward model {settings['scorer'].get('path')}",
+        "judge": f"the judge {escape(settings['scorer'].get('model'))}",
+        "reward-model": f"the reward model {escape(settings['scorer'].get('path'))}",
     }[scorer]
     lines = [
-        f"# {card['title']}",
+        f"# {escape(card['title'])}",
         "",
         f"{card['pairs']:,} preference pairs of {card['prompts']:,} prompts: {settings['samples']} answers "
-        f"of `{settings['model']}` to each at temperature {settings['sampling']['temperature']:g}, graded by "
-        f"{what}; the best answer is `chosen`, the worst `rejected`.",
+        f"of {code(settings['model'])} to each at temperature {settings['sampling']['temperature']:g}, "
+        f"graded by {what}; the best answer is `chosen`, the worst `rejected`.",
         "",
         "| prompts | |",
         "|---|---:|",
@@ -318,13 +321,12 @@ def markdown(card: Mapping[str, Any]) -> str:
             shown = " | ".join(f"{found[k]:,}" for k in ("mean", "median", "max"))
             lines.append(f"| {side}, {unit} | {shown} |")
     lines += ["", "| language | pairs |", "|---|---:|", *_rows(card["languages"])]
-    lines += ["", "Terms:", "", *(f"- {line}" for line in card["licences"])]
+    lines += ["", "Terms:", "", *(f"- {escape(line)}" for line in card["licences"])]
     lines += ["", "Checksums:", ""]
-    lines += [f"- `{file}`: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
-    made_from = json.dumps(card["made_from"], indent=2, ensure_ascii=False)
-    lines += ["", "Made from:", "", "```json", made_from, "```"]
-    return "\n".join(lines) + "\n"
+    lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
+    lines += ["", "Made from:", "", *markdown_json(card["made_from"])]
+    return "\n".join(lines)
 
 
 def _rows(counts: Mapping[str, int]) -> Sequence[str]:
-    return [f"| {name} | {n:,} |" for name, n in counts.items()]
+    return [f"| {escape(name)} | {n:,} |" for name, n in counts.items()]

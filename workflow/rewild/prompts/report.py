@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rewild.config.prompts import Prompts
+from rewild.escape import markdown as escape
 from rewild.files import write_json, write_text
 from rewild.prompts.passes import FILTERS, Settled, Sifted, Work
 from rewild.prompts.schema import FAILURES, REPORT
@@ -109,12 +110,12 @@ def write_about(
 def _markdown(report: dict[str, Any]) -> str:
     names = list(report["sources"])
     lines = [
-        f"# Prompts of the study {report['study']}",
+        f"# Prompts of the study {escape(report['study'])}",
         "",
         f"{report['rows_in']:,} conversations read, {report['kept']:,} kept,",
         f"in {len(report['shards'])} shards. A row is counted under the first reason that applies.",
         "",
-        f"| | {' | '.join(names)} | all |",
+        f"| | {' | '.join(map(escape, names))} | all |",
         f"|---|{'---:|' * (len(names) + 1)}",
     ]
 
@@ -137,5 +138,5 @@ def _markdown(report: dict[str, Any]) -> str:
     ):
         if report[key]:
             lines += ["", f"## {title}", "", "| | rows |", "|---|---:|"]
-            lines += [row(name, [rows]) for name, rows in report[key].items()]
+            lines += [row(escape(name), [rows]) for name, rows in report[key].items()]
     return "\n".join(lines) + "\n"

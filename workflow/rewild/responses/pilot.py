@@ -21,6 +21,8 @@ from rewild.config.base import Strict
 from rewild.config.responses import Gates
 from rewild.engines.chat import Chat
 from rewild.errors import DataError
+from rewild.escape import markdown as escape
+from rewild.escape import markdown_block, markdown_code
 from rewild.files import write_json, write_text
 from rewild.prompts.schema import read_shard
 from rewild.responses.kitchen import Kitchen
@@ -324,8 +326,9 @@ def _clip(text: str) -> str:
 
 def as_markdown(report: Report) -> str:
     """The report for a reader."""
+    verdict = "passed" if report.passed else "FAILED"
     lines = [
-        f"# Pilot of {report.model} in {report.study}: {'passed' if report.passed else 'FAILED'}",
+        f"# Pilot of {escape(report.model)} in {escape(report.study)}: {verdict}",
         "",
         f"{report.conversations} conversations, {report.rows} user turns; recipe `{report.recipe}`.",
         "",
@@ -335,26 +338,23 @@ def as_markdown(report: Report) -> str:
     for g in report.gates:
         verdict = "" if g.passed else "**failed**"
         lines.append(
-            f"| {g.name}: {g.what} | {g.count} of {g.of} | {g.share:.1%} | {g.limit:.1%} | {verdict} |"
+            f"| {escape(f'{g.name}: {g.what}')} | {g.count} of {g.of} | {g.share:.1%} "
+            f"| {g.limit:.1%} | {verdict} |"
         )
-    lines += ["", *(f"- Template: {p}" for p in report.template_problems or ["no problem found"])]
-    lines += [f"- Warning: {w}" for w in report.warnings]
+    lines += ["", *(f"- Template: {escape(p)}" for p in report.template_problems or ["no problem found"])]
+    lines += [f"- Warning: {escape(w)}" for w in report.warnings]
     lines += ["", "## What its answers are like", ""]
-    lines += [f"- {name}: {value}" for name, value in report.profile.items()]
+    lines += [f"- {escape(name)}: {escape(value)}" for name, value in report.profile.items()]
     lines += ["", "## Settings", ""]
-    lines += [f"- {name}: {value}" for name, value in report.settings.items()]
+    lines += [f"- {escape(name)}: {escape(value)}" for name, value in report.settings.items()]
     for g in report.gates:
         if not g.examples:
             continue
-        lines += ["", f"## Examples: {g.name}", ""]
+        lines += ["", f"## Examples: {escape(g.name)}", ""]
         for e in g.examples:
-            lines += [f"`{e.conversation_id}`, turn {e.turn}: {e.why}", ""]
-            lines += [*_fenced(e.prompt), *_fenced(e.response if e.response is not None else "(no answer)")]
+            lines += [f"{markdown_code(e.conversation_id)}, turn {e.turn}: {escape(e.why)}", ""]
+            lines += [
+                *markdown_block(e.prompt),
+                *markdown_block(e.response if e.response is not None else "(no answer)"),
+            ]
     return "\n".join(lines) + "\n"
-
-
-def _fenced(text: str) -> list[str]:
-    """Untrusted text in a code block that it cannot close."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return [fence + "text", text, fence, ""]

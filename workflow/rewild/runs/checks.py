@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rewild.config.base import Strict, validate
 from rewild.errors import DataError
+from rewild.escape import markdown as escape
 from rewild.files import write_json, write_text
 
 Flight = Literal["preflight", "postflight"]
@@ -84,12 +85,19 @@ def why_failed(report: Report) -> str:
 def as_markdown(report: Report) -> str:
     """The report as a page."""
     verdict = "passed" if report.passed else "FAILED"
-    lines = [f"# {report.flight} of {report.run}: {verdict}", "", "| check | | found |", "|---|---|---|"]
+    lines = [
+        f"# {report.flight} of {escape(report.run)}: {verdict}",
+        "",
+        "| check | | found |",
+        "|---|---|---|",
+    ]
     for check in report.checks:
-        found = f"{check.found} {check.remedy}".strip().replace("|", "\\|").replace("\n", " ")
-        lines.append(f"| {check.name.replace('_', ' ')} | {'ok' if check.passed else '**no**'} | {found} |")
+        found = escape(f"{check.found} {check.remedy}")
+        lines.append(
+            f"| {escape(check.name.replace('_', ' '))} | {'ok' if check.passed else '**no**'} | {found} |"
+        )
     lines += ["", "| count | |", "|---|---|"]
     for name, value in report.counts.items():
-        shown = f"{value:,}" if isinstance(value, int) else value
-        lines.append(f"| {name.replace('_', ' ')} | {shown} |")
+        shown = f"{value:,}" if isinstance(value, int) else escape(value)
+        lines.append(f"| {escape(name.replace('_', ' '))} | {shown} |")
     return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ from rewild.config.models import Model
 from rewild.config.runs import display, learned_from, style_models
 from rewild.config.study import Study
 from rewild.errors import DataError
+from rewild.escape import markdown as escape
 from rewild.figures.style import save
 from rewild.files import write_text
 from rewild.responses.schema import RESPONSES
@@ -150,7 +151,7 @@ def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping
         )
         own = "yes" if row["learned_from"] else "no"
         lines.append(
-            f"| {names[row['run']]} | {names[row['model']]} | {own} | {mean} | {relative} "
+            f"| {escape(names[row['run']])} | {escape(names[row['model']])} | {own} | {mean} | {relative} "
             f"| {10 - row['undefined']} | {row['log_distance']:.2f} |"
         )
     features = next(iter(stylings.values())).features()
@@ -158,7 +159,7 @@ def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping
     lines += ["", f"| | {' | '.join(shown)} |", "|---|" + "---:|" * len(shown)]
     for model, styling in stylings.items():
         found = styling.features()
-        lines.append(f"| {names[model]} | " + " | ".join(f"{found[f]:,}" for f in shown) + " |")
+        lines.append(f"| {escape(names[model])} | " + " | ".join(f"{found[f]:,}" for f in shown) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import polars as pl
 
+from rewild import escape
 from rewild.tables.compare import agreement
 from rewild.tables.spec import ColumnSpec, TableSpec
 
@@ -190,28 +190,22 @@ def _gaps(compared: pl.DataFrame) -> list[str]:
 # Markdown
 
 
-def escape_markdown(text: str) -> str:
-    """Text as Markdown that shows it literally, also within a table cell or at the start of a line."""
-    text = re.sub(r"([\\`*_\[\]<>|~&$])", r"\\\1", " ".join(text.split()))
-    return re.sub(r"^(?:(\d+)([.)])(?=\s|$)|([-+#=]))", r"\1\\\2\3", text)
-
-
-def _compose(cell: Shown, escape: Callable[[str], str], bold: Callable[[str], str], plus_minus: str) -> str:
-    text = escape(cell.text) + (f" {plus_minus} {escape(cell.half)}" if cell.half else "")
+def _compose(cell: Shown, shown: Callable[[object], str], bold: Callable[[str], str], plus_minus: str) -> str:
+    text = shown(cell.text) + (f" {plus_minus} {shown(cell.half)}" if cell.half else "")
     text = bold(text) if cell.bold else text
-    return text + (" " + escape(f"[{cell.published}]") if cell.published else "")
+    return text + (" " + shown(f"[{cell.published}]") if cell.published else "")
 
 
 def to_markdown(grid: Grid, comment: str) -> str:
     """A GitHub-flavoured Markdown table, with its title above, its notes below, and a comment in front."""
-    lines = [f"<!--\n{comment.replace('--', '- -')}\n-->", ""]
-    lines += [f"**{_heading(grid.name)}.** {escape_markdown(grid.title)}", ""]
-    lines.append("| " + " | ".join(escape_markdown(c) for c in (grid.row_heading, *grid.columns)) + " |")
+    lines = [f"<!--\n{escape.comment(comment)}\n-->", ""]
+    lines += [f"**{_heading(grid.name)}.** {escape.markdown(grid.title)}", ""]
+    lines.append("| " + " | ".join(escape.markdown(c) for c in (grid.row_heading, *grid.columns)) + " |")
     lines.append("|:---" + "|---:" * len(grid.columns) + "|")
     for label, cells in grid.rows:
-        shown = [_compose(c, escape_markdown, lambda text: f"**{text}**", "±") for c in cells]
-        lines.append("| " + " | ".join([escape_markdown(label), *shown]) + " |")
-    lines += ["", *(f"- {escape_markdown(note)}" for note in grid.notes)]
+        shown = [_compose(c, escape.markdown, lambda text: f"**{text}**", "±") for c in cells]
+        lines.append("| " + " | ".join([escape.markdown(label), *shown]) + " |")
+    lines += ["", *(f"- {escape.markdown(note)}" for note in grid.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -221,49 +215,17 @@ def _heading(name: str) -> str:
 
 # LaTeX
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",  # a bracket at the start of a row would be an argument of the \\ before it
-    "]": "{]}",
-    "*": "{*}",  # and so would a star
-    "±": r"$\pm$",
-    "−": "$-$",
-    "×": r"$\times$",
-    "‖": r"$\Vert$",
-    "–": r"\textendash{}",
-    "'": "{'}",
-}
-
-
-def escape_latex(text: str) -> str:
-    """Text as LaTeX that shows it literally; characters outside ASCII are left to the engine (UTF-8)."""
-    text = "".join(_LATEX.get(c, c) for c in " ".join(text.split()))
-    return re.sub(r"-(?=-)", "-{}", text)  # two hyphens would become a dash
-
 
 def to_latex(grid: Grid, comment: str) -> str:
     """A ``table`` with booktabs rules; title, notes and provenance are in it."""
-    columns = [rf"\textbf{{{escape_latex(c)}}}" for c in (grid.row_heading, *grid.columns)]
-    lines = [f"% {line}".rstrip() for line in comment.splitlines()]
+    columns = [rf"\textbf{{{escape.latex(c)}}}" for c in (grid.row_heading, *grid.columns)]
+    lines = escape.latex_comment(comment)
     lines += [
         r"% Needs \usepackage{booktabs,graphicx} and \usepackage[T1]{fontenc}.",
+        *escape.LATEX_PREAMBLE,
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape_latex(grid.title)}}}",
+        rf"\caption{{{escape.latex(grid.title)}}}",
         rf"\label{{tab:{re.sub(r'[^a-z0-9]', '', grid.name)}}}",
         r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * len(grid.columns)}}}",
@@ -272,11 +234,11 @@ def to_latex(grid: Grid, comment: str) -> str:
         r"\midrule",
     ]
     for label, cells in grid.rows:
-        shown = [_compose(c, escape_latex, lambda text: rf"\textbf{{{text}}}", r"$\pm$") for c in cells]
-        lines.append(" & ".join([escape_latex(label), *shown]) + r" \\")
+        shown = [_compose(c, escape.latex, lambda text: rf"\textbf{{{text}}}", r"$\pm$") for c in cells]
+        lines.append(" & ".join([escape.latex(label), *shown]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}", ""]
     lines += [r"\par\smallskip\footnotesize\raggedright"]
-    lines += [f"{escape_latex(note)}" for note in grid.notes]
+    lines += [f"{escape.latex(note)}" for note in grid.notes]
     lines += [r"\end{table}"]
     return "\n".join(lines) + "\n"
 
@@ -298,25 +260,25 @@ def to_html(grid: Grid, comment: str) -> str:
     """A page of its own that loads and runs nothing, for Snakemake's report."""
 
     def cell(c: Shown) -> str:
-        text = html.escape(c.text) + (f" <small>± {html.escape(c.half)}</small>" if c.half else "")
+        text = escape.html(c.text) + (f" <small>± {escape.html(c.half)}</small>" if c.half else "")
         text = f"<b>{text}</b>" if c.bold else text
-        return text + (f' <span class="published">[{html.escape(c.published)}]</span>' if c.published else "")
+        return text + (f' <span class="published">[{escape.html(c.published)}]</span>' if c.published else "")
 
-    head = "".join(f'<th scope="col">{html.escape(c)}</th>' for c in (grid.row_heading, *grid.columns))
+    head = "".join(f'<th scope="col">{escape.html(c)}</th>' for c in (grid.row_heading, *grid.columns))
     body = "\n".join(
-        f'<tr><th scope="row">{html.escape(label)}</th>'
+        f'<tr><th scope="row">{escape.html(label)}</th>'
         + "".join(f"<td>{cell(c)}</td>" for c in cells)
         + "</tr>"
         for label, cells in grid.rows
     )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in grid.notes)
+    notes = "".join(f"<li>{escape.html(note)}</li>" for note in grid.notes)
     title = f"{_heading(grid.name)}. {grid.title}"
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<!--\n{comment.replace('--', '- -')}\n-->\n"
-        f"<title>{html.escape(title)}</title>\n<style>{_CSS} tbody th{{font-weight:normal}}</style>\n"
-        f"<table>\n<caption>{html.escape(title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<!--\n{escape.comment(comment)}\n-->\n"
+        f"<title>{escape.html(title)}</title>\n<style>{_CSS} tbody th{{font-weight:normal}}</style>\n"
+        f"<table>\n<caption>{escape.html(title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</html>\n"
     )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from rewild.escape import markdown as escape
+
 HEAD = (
     "Model",
     "Parameters",
@@ -31,7 +33,7 @@ def markdown(models: pl.DataFrame, summary: pl.DataFrame) -> str:
         "",
         *_table(HEAD, [_model(row) for row in models.iter_rows(named=True)]),
         "",
-        f"Hardware: {_all(models['hardware'])}. Engine: {_all(models['engine'])}.",
+        f"Hardware: {escape(_all(models['hardware']))}. Engine: {escape(_all(models['engine']))}.",
         "",
         "## Over models",
         "",
@@ -88,4 +90,7 @@ def _all(values: pl.Series) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    return [
+        "| " + " | ".join(cells) + " |"
+        for cells in (head, ["---"] * len(head), *(map(escape, row) for row in rows))
+    ]

@@ -20,10 +20,11 @@ from typing import Any
 
 import polars as pl
 
+from rewild.escape import HIDDEN
 from rewild.files import write_text
 from rewild.similarity.schema import ALL_METRICS, label
 from rewild.style.markup import WORD
-from rewild.viewer.markdown import HIDDEN, render
+from rewild.viewer.markdown import render
 from rewild.viewer.page import make_page
 from rewild.viewer.read import (
     Conversation,

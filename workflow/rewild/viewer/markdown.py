@@ -22,6 +22,7 @@ from markdown_it.rules_block.table import escapedSplit, getLine, table
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from rewild.escape import HIDDEN_PATTERN, code_points
 from rewild.style.markup import TAGS, WORD
 
 LIMIT = 50_000
@@ -30,18 +31,6 @@ PIECE = 12_000
 """Characters of HTML from which a response is cut between blocks; the page shows the first piece at first."""
 DEPTH = 60
 
-HIDDEN = (
-    "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f"  # control characters but for tab and line feed
-    "\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"  # separators; embeddings, overrides, isolates
-    "\\u206a-\\u206f\\ufeff\\ufff9-\\ufffb]"  # deprecated format characters, byte order mark, annotations
-    "|(?<![\\u{1f3f4}\\u{e0020}-\\u{e007f}])[\\u{e0000}-\\u{e007f}]+"  # tags, which write invisible ASCII
-)
-"""Characters that act unseen, as a regular expression of JavaScript (flag ``u``): the page uses it too.
-
-Joiners and the plain direction marks stay: Persian, Hindi and emoji need them, and text is isolated anyway.
-Tags after a black flag are the flags of England, Scotland and Wales.
-"""
-_HIDDEN = re.compile(re.sub(r"\\u\{([0-9a-f]+)\}", lambda m: rf"\U{int(m[1], 16):08x}", HIDDEN))
 _SAFE = re.compile(r"(https?://|mailto:)[^\s\x00-\x20]+", re.IGNORECASE)
 _ALIGN = re.compile(r"text-align:(left|center|right)")
 _ELEMENTS = (*TAGS, "table", "code", "pre", "blockquote", "hr")
@@ -69,7 +58,9 @@ class Rendered:
 def show_hidden(text: str) -> str:
     """Escape ``text`` for HTML and write the characters that act unseen as code points, isolated."""
     shown = escape(text, quote=True)
-    return _HIDDEN.sub(lambda m: "".join(f'<bdi class="ctl">U+{ord(c):04X}</bdi>' for c in m[0]), shown)
+    return HIDDEN_PATTERN.sub(
+        lambda m: "".join(f'<bdi class="ctl">{code_points(c)}</bdi>' for c in m[0]), shown
+    )
 
 
 def render(text: str) -> Rendered:

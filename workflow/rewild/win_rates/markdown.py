@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from rewild.escape import markdown as escape
 from rewild.win_rates.compute import DEFINITIONS
 
 _SHOWN = (
@@ -28,8 +29,8 @@ def render(rates: pl.DataFrame, agreement: pl.DataFrame) -> str:
     ]
     for r in agreement.iter_rows(named=True):
         lines.append(
-            f"| `{r['metric']}` | {DEFINITIONS[r['metric']]} | {r['models']} | "
-            f"{r['mean_abs_difference']:.2g} | {r['max_abs_difference']:.2g} | {r['farthest']} | "
+            f"| `{r['metric']}` | {escape(DEFINITIONS[r['metric']])} | {r['models']} | "
+            f"{r['mean_abs_difference']:.2g} | {r['max_abs_difference']:.2g} | {escape(r['farthest'])} | "
             f"{r['all_digits']} |"
         )
     lines += [
@@ -55,5 +56,5 @@ def render(rates: pl.DataFrame, agreement: pl.DataFrame) -> str:
             cells.append(f"{row['value']:.2f}{error}{' =' if row['matches_all_digits'] else ''}")
         published = metrics["lc_no_difficulty"]["published"]
         cells.append("" if published is None else f"{published:.2f}")
-        lines.append(f"| {model} | {metrics['win_rate']['n']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {escape(model)} | {metrics['win_rate']['n']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
