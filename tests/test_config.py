@@ -91,7 +91,7 @@ def test_a_broken_file_is_named_with_its_line(folder: Path, text: str, message: 
 
 def test_text_that_is_not_utf8_is_named(folder: Path) -> None:
     (folder / "studies/small.yaml").write_bytes(b"title: \xff\n")
-    with pytest.raises(ConfigError, match=r"small\.yaml: not UTF-8 text \(byte 7\)"):
+    with pytest.raises(ConfigError, match=r"small\.yaml, line 1: not UTF-8 text \(byte 8 "):
         load_study(folder, "small")
 
 
