@@ -9,11 +9,14 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 BIN := .venv/bin
+# A text as one word of the shell.
+quoted = '$(subst ','\'',$(1))'
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # pip's output, cut to a line per ten packages; from an error on, all of it.
 PROGRESS := awk '/^Collecting/ && ++n % 10 == 0 {print "  " n " packages found"; fflush()} \
 	/^Installing collected/ {print "  installing"; fflush()} /^ *(ERROR|error|Traceback)/ {bad = 1} bad {print; fflush()}'
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --quiet host reason
+# Asked of Python: scripts that pip installs fail in a folder whose name has a space or a quote.
+SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --quiet host reason
 
 .PHONY: help setup paper released demo test format clean
 help:
@@ -37,15 +40,15 @@ setup: .venv/ready
 
 paper: .venv/ready
 	@$(SNAKEMAKE) --config study=paper
-	@$(BIN)/rewild summary paper
+	@$(BIN)/python -m rewild summary paper
 
 released: .venv/ready
-	@$(SNAKEMAKE) --config study=released $(if $(MIRROR),mirror=$(MIRROR))
-	@$(BIN)/rewild summary released
+	@$(SNAKEMAKE) --config study=released $(if $(value MIRROR),$(call quoted,mirror=$(value MIRROR)))
+	@$(BIN)/python -m rewild summary released
 
 demo: .venv/ready
 	@$(SNAKEMAKE) --config study=demo
-	@$(BIN)/rewild summary demo
+	@$(BIN)/python -m rewild summary demo
 
 # Debian packages that some tests use. Where they cannot be installed, those tests are skipped and say why.
 .PHONY: test-packages
@@ -69,11 +72,11 @@ test-environments: .venv/ready-dev
 			pytest pluggy iniconfig hypothesis sortedcontainers; done
 
 test: .venv/ready-dev test-environments test-packages
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
-	@$(BIN)/snakefmt --check Snakefile workflow/inputs workflow/rules
-	@$(BIN)/mypy
-	@$(BIN)/snakemake --lint
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m snakefmt --check Snakefile workflow/inputs workflow/rules
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m snakemake --lint
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
 		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 	@PYTHONPATH=workflow .envs/engine-cpu/bin/python -m pytest tests/engine
@@ -82,9 +85,9 @@ test: .venv/ready-dev test-environments test-packages
 	@$(BIN)/python -m pytest tests/slurm   # a SLURM of its own, started here; or the reason why not
 
 format: .venv/ready-dev
-	@$(BIN)/ruff check --fix
-	@$(BIN)/ruff format
-	@$(BIN)/snakefmt Snakefile workflow/inputs workflow/rules
+	@$(BIN)/python -m ruff check --fix
+	@$(BIN)/python -m ruff format
+	@$(BIN)/python -m snakefmt Snakefile workflow/inputs workflow/rules
 
 # The environments and results; downloads are kept in .cache.
 clean:

@@ -132,7 +132,9 @@ def test_a_dry_run_with_conda(copy: Path, snakemake: Run, pretend) -> None:
     about = {"conda_version": "25.1.0", "conda_prefix": "/none", "platform": "linux-64", "channels": []}
     pretend("conda", json.dumps(about | {"get": {"channel_priority": "strict"}}))
     said = one_shard(copy, snakemake, "--sdm", "conda")
-    assert '"$CONDA_PREFIX/bin/python" -m rewild respond wildchat50m qwen2.5-72b-instruct' in said
+    assert "conda_python -m rewild respond wildchat50m qwen2.5-72b-instruct" in said
+    common = (copy / "workflow/rules/common.smk").read_text()
+    assert 'conda_python() { "$CONDA_PREFIX/bin/python" "$@"; }' in common
     assert "rewild.environments" not in said, "Snakemake makes the environment, no rule"
 
 

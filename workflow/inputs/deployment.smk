@@ -19,12 +19,10 @@ def environment_of(tool):
 
 
 def python_of(tool):
-    """A tool's Python, for a shell."""
+    """A tool's Python, as one word for a shell; `conda_python` is a function of the prefix in common.smk."""
     if not tool:
         return "python"
-    return (
-        '"$CONDA_PREFIX/bin/python"' if CONDA else f"{environment_of(tool)}/bin/python"
-    )
+    return "conda_python" if CONDA else f"{environment_of(tool)}/bin/python"
 
 
 def image_of(tool):
@@ -35,5 +33,5 @@ def image_of(tool):
 
 
 def conda_of(tool):
-    """A tool's conda file, as rules name it."""
-    return f"../../envs/{tool or 'workflow'}.yaml"
+    """A tool's conda file, as rules name it: Snakemake formats the path, that of the checkout included."""
+    return braced(str(ROOT / f"envs/{tool or 'workflow'}.yaml"))

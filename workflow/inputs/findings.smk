@@ -53,9 +53,9 @@ def own_runs(wildcards):
 
 
 def own_study(wildcards):
-    """The argument that has a figure drawn of a study's own runs."""
+    """The arguments that have a figure drawn of a study's own runs."""
     own = STUDIES[wildcards.study].source == "computed"
-    return f"--study {wildcards.study}" if own else ""
+    return ["--study", wildcards.study] if own else []
 
 
 def words_of(wildcards):

@@ -18,7 +18,13 @@ def mix_inputs_of(study, mix):
 
 def mix_files(kind):
     """An input function: the files of one kind that a mix is made from."""
-    return lambda wildcards: mix_inputs_of(wildcards.study, wildcards.mix)[kind]
+    return lambda wildcards: plain(mix_inputs_of(wildcards.study, wildcards.mix)[kind])
+
+
+def mix_odd(wildcards):
+    """Those among its files whose names Snakemake would take for patterns."""
+    kinds = mix_inputs_of(wildcards.study, wildcards.mix)
+    return odd(path for paths in kinds.values() for path in paths)
 
 
 def counter(row):
@@ -30,7 +36,7 @@ def counter(row):
     def folder(wildcards):
         model = row(wildcards).tokenizer
         local = model and local_folder(STUDIES[wildcards.study], model)
-        return [local] if local else []
+        return plain([local]) if local else []
 
     def ready(wildcards):
         return ready_of(tool(wildcards))

@@ -39,7 +39,7 @@ def engine_python(wildcards):
 def local_model(wildcards):
     """The folder of a model that is not on the hub."""
     folder = local_folder(STUDIES[wildcards.study], wildcards.model)
-    return [folder] if folder else []
+    return plain([folder]) if folder else []
 
 
 def may_answer(wildcards):

@@ -11,7 +11,7 @@ def run_model(wildcards):
         folder = TRAININGS[study.name][run].folder
         return [f"{folder}/checkpoint", f"{folder}/passed"]
     weights = weights_of(study, run, MODELS)
-    return [weights.path] if weights.local else []
+    return plain([weights.path]) if weights.local else []
 
 
 def run_start(wildcards):
@@ -20,7 +20,7 @@ def run_start(wildcards):
     base = STUDIES[study].runs[wildcards.run].model
     if base in TRAININGS[study]:
         return [start.path, f"{TRAININGS[study][base].folder}/passed"]
-    return [start.path] if start.local else []
+    return plain([start.path]) if start.local else []
 
 
 def run_mix(wildcards):

@@ -39,7 +39,7 @@ def viewer_judgments(wildcards):
     study = STUDIES[wildcards.study]
     imported = any(judged_files(study.name, k) for k in ("wildbench", "alpaca-eval"))
     own = [f"results/{study.name}/imports/judgments.parquet"] if imported else []
-    return study.viewer.judgments + own
+    return plain(study.viewer.judgments) + own
 
 
 def viewer_names(wildcards):

@@ -1,7 +1,7 @@
 # The paper's claims, tested on what the study has. Other evidence gives other verdicts, never another exit status.
 rule audit_claims:
     input:
-        claims=lambda wildcards: STUDIES[wildcards.study].audit.claims,
+        claims=lambda wildcards: plain([STUDIES[wildcards.study].audit.claims]),
         published=expand("resources/paper/table{n}.csv", n=range(1, 8)),
         models="config/models.yaml",
         facts="resources/paper/facts.yaml",
@@ -26,18 +26,20 @@ rule audit_claims:
     benchmark:
         "logs/{study}/audit_claims.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
+        claims=lambda wildcards: STUDIES[wildcards.study].audit.claims,
+        odd=lambda wildcards: odd([STUDIES[wildcards.study].audit.claims]),
         # Folders go by their first file: tables and judged pages are read as a whole.
-        evidence=lambda wildcards, input: " ".join(
-            f"{name}={quote(str(path))}" for name, path in named_evidence(input)
-        ),
+        evidence=lambda wildcards, input: [
+            f"{name}={path}" for name, path in named_evidence(input)
+        ],
         out=subpath(output.json, parent=True),
     message:
         "{wildcards.study}: testing the paper's claims"
     shell:
-        "rewild audit {params.evidence} --study {wildcards.study} --claims {input.claims}"
-        " --out-dir {params.out} > {log} 2>&1"
+        "rewild audit {params.evidence:q} --study {wildcards.study:q} --claims {params.claims:q}"
+        " --out-dir {params.out:q} > {log:q} 2>&1"

@@ -3,12 +3,15 @@
 import json
 import sys
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from shlex import quote
+from shlex import quote, split
 from types import SimpleNamespace
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
+
+from snakemake.io import contains_wildcard
 
 from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
@@ -81,16 +84,43 @@ except RewildError as error:
     sys.exit(1)
 
 
+def braced(text):
+    """A text as Snakemake's formatter leaves it: its braces doubled."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 # Jobs find the `rewild` beside this Snakemake, also when .venv/bin/snakemake is called by its path, and the
 # environments of the heavier tools find the package. Commands that read a study's file lay the keys of
-# `--config` over it, as the workflow does. A prefix replaces Snakemake's own, which is bash's strict mode: without it
-# a command that fails before a pipe passes for success. A site's own commands come first: `module` is not strict.
+# `--config` over it, as the workflow does. Scripts that pip installs fail in a folder whose name has a space or a
+# quote, so `rewild` is a function that asks Python. Lists that grow with a study are handed over as a file,
+# `rewild --words <(words ...)`: a command line has an end. A prefix replaces Snakemake's own, which is bash's strict
+# mode: without it a command that fails before a pipe passes for success. A site's own commands come first: `module`
+# is not strict.
 shell.prefix(
-    f"{(SITE.shell() if SITE else '').replace('{', '{{').replace('}', '}}')}"
-    f'set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" '
-    f"PYTHONPATH={quote(str(ROOT / 'workflow'))} REWILD_MIRROR={quote(DEFAULTS.mirror or '')} "
-    f"REWILD_CONFIG={quote(json.dumps(config)).replace('{', '{{').replace('}', '}}')}; "
+    braced(
+        f"{SITE.shell() if SITE else ''}"
+        f'set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" '
+        f"PYTHONPATH={quote(str(ROOT / 'workflow'))} REWILD_MIRROR={quote(DEFAULTS.mirror or '')} "
+        f"REWILD_CONFIG={quote(json.dumps(config))}; "
+        'rewild() { python -m rewild "$@"; }; '
+        "words() { printf '%s\\0' \"$@\"; }; "
+        'conda_python() { "$CONDA_PREFIX/bin/python" "$@"; }; '
+    )
 )
+
+
+def plain(paths):
+    """Those of a study's own files that can be inputs: Snakemake reads braces in an input's name as a wildcard."""
+    return [path for path in paths if not contains_wildcard(path)]
+
+
+def odd(paths):
+    """The others, with what is in them: a parameter, so that a change of one is seen all the same."""
+    return [
+        (path, sha256(Path(path).read_bytes()).hexdigest())
+        for path in paths
+        if contains_wildcard(path) and Path(path).is_file()
+    ]
 
 
 def gpu_name(kind):

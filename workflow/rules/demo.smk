@@ -1,7 +1,7 @@
 # Models made from scratch, from the settings in the study's section `demo`.
 rule make_demo_model:
     input:
-        text=lambda wildcards: STUDIES[wildcards.study].demo.text,
+        text=lambda wildcards: plain([STUDIES[wildcards.study].demo.text]),
         env=ancient(ready_of("engine-cpu")),
     output:
         folder=directory("results/{study}/models/{model}"),
@@ -19,11 +19,13 @@ rule make_demo_model:
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         python=python_of("engine-cpu"),
+        text=lambda wildcards: STUDIES[wildcards.study].demo.text,
+        odd=lambda wildcards: odd([STUDIES[wildcards.study].demo.text]),
         settings=lambda wildcards: STUDIES[wildcards.study]
         .demo.models[wildcards.model]
         .model_dump_json(),
     message:
         "{wildcards.study}: making the model {wildcards.model} from scratch (about a minute)"
     shell:
-        "{params.python} -m rewild make-model {params.settings:q} --out {output.folder}"
-        " --text {input.text} > {log} 2>&1"
+        "{params.python:q} -m rewild make-model {params.settings:q} --out {output.folder:q}"
+        " --text {params.text:q} > {log:q} 2>&1"

@@ -12,7 +12,7 @@ rule build_env:
         "logs/build_env/{tool}.benchmark.tsv"
     localrule: True  # nodes of a cluster may have no network
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -22,7 +22,7 @@ rule build_env:
     message:
         "Building the environment {wildcards.tool} (minutes, once)"
     shell:
-        "{params.python} -m rewild.environments {input.lock} {params.folder} 2>&1 | tee {log} >&2"
+        "{params.python:q} -m rewild.environments {input.lock:q} {params.folder:q} 2>&1 | tee {log:q} >&2"
 
 
 # The same inside the tool's image, whose Python is the environment's.

@@ -2,7 +2,7 @@
 # run; the job keeps what is unchanged. Scoring is a rule of its own: another metric asks no model.
 rule make_questions:
     input:
-        text=lambda wildcards: STUDIES[wildcards.study].demo.text,
+        text=lambda wildcards: plain([STUDIES[wildcards.study].demo.text]),
     output:
         files=[f"{evaluations.QUESTIONS}/{name}" for name in evaluations.DEMO_QUESTIONS],
     log:
@@ -13,22 +13,24 @@ rule make_questions:
         study=one_of(s.name for s in STUDIES.values() if s.demo),
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         folder=lambda wildcards: evaluations.QUESTIONS.format(study=wildcards.study),
+        text=lambda wildcards: STUDIES[wildcards.study].demo.text,
+        odd=lambda wildcards: odd([STUDIES[wildcards.study].demo.text]),
     message:
         "{wildcards.study}: making questions about the demo's world"
     shell:
-        "rewild make-questions --text {input.text} --out {params.folder} > {log} 2>&1"
+        "rewild make-questions --text {params.text:q} --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule evaluate_run:
     input:
         model=run_model,
-        questions=question_files,
+        questions=lambda wildcards: plain(question_files(wildcards)),
         env=lambda wildcards: ancient(ready_of(lm_eval_environment(wildcards))),
     output:
         results="results/{study}/benchmarks/{run}/lm-eval.json",
@@ -64,11 +66,12 @@ rule evaluate_run:
             STUDIES[wildcards.study], wildcards.run, BENCHMARKS, MODELS
         ),
         python=lambda wildcards: python_of(lm_eval_environment(wildcards)),
+        odd=lambda wildcards: odd(question_files(wildcards)),
     message:
         "{wildcards.study}: {wildcards.run} takes the ground-truth benchmarks"
     shell:
-        "{params.python} -m rewild evaluate {wildcards.study} {wildcards.run}"
-        " --threads {threads} > {log} 2>&1"
+        "{params.python:q} -m rewild evaluate {wildcards.study:q} {wildcards.run:q}"
+        " --threads {threads:q} > {log:q} 2>&1"
 
 
 rule score_benchmark:
@@ -86,7 +89,7 @@ rule score_benchmark:
         benchmark=one_of(b.slug for b in BENCHMARKS.values() if b.runner == "lm-eval"),
     localrule: True  # six per run, of a second or two each
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -96,4 +99,4 @@ rule score_benchmark:
     message:
         "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "rewild score-benchmark {wildcards.study} {wildcards.run} {wildcards.benchmark} > {log} 2>&1"
+        "rewild score-benchmark {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q} > {log:q} 2>&1"

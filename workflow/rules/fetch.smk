@@ -13,7 +13,7 @@ for collection, files in RELEASED.items():
             f"logs/fetch/{collection}.benchmark.tsv"
         localrule: True  # nodes of a cluster may have no network
         conda:
-            "../../envs/workflow.yaml"
+            conda_of("workflow")
         resources:
             mem_mb=lambda wildcards, attempt: 500 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,
@@ -22,4 +22,4 @@ for collection, files in RELEASED.items():
         message:
             "Fetching {params.collection}"
         shell:
-            "rewild fetch {params.collection} 2>&1 | tee {log} >&2"
+            "rewild fetch {params.collection:q} 2>&1 | tee {log:q} >&2"

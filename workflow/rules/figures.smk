@@ -19,7 +19,7 @@ rule draw_radar:
     benchmark:
         "logs/{study}/draw_radar.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -31,7 +31,7 @@ rule draw_radar:
     message:
         "{wildcards.study}: drawing Figure 1"
     shell:
-        "rewild figure figure1 --scores {input.scores} {params.study} --out {params.stem} > {log} 2>&1"
+        "rewild figure figure1 --scores {input.scores:q} {params.study:q} --out {params.stem:q} > {log:q} 2>&1"
 
 
 rule draw_scaling:
@@ -55,7 +55,7 @@ rule draw_scaling:
     benchmark:
         "logs/{study}/draw_scaling.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -69,7 +69,7 @@ rule draw_scaling:
     message:
         "{wildcards.study}: drawing Figure 2"
     shell:
-        "rewild figure figure2 {params.inputs} {params.study} --out {params.stem} > {log} 2>&1"
+        "rewild figure figure2 {params.inputs:q} {params.study:q} --out {params.stem:q} > {log:q} 2>&1"
 
 
 rule note_figures:
@@ -81,11 +81,11 @@ rule note_figures:
         "logs/{study}/note_figures.benchmark.tsv"
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 300 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: noting what the paper does not publish of its figures"
     shell:
-        "rewild figure-notes --out {output.md} > {log} 2>&1"
+        "rewild figure-notes --out {output.md:q} > {log:q} 2>&1"

@@ -26,7 +26,7 @@ rule collect_scores:
     wildcard_constraints:
         study=studies_of("computed"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -37,7 +37,8 @@ rule collect_scores:
     message:
         "{wildcards.study}: gathering the scores of its runs"
     shell:
-        "rewild scores {wildcards.study} {params.folders} --out {params.out} > {log} 2>&1"
+        "rewild --words <(words {params.folders:q}) scores {wildcards.study:q} --out {params.out:q}"
+        " > {log:q} 2>&1"
 
 
 rule fill_table:
@@ -57,7 +58,7 @@ rule fill_table:
         study=studies_of("computed"),
         table="table[267]",
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -67,8 +68,8 @@ rule fill_table:
     message:
         "{wildcards.study}: computing {wildcards.table} from its scores"
     shell:
-        "rewild own-cells {wildcards.table} {wildcards.study} --scores {params.scores}"
-        " --out {output.cells} > {log} 2>&1"
+        "rewild own-cells {wildcards.table:q} {wildcards.study:q} --scores {params.scores:q}"
+        " --out {output.cells:q} > {log:q} 2>&1"
 
 
 rule compare_answers:
@@ -95,7 +96,7 @@ rule compare_answers:
     wildcard_constraints:
         study=studies_of("computed"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -106,9 +107,9 @@ rule compare_answers:
     message:
         "{wildcards.study}: comparing the answers of two models and their fine-tunes"
     shell:
-        "rewild compare-answers {wildcards.study} --scores {params.scores}"
-        " --benchmarks results/{wildcards.study}/benchmarks --cells {params.cells}"
-        " --words {output.words} > {log} 2>&1"
+        "rewild compare-answers {wildcards.study:q} --scores {params.scores:q}"
+        " --benchmarks results/{wildcards.study:q}/benchmarks --cells {params.cells:q}"
+        " --words {output.words:q} > {log:q} 2>&1"
 
 
 rule state_findings:
@@ -138,7 +139,7 @@ rule state_findings:
     wildcard_constraints:
         study=studies_of("computed"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -149,4 +150,4 @@ rule state_findings:
     message:
         "{wildcards.study}: stating the findings"
     shell:
-        "rewild findings {wildcards.study} {params.figures} {params.tables} > {log} 2>&1"
+        "rewild findings {wildcards.study:q} {params.figures:q} {params.tables:q} > {log:q} 2>&1"

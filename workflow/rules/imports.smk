@@ -8,7 +8,9 @@ for name, study in STUDIES.items():
                 f"import_{name.replace('-', '_')}_{number}"
             input:
                 config=ancient(f"results/{name}/config.yaml"),
-                files=sorted({file.path for file in files}),
+                files=lambda wildcards, files=files: plain(
+                    sorted({f.path for f in files})
+                ),
             output:
                 prompts=f"results/{name}/prompts/shards/{shard_name(number)}.parquet",
                 responses=expand(
@@ -29,17 +31,20 @@ for name, study in STUDIES.items():
             benchmark:
                 f"logs/{name}/import/{number}.benchmark.tsv"
             conda:
-                "../../envs/workflow.yaml"
+                conda_of("workflow")
             resources:
                 mem_mb=lambda wildcards, attempt: 4000 * attempt,
                 runtime=lambda wildcards, attempt: 60 * attempt,
             params:
                 number=number,
-                settings=study.imports[number].model_dump_json(),
+                odd=lambda wildcards, files=files: odd(sorted({f.path for f in files})),
+                settings=lambda wildcards, source=study.imports[number]: (
+                    source.model_dump_json()
+                ),
             message:
                 f"{name}: importing the responses of {len(files)} models ({study.imports[number].name})"
             shell:
-                "rewild import {input.config} {params.number} > {log} 2>&1"
+                "rewild import {input.config:q} {params.number:q} > {log:q} 2>&1"
 
 
 # One job for all models: each is quickly counted.
@@ -74,7 +79,7 @@ for name, study in STUDIES.items():
                 f"logs/{name}/collect_imports.benchmark.tsv"
             localrule: True
             conda:
-                "../../envs/workflow.yaml"
+                conda_of("workflow")
             resources:
                 mem_mb=lambda wildcards, attempt: 1000 * attempt,
                 runtime=lambda wildcards, attempt: 10 * attempt,
@@ -83,4 +88,5 @@ for name, study in STUDIES.items():
             message:
                 f"{name}: counting the imported responses"
             shell:
-                "rewild collect-imports {input.counts} --folder {params.folder} > {log} 2>&1"
+                "rewild --words <(words {input.counts:q}) collect-imports --folder {params.folder:q}"
+                " > {log:q} 2>&1"

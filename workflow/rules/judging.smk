@@ -11,8 +11,8 @@ for study in STUDIES.values():
         name:
             f"answer_benchmarks_{study.name.replace('-', '_')}"
         input:
-            questions=sorted(
-                {f for row in JUDGED[study.name] for f in question_roles(row)}
+            questions=lambda wildcards, name=study.name: sorted(
+                {f for row in JUDGED[name] for f in question_roles(row)}
             ),
             model=lambda wildcards, name=study.name: run_model_of(name, wildcards.run),
             env=ancient(answers_ready(study)),
@@ -57,8 +57,8 @@ for study in STUDIES.values():
         message:
             f"{study.name}: {{wildcards.run}} answers {len(JUDGED[study.name])} judged benchmarks"
         shell:
-            "{params.python} -m rewild answer {params.study} {wildcards.run} {params.benchmarks}"
-            " --threads {threads} > {log} 2>&1"
+            "{params.python:q} -m rewild answer {params.study:q} {wildcards.run:q} {params.benchmarks:q}"
+            " --threads {threads:q} > {log:q} 2>&1"
 
 
 # The judge is behind an endpoint; the program `rubric` is started by the command, on a free port.
@@ -77,7 +77,7 @@ rule judge_answers:
     wildcard_constraints:
         benchmark=one_of(JUDGED_FILES),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
@@ -87,7 +87,7 @@ rule judge_answers:
     message:
         "{wildcards.study}: the answers of {wildcards.run} to {wildcards.benchmark} are judged"
     shell:
-        "rewild judge {wildcards.study} {wildcards.run} {wildcards.benchmark} > {log} 2>&1"
+        "rewild judge {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q} > {log:q} 2>&1"
 
 
 rule score_judgments:
@@ -117,5 +117,5 @@ rule score_judgments:
     message:
         "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "{params.python} -m rewild score {wildcards.study} {wildcards.run} {wildcards.benchmark}"
-        " > {log} 2>&1"
+        "{params.python:q} -m rewild score {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q}"
+        " > {log:q} 2>&1"

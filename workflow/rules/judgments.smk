@@ -25,7 +25,7 @@ rule compare_preferences:
     wildcard_constraints:
         study=studies_of("released"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -34,8 +34,8 @@ rule compare_preferences:
     message:
         "{wildcards.study}: computing preference rates"
     shell:
-        "rewild preferences {input.judgments} {input.pages} --published {input.published}"
-        " --out {params.out} --cells {output.cells} > {log} 2>&1"
+        "rewild preferences {input.judgments:q} {input.pages:q} --published {input.published:q}"
+        " --out {params.out:q} --cells {output.cells:q} > {log:q} 2>&1"
 
 
 rule compare_words:
@@ -62,7 +62,7 @@ rule compare_words:
     wildcard_constraints:
         study=studies_of("released"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -72,8 +72,8 @@ rule compare_words:
     message:
         "{wildcards.study}: comparing the words of judgments"
     shell:
-        "rewild words {input.judgments} --named {input.named} --minimum {params.minimum}"
-        " --out {params.out} > {log} 2>&1"
+        "rewild words {input.judgments:q} --named {input.named:q} --minimum {params.minimum:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 rule draw_words:
@@ -104,7 +104,7 @@ rule draw_words:
     wildcard_constraints:
         figure="figure[34]",
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -120,5 +120,5 @@ rule draw_words:
     message:
         "{wildcards.study}: drawing {wildcards.figure}"
     shell:
-        "rewild draw-words {input.words} {params.own} --figure {wildcards.figure} --most {params.most}"
-        " --seed {params.seed} --out {params.out} > {log} 2>&1"
+        "rewild draw-words {input.words:q} {params.own:q} --figure {wildcards.figure:q} --most {params.most:q}"
+        " --seed {params.seed:q} --out {params.out:q} > {log:q} 2>&1"

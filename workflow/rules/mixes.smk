@@ -30,11 +30,12 @@ rule make_mix:
         settings=lambda wildcards: mix_of(wildcards).model_dump_json(),
         seed=mix_seed,
         python=counter(mix_of).python,
+        odd=mix_odd,
     message:
         "{wildcards.study}: making the mix {wildcards.mix}"
     shell:
-        "RAYON_NUM_THREADS={threads} POLARS_MAX_THREADS={threads} "
-        "{params.python} -m rewild mix {wildcards.study} {wildcards.mix} > {log} 2>&1"
+        "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
+        "{params.python:q} -m rewild mix {wildcards.study:q} {wildcards.mix:q} > {log:q} 2>&1"
 
 
 # A dataset of the hub as it is, streamed once at its pinned revision. Without one the job says so and fails.
@@ -62,5 +63,5 @@ rule fetch_dataset:
     message:
         "Streaming {wildcards.owner}/{wildcards.name} ({wildcards.subset}) from the hub"
     shell:
-        "{params.python} -m rewild fetch-dataset {wildcards.owner}/{wildcards.name} {wildcards.revision} "
-        "--subset {wildcards.subset} --split {wildcards.split} --out {output.data} > {log} 2>&1"
+        "{params.python:q} -m rewild fetch-dataset {wildcards.owner:q}/{wildcards.name:q} {wildcards.revision:q} "
+        "--subset {wildcards.subset:q} --split {wildcards.split:q} --out {output.data:q} > {log:q} 2>&1"

@@ -3,7 +3,9 @@
 rule draw_preference_prompts:
     input:
         prompts=prompt_shards,
-        benchmarks=lambda wildcards: preference_benchmarks(preference_of(wildcards)),
+        benchmarks=lambda wildcards: plain(
+            preference_benchmarks(preference_of(wildcards))
+        ),
     output:
         prompts="results/{study}/preferences/{preference}/prompts.parquet",
     log:
@@ -13,7 +15,7 @@ rule draw_preference_prompts:
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.preferences),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -21,10 +23,11 @@ rule draw_preference_prompts:
         seed=lambda wildcards: answering_job(wildcards).seed,
         amount=lambda wildcards: preference_of(wildcards).prompts,
         contamination=lambda wildcards: str(preference_of(wildcards).contamination),
+        odd=lambda wildcards: odd(preference_benchmarks(preference_of(wildcards))),
     message:
         "{wildcards.study}: drawing the prompts of {wildcards.preference}"
     shell:
-        "rewild preference-prompts {wildcards.study} {wildcards.preference} > {log} 2>&1"
+        "rewild preference-prompts {wildcards.study:q} {wildcards.preference:q} > {log:q} 2>&1"
 
 
 rule sample_answers:
@@ -63,8 +66,8 @@ rule sample_answers:
     message:
         "{wildcards.study}: answers for {wildcards.preference}, shard {wildcards.shard}"
     shell:
-        "{params.python} -m rewild preference-answers {wildcards.study} {wildcards.preference}"
-        " {wildcards.shard} --threads {threads} > {log} 2>&1"
+        "{params.python:q} -m rewild preference-answers {wildcards.study:q} {wildcards.preference:q}"
+        " {wildcards.shard:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 rule score_answers:
@@ -97,8 +100,8 @@ rule score_answers:
     message:
         "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"
     shell:
-        "{params.python} -m rewild preference-scores {wildcards.study} {wildcards.preference}"
-        " {wildcards.shard} > {log} 2>&1"
+        "{params.python:q} -m rewild preference-scores {wildcards.study:q} {wildcards.preference:q}"
+        " {wildcards.shard:q} > {log:q} 2>&1"
 
 
 rule pair_answers:
@@ -131,5 +134,5 @@ rule pair_answers:
     message:
         "{wildcards.study}: pairing the answers of {wildcards.preference}"
     shell:
-        "{params.python} -m rewild preference-pairs {wildcards.study} {wildcards.preference}"
-        " > {log} 2>&1"
+        "{params.python:q} -m rewild preference-pairs {wildcards.study:q} {wildcards.preference:q}"
+        " > {log:q} 2>&1"

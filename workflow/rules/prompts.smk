@@ -8,7 +8,7 @@ for name, study in STUDIES.items():
             name:
                 f"prepare_prompts_{name.replace('-', '_')}"
             input:
-                files=lambda wildcards, study=study: input_files(study.prompts),
+                files=lambda wildcards, study=study: plain(input_files(study.prompts)),
             output:
                 shards=expand(
                     "results/{study}/prompts/shards/{shard}.parquet",
@@ -28,20 +28,21 @@ for name, study in STUDIES.items():
             benchmark:
                 f"logs/{name}/prepare_prompts.benchmark.tsv"
             conda:
-                "../../envs/workflow.yaml"
+                conda_of("workflow")
             threads: 4
             resources:
                 mem_mb=lambda wildcards, attempt: 4000 * attempt,
                 runtime=lambda wildcards, attempt: 60 * attempt,
             params:
                 study=name,
+                odd=lambda wildcards, study=study: odd(input_files(study.prompts)),
                 folder=lambda wildcards, output: Path(output.failures).parent,
-                settings=study.prompts.model_dump_json(),
+                settings=lambda wildcards, study=study: study.prompts.model_dump_json(),
             message:
                 f"{name}: preparing prompts"
             shell:
-                "rewild prepare {params.study} --settings {params.settings:q} --out {params.folder} "
-                "--cores {threads} > {log} 2>&1"
+                "rewild prepare {params.study:q} --settings {params.settings:q} --out {params.folder:q} "
+                "--cores {threads:q} > {log:q} 2>&1"
 
 
 # A dataset of the hub, streamed once at its pinned revision; what is kept of it is decided afterwards.
@@ -68,5 +69,5 @@ rule fetch_hub:
     message:
         "Streaming {wildcards.owner}/{wildcards.name} from the hub"
     shell:
-        "{params.python} -m rewild fetch-hub {wildcards.owner}/{wildcards.name} {wildcards.revision} "
-        "--split {wildcards.split} --out {output.data} > {log} 2>&1"
+        "{params.python:q} -m rewild fetch-hub {wildcards.owner:q}/{wildcards.name:q} {wildcards.revision:q} "
+        "--split {wildcards.split:q} --out {output.data:q} > {log:q} 2>&1"

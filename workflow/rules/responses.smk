@@ -39,8 +39,8 @@ rule run_pilot:
     message:
         "{wildcards.study}: trying {wildcards.model} on a small sample"
     shell:
-        "{params.python} -m rewild pilot {wildcards.study} {wildcards.model} {params.shards}"
-        " --threads {threads} > {log} 2>&1"
+        "{params.python:q} -m rewild pilot {wildcards.study:q} {wildcards.model:q} {params.shards:q}"
+        " --threads {threads:q} > {log:q} 2>&1"
 
 
 # A rule of its own, so that the report of a failed pilot stays.
@@ -55,14 +55,14 @@ rule check_pilot:
         "logs/{study}/check_pilot/{model}.benchmark.tsv"
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
     shell:
-        "rewild check-pilot {input.json} --out {output.passed} > {log} 2>&1"
+        "rewild check-pilot {input.json:q} --out {output.passed:q} > {log:q} 2>&1"
 
 
 rule answer_shard:
@@ -98,8 +98,8 @@ rule answer_shard:
     message:
         "{wildcards.study}: {wildcards.model} answers shard {wildcards.shard}"
     shell:
-        "{params.python} -m rewild respond {wildcards.study} {wildcards.model} {wildcards.shard}"
-        " --threads {threads} > {log} 2>&1"
+        "{params.python:q} -m rewild respond {wildcards.study:q} {wildcards.model:q} {wildcards.shard:q}"
+        " --threads {threads:q} > {log:q} 2>&1"
 
 
 rule collect_responses:
@@ -119,7 +119,7 @@ rule collect_responses:
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.responses),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -128,4 +128,5 @@ rule collect_responses:
     message:
         "{wildcards.study}: counting the responses of {wildcards.model}"
     shell:
-        "rewild collect {wildcards.study} {wildcards.model} {params.shards} > {log} 2>&1"
+        "rewild --words <(words {params.shards:q}) collect {wildcards.study:q} {wildcards.model:q}"
+        " > {log:q} 2>&1"

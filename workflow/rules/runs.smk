@@ -32,8 +32,8 @@ rule preflight_run:
     message:
         "{wildcards.study}: checking the data of {wildcards.run} before it is trained"
     shell:
-        "{params.python} -m rewild preflight-run {wildcards.study} {wildcards.run} --mix {input.mix}"
-        " --threads {threads} > {log} 2>&1"
+        "{params.python:q} -m rewild preflight-run {wildcards.study:q} {wildcards.run:q} --mix {input.mix:q}"
+        " --threads {threads:q} > {log:q} 2>&1"
 
 
 rule train_run:
@@ -73,8 +73,8 @@ rule train_run:
     message:
         "{wildcards.study}: fine-tuning {wildcards.run}"
     shell:
-        "{params.python} -m rewild train-run {wildcards.study} {wildcards.run} --mix {input.mix}"
-        " --threads {params.each} > {log} 2>&1"
+        "{params.python:q} -m rewild train-run {wildcards.study:q} {wildcards.run:q} --mix {input.mix:q}"
+        " --threads {params.each:q} > {log:q} 2>&1"
 
 
 rule draw_loss:
@@ -94,7 +94,7 @@ rule draw_loss:
         "logs/{study}/draw_loss/{run}.benchmark.tsv"
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -104,7 +104,7 @@ rule draw_loss:
     message:
         "{wildcards.study}: drawing the loss of {wildcards.run}"
     shell:
-        "rewild draw-loss {input.loss} --out {params.stem} --title {params.title:q} > {log} 2>&1"
+        "rewild draw-loss {input.loss:q} --out {params.stem:q} --title {params.title:q} > {log:q} 2>&1"
 
 
 rule postflight_run:
@@ -141,8 +141,8 @@ rule postflight_run:
     message:
         "{wildcards.study}: trying the checkpoint of {wildcards.run}"
     shell:
-        "{params.python} -m rewild postflight-run {wildcards.study} {wildcards.run}"
-        " --mix {input.mix} {params.shards} --threads {threads} > {log} 2>&1"
+        "{params.python:q} -m rewild postflight-run {wildcards.study:q} {wildcards.run:q}"
+        " --mix {input.mix:q} {params.shards:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 # A rule of its own, so that the report of a failed post-flight stays.
@@ -157,14 +157,14 @@ rule check_run:
         "logs/{study}/check_run/{run}.benchmark.tsv"
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: checking the post-flight of {wildcards.run}"
     shell:
-        "rewild check-run {input.json} --out {output.passed} > {log} 2>&1"
+        "rewild check-run {input.json:q} --out {output.passed:q} > {log:q} 2>&1"
 
 
 rule compare_inherited_style:
@@ -195,7 +195,7 @@ rule compare_inherited_style:
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.inherited_style),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -207,4 +207,5 @@ rule compare_inherited_style:
     message:
         "{wildcards.study}: do fine-tunes write in the style of the models they learned from?"
     shell:
-        "rewild inherited-style {wildcards.study} {input.responses} --out {params.out} > {log} 2>&1"
+        "rewild --words <(words {input.responses:q}) inherited-style {wildcards.study:q}"
+        " --out {params.out:q} > {log:q} 2>&1"

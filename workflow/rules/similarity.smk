@@ -14,20 +14,22 @@ rule score_similarity:
     wildcard_constraints:
         block=r"\d{4}",
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=lambda wildcards: STUDIES[wildcards.study].similarity.block_arguments(
-            STUDIES[wildcards.study].seed
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].similarity.block_arguments(
+                STUDIES[wildcards.study].seed
+            )
         ),
     message:
         "{wildcards.study}: comparing all pairs of models ({wildcards.group}, block {wildcards.block})"
     shell:
-        "rewild similarity {input.responses} --block {wildcards.block} {params.settings}"
-        " --processes {threads} --out {output.pairs} > {log} 2>&1"
+        "rewild --words <(words {input.responses:q}) similarity --block {wildcards.block:q} {params.settings:q}"
+        " --processes {threads:q} --out {output.pairs:q} > {log:q} 2>&1"
 
 
 rule merge_similarity:
@@ -61,19 +63,22 @@ rule merge_similarity:
     benchmark:
         "logs/{study}/merge_similarity/{group}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=lambda wildcards: STUDIES[
-            wildcards.study
-        ].similarity.summary_arguments(STUDIES[wildcards.study].seed),
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].similarity.summary_arguments(
+                STUDIES[wildcards.study].seed
+            )
+        ),
         folder=subpath(output.summary, parent=True),
     message:
         "{wildcards.study}: summarising the similarity of models ({wildcards.group})"
     shell:
-        "rewild merge-similarity {input.pairs} {params.settings} --out {params.folder} > {log} 2>&1"
+        "rewild --words <(words {input.pairs:q}) merge-similarity {params.settings:q} --out {params.folder:q}"
+        " > {log:q} 2>&1"
 
 
 rule plot_similarity:
@@ -117,7 +122,7 @@ rule plot_similarity:
     wildcard_constraints:
         metric=r"(rouge[12L]|meteor|meteor_nosyn|bleu)(_unicode)?",
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -129,8 +134,8 @@ rule plot_similarity:
     message:
         "{wildcards.study}: drawing the similarity of models ({wildcards.group}, {wildcards.metric})"
     shell:
-        "rewild plot-similarity {params.folder} --metric {wildcards.metric} {params.imported}"
-        " {params.sizes} --out {params.out} > {log} 2>&1"
+        "rewild --words <(words {params.sizes:q}) plot-similarity {params.folder:q}"
+        " --metric {wildcards.metric:q} {params.imported:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 # Table 5: the models of the paper that the study has, each from the first group that has it.
@@ -148,14 +153,15 @@ rule compute_similarity_cells:
     benchmark:
         "logs/{study}/compute_similarity_cells.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: Table 5 of the models that the study has"
     shell:
-        "rewild similarity-cells {input.sampled} --published {input.published} --out {output.cells} > {log} 2>&1"
+        "rewild --words <(words {input.sampled:q}) similarity-cells --published {input.published:q}"
+        " --out {output.cells:q} > {log:q} 2>&1"
 
 
 rule measure_diversity:
@@ -185,17 +191,18 @@ rule measure_diversity:
     benchmark:
         "logs/{study}/measure_diversity/{group}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=lambda wildcards: STUDIES[wildcards.study].diversity.arguments(
-            STUDIES[wildcards.study].seed
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].diversity.arguments(STUDIES[wildcards.study].seed)
         ),
         folder=subpath(output.diversity, parent=True),
         imported=imported_argument,
     message:
         "{wildcards.study}: measuring each model's responses ({wildcards.group})"
     shell:
-        "rewild diversity {input.responses} {params.settings} {params.imported} --out {params.folder} > {log} 2>&1"
+        "rewild --words <(words {input.responses:q}) diversity {params.settings:q} {params.imported:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"

@@ -8,13 +8,16 @@ rule write_config:
         "logs/{study}/write_config.benchmark.tsv"
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 300 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        study=lambda wildcards: STUDIES[wildcards.study].model_dump_json(),
+        # What triggers it. The study itself is read by the command: an argument has 128 KiB.
+        study=lambda wildcards: sha256(
+            STUDIES[wildcards.study].model_dump_json().encode()
+        ).hexdigest(),
     message:
         "{wildcards.study}: writing the resolved configuration"
     shell:
-        "rewild resolve {params.study:q} --out {output.yaml} > {log} 2>&1"
+        "rewild resolve {wildcards.study:q} --out {output.yaml:q} > {log:q} 2>&1"

@@ -23,7 +23,7 @@ rule count_style:
     wildcard_constraints:
         study=studies_of("released"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -33,7 +33,7 @@ rule count_style:
     message:
         "{wildcards.study}: counting styling in judged pages of {params.model}"
     shell:
-        "rewild style {input.pages} --model {params.model:q} --out {params.out} > {log} 2>&1"
+        "rewild style {input.pages:q} --model {params.model:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule compare_style:
@@ -55,15 +55,15 @@ rule compare_style:
     wildcard_constraints:
         study=studies_of("released"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: comparing the styling of pairs of models"
     shell:
-        "rewild proportional {input.counts} --published {input.published}"
-        " --out {output.proportional} --cells {output.cells} > {log} 2>&1"
+        "rewild proportional {input.counts:q} --published {input.published:q}"
+        " --out {output.proportional:q} --cells {output.cells:q} > {log:q} 2>&1"
 
 
 rule count_response_style:
@@ -111,7 +111,7 @@ rule count_response_style:
     benchmark:
         "logs/{study}/count_response_style/{group}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
@@ -122,5 +122,5 @@ rule count_response_style:
     message:
         "{wildcards.study}: counting the styling of responses ({wildcards.group})"
     shell:
-        "rewild style-responses {input.responses} {params.imported}"
-        " --out {params.out} --cores {threads} > {log} 2>&1"
+        "rewild --words <(words {input.responses:q}) style-responses {params.imported:q}"
+        " --out {params.out:q} --cores {threads:q} > {log:q} 2>&1"

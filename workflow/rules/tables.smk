@@ -14,15 +14,15 @@ rule tidy_scores:
     wildcard_constraints:
         study=studies_of("released"),
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: making the released scores tidy"
     shell:
-        "rewild released-scores {input.workbook} --runs {input.runs}"
-        " --out {output.scores} --out-sheets {output.sheets} > {log} 2>&1"
+        "rewild released-scores {input.workbook:q} --runs {input.runs:q}"
+        " --out {output.scores:q} --out-sheets {output.sheets:q} > {log:q} 2>&1"
 
 
 rule identify_averages:
@@ -39,16 +39,16 @@ rule identify_averages:
     benchmark:
         "logs/{study}/identify_averages.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: finding which averages the paper reports"
     shell:
-        "rewild averages --scores {input.scores}"
-        " --table6 {input.table6} --table7 {input.table7} --stated {input.stated}"
-        " --out {output.averages} --out-subsets {output.subsets} > {log} 2>&1"
+        "rewild averages --scores {input.scores:q}"
+        " --table6 {input.table6:q} --table7 {input.table7:q} --stated {input.stated:q}"
+        " --out {output.averages:q} --out-subsets {output.subsets:q} > {log:q} 2>&1"
 
 
 rule compute_score_cells:
@@ -66,15 +66,15 @@ rule compute_score_cells:
         study=studies_of("released"),
         table="table[1267]",
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "{wildcards.study}: computing {wildcards.table} from the released scores"
     shell:
-        "rewild score-cells {wildcards.table} --scores {input.scores} --sheets {input.sheets}"
-        " --published {input.published} --out {output.cells} > {log} 2>&1"
+        "rewild score-cells {wildcards.table:q} --scores {input.scores:q} --sheets {input.sheets:q}"
+        " --published {input.published:q} --out {output.cells:q} > {log:q} 2>&1"
 
 
 rule make_table:
@@ -103,7 +103,7 @@ rule make_table:
     benchmark:
         "logs/{study}/make_table/{table}.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -119,6 +119,6 @@ rule make_table:
     message:
         "{wildcards.study}: making {wildcards.table}"
     shell:
-        "rewild table {wildcards.table} --published {input.published} --specs {input.specs} {params.computed} {params.own}"
-        " --out-csv {output.csv} --out-md {output.md} --out-tex {output.tex} --out-html {output.html}"
-        " > {log} 2>&1"
+        "rewild table {wildcards.table:q} --published {input.published:q} --specs {input.specs:q} {params.computed:q} {params.own:q}"
+        " --out-csv {output.csv:q} --out-md {output.md:q} --out-tex {output.tex:q} --out-html {output.html:q}"
+        " > {log:q} 2>&1"

@@ -30,7 +30,7 @@ rule measure_throughput:
         "logs/{study}/measure_throughput.benchmark.tsv"
     localrule: True
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -40,5 +40,5 @@ rule measure_throughput:
     message:
         "{wildcards.study}: comparing the speed of models"
     shell:
-        "rewild throughput {input.measurements} --published {input.published}"
-        " --out {params.out} --figure {params.figure} > {log} 2>&1"
+        "rewild --words <(words {input.measurements:q}) throughput --published {input.published:q}"
+        " --out {params.out:q} --figure {params.figure:q} > {log:q} 2>&1"

@@ -12,7 +12,7 @@ rule import_judgments:
     benchmark:
         "logs/{study}/import_judgments.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -23,8 +23,8 @@ rule import_judgments:
     message:
         "{wildcards.study}: bringing in the released judgments of imported responses"
     shell:
-        "rewild import-judgments {input.config} {input.annotations} --out {output.judgments}"
-        " > {log} 2>&1"
+        "rewild --words <(words {input.annotations:q}) import-judgments {input.config:q} --out {output.judgments:q}"
+        " > {log:q} 2>&1"
 
 
 rule make_viewer:
@@ -40,7 +40,7 @@ rule make_viewer:
     benchmark:
         "logs/{study}/make_viewer.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
@@ -55,13 +55,18 @@ rule make_viewer:
             f"--similarity={path}" for path in input.similarity
         ],
         judgments=lambda wildcards, input: [
-            f"--judgments={path}" for path in input.judgments
+            f"--judgments={path}"
+            for path in dict.fromkeys(
+                [*STUDIES[wildcards.study].viewer.judgments, *input.judgments]
+            )
         ],
+        odd=lambda wildcards: odd(STUDIES[wildcards.study].viewer.judgments),
         limit=lambda wildcards: STUDIES[wildcards.study].viewer.max_conversations,
+        folder=subpath(output.page, parent=True),
     message:
         "{wildcards.study}: making the page that shows responses side by side"
     shell:
-        "rewild viewer {input.responses} {params.similarity} {params.judgments}"
-        " {params.models} {params.names:q} --title {params.title:q}"
-        " --max-conversations {params.limit} --workers {threads}"
-        " --out $(dirname {output.page}) > {log} 2>&1"
+        "rewild --words <(words {input.responses:q} {params.similarity:q} {params.judgments:q}"
+        " {params.models:q} {params.names:q}) viewer --title {params.title:q}"
+        " --max-conversations {params.limit:q} --workers {threads:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"

@@ -24,7 +24,7 @@ rule compute_win_rates:
     benchmark:
         "logs/{study}/compute_win_rates.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
@@ -33,8 +33,8 @@ rule compute_win_rates:
     message:
         "{wildcards.study}: computing AlpacaEval win rates"
     shell:
-        "rewild win-rates {input.annotations} --leaderboard {input.leaderboard} --weights {input.weights}"
-        " --out {params.out} > {log} 2>&1"
+        "rewild win-rates {input.annotations:q} --leaderboard {input.leaderboard:q} --weights {input.weights:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 # What the win rate of a study's own model needs beside its annotations; the same for every study.
@@ -50,15 +50,15 @@ rule recover_length_control:
     benchmark:
         "logs/alpaca_eval/recover_length_control.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     message:
         "Recovering AlpacaEval's instruction difficulties from released annotations"
     shell:
-        "rewild length-control {input.annotations} --leaderboard {input.leaderboard} --weights {input.weights}"
-        " --out {output.json} > {log} 2>&1"
+        "rewild length-control {input.annotations:q} --leaderboard {input.leaderboard:q} --weights {input.weights:q}"
+        " --out {output.json:q} > {log:q} 2>&1"
 
 
 # The library itself, only where a study asks for it: win_rates: {library: true}.
@@ -73,7 +73,7 @@ rule build_alpaca_eval:
         "logs/envs/alpaca-eval.benchmark.tsv"
     localrule: True  # nodes of a cluster may have no network
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -82,9 +82,9 @@ rule build_alpaca_eval:
     message:
         "Building the environment of the alpaca_eval library"
     shell:
-        "(python -m venv --clear {params.folder}"
-        " && {params.folder}/bin/python -m pip install --disable-pip-version-check -r {input.lock}"
-        " && touch {output.ready}) > {log} 2>&1"
+        "(python -m venv --clear {params.folder:q}"
+        " && {params.folder:q}/bin/python -m pip install --disable-pip-version-check -r {input.lock:q}"
+        " && touch {output.ready:q}) > {log:q} 2>&1"
 
 
 rule check_win_rates:
@@ -105,7 +105,7 @@ rule check_win_rates:
     benchmark:
         "logs/{study}/check_win_rates.benchmark.tsv"
     conda:
-        "../../envs/workflow.yaml"
+        conda_of("workflow")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -114,5 +114,5 @@ rule check_win_rates:
     message:
         "{wildcards.study}: computing win rates by the alpaca_eval library"
     shell:
-        "{params.python} -m rewild win-rates-by-library {input.annotations} --rates {input.rates}"
-        " --difficulties {input.difficulties} --out {output.library} > {log} 2>&1"
+        "{params.python:q} -m rewild win-rates-by-library {input.annotations:q} --rates {input.rates:q}"
+        " --difficulties {input.difficulties:q} --out {output.library:q} > {log:q} 2>&1"

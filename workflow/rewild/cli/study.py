@@ -32,17 +32,17 @@ def validate(
 
 @app.command()
 def resolve(
-    study: Annotated[str, typer.Argument(help="A study's name, or a resolved study as JSON")],
+    study: Annotated[str, typer.Argument(help="A study's name, or the file of a resolved one (.yaml)")],
     out: Annotated[Path | None, typer.Option(help="Where to write it (default: the terminal)")] = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Write a study's configuration as it is used: defaults, study and command line in one."""
     import yaml
 
-    from rewild.config import Study, load_study
     from rewild.files import write_text
+    from rewild.findings.select import study_as_used
 
-    found = Study.model_validate_json(study) if study.startswith("{") else load_study(config, study)
+    found = study_as_used(study, config)
     text = yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
     if out:
         write_text(out, text)

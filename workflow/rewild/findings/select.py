@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rewild.config import left_out, load_benchmarks, load_defaults, load_models, read_study
 from rewild.config.benchmarks import Benchmark
 from rewild.config.findings import Findings
 from rewild.config.mixes import size_name
-from rewild.config.roster import Entry, Roster
+from rewild.config.roster import Entry, Roster, make_roster
 from rewild.errors import ConfigError, DataError, nearest
 from rewild.evaluation.recipe import evaluated
 
@@ -189,6 +193,21 @@ def study_pair(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]
     if judged_benchmark(study, benchmarks) is None:
         return None
     return pair_of(roster, evaluated(study), study.findings or Findings.model_validate({}))
+
+
+def study_as_used(name: str, folder: Path) -> Study:
+    """A study as the workflow uses it: under its command line, and without what its runs are too few for.
+
+    Args:
+        name: the study's, or a resolved ``config.yaml``.
+        folder: of the configuration.
+    """
+    study = read_study(name, folder)
+    over = json.loads(os.environ.get("REWILD_CONFIG") or "{}")
+    if load_defaults(folder, over).study != study.name or not left_out(folder, over):
+        return study
+    models = load_models(folder)
+    return what_fits(study, make_roster(study, models), load_benchmarks(folder, models))[0]
 
 
 def what_fits(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]) -> tuple[Study, list[str]]:
