@@ -287,6 +287,8 @@ ROW = "family: f, roles: [dgm], kind: sft"
         ("x: {%s, hub: no-owner}", "hub: string should match pattern"),
         ("x: {%s, revision: main}", "revision: string should match pattern"),
         ("x: {%s, trust_remote_code: true}", "trust_remote_code needs a pinned revision"),
+        ("x: {%s, quantized_revision: " + "a" * 40 + "}", "the commit of 'quantized', which is not given"),
+        ("x: {%s, revision_source: a list}", "where 'revision' was read, which is not given"),
         ("x: {%s, dimensions: {heads: 32, kv_heads: 5}}", "dimensions: kv_heads (5) must divide heads (32)"),
         ("x: {%s, dimensions: {experts: 8}}", "experts and experts_per_token go together"),
         (
@@ -371,3 +373,24 @@ def test_validate_counts_the_tables(root: Path) -> None:
         "models: 91, of which 54 generate data",
         f"benchmarks: {len(judged)}, of which {sum(judged)} judged",
     ]
+
+
+def test_a_commit_comes_with_where_it_was_read(models: dict[str, Model]) -> None:
+    pinned = {slug: m for slug, m in models.items() if m.revision}
+    assert len(pinned) == 20
+    assert all(m.revision_source for m in pinned.values())
+    assert pinned["llama-3.1-8b"].revision == "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b"
+    yi = pinned["yi-1.5-34b-chat"]
+    assert yi.revision == "fa4ffba162f20948bf77c2a30eca952bf0812b7f"
+    assert "fa695ee438bfcd0ec2b378fa1c7e0dea1b40393e" in str(yi.revision_source)
+
+
+def test_what_is_loaded_is_one_checkpoint_with_its_commit(models: dict[str, Model]) -> None:
+    glm = models["glm-4-9b-chat"]
+    assert glm.checkpoint() == ("zai-org/glm-4-9b-chat-hf", "c7f73fd9e0f378c87f3c8f2c25aec6ad705043cd")
+    assert not glm.needs_code
+    assert models["internlm2_5-20b-chat"].needs_code
+    large = models["llama-3.1-405b-instruct"]
+    assert large.checkpoint("fp8") == ("neuralmagic/Meta-Llama-3.1-405B-Instruct-FP8", None)
+    assert large.checkpoint("bf16") == ("meta-llama/Llama-3.1-405B-Instruct", large.revision)
+    assert models["nvlm-d-72b"].native_context == 32768

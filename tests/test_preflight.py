@@ -13,10 +13,11 @@ import yaml
 
 from conftest import SITE, Run
 from rewild import preflight
-from rewild.config.models import Model
+from rewild.config.models import Model, Native
 from rewild.config.site import Site
 from rewild.cost.estimate import World
 from rewild.preflight import check_profile, check_study, environment_of_jobs
+from rewild.responses.recipe import make_job
 from rewild.site import Check
 from test_cost import make_world
 
@@ -85,6 +86,30 @@ def test_what_is_not_pinned_is_named(good: World, tmp_path: Path) -> None:
     assert "data sets (allenai/tulu-3-sft-personas-algebra)" in detail
     assert "cais/mmlu" not in detail
     assert "reward models (sfairXC/FsfairX-LLaMA3-RM-v0.1): 'scorer.revision'" in detail
+
+
+def test_the_commit_that_is_asked_for_is_that_of_the_checkpoint_that_is_loaded(good: World) -> None:
+    fp8 = {"paper_precision": "fp8", "quantized": "neuralmagic/Q-FP8"}
+    world = change(good, Q72, **fp8)
+    check = found(world)["pinned revisions"]
+    assert check.state == "missing"
+    assert f"1 models ({Q72} (neuralmagic/Q-FP8: 'quantized_revision'))" in check.detail
+    pinned = change(world, Q72, quantized_revision=COMMIT)
+    assert found(pinned)["pinned revisions"].state == "ok"
+    source = make_job(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source
+    assert (source.path, source.revision, source.precision) == ("neuralmagic/Q-FP8", COMMIT, "fp8")
+
+
+def test_a_native_checkpoint_is_loaded_where_the_makers_needs_code(good: World) -> None:
+    native = Native(hub="zai-org/q-hf")
+    world = change(good, Q72, ships_code=True, native=native)
+    assert "(zai-org/q-hf: 'native.revision')" in found(world)["pinned revisions"].detail
+    assert "code of models" not in found(world)
+    pinned = change(world, Q72, native=Native(hub="zai-org/q-hf", revision=COMMIT))
+    assert found(pinned)["pinned revisions"].state == "ok"
+    assert make_job(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source.path == "zai-org/q-hf"
+    trusted = change(pinned, Q72, trust_remote_code=True)
+    assert make_job(trusted.study, Q72, trusted.models, dict(trusted.gpus)).source.path != "zai-org/q-hf"
 
 
 def test_licences_are_accepted_or_listed(good: World) -> None:

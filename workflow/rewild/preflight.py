@@ -41,6 +41,18 @@ class Used:
 
     row: Model
     local: bool  # a folder that the study names or makes itself
+    precision: str = "bf16"  # of its weights, as it answers
+
+    @property
+    def unpinned(self) -> str | None:
+        """The checkpoint that is loaded, if no commit of it is pinned: where, and which key pins it."""
+        hub, revision = self.row.checkpoint(self.precision)
+        if self.local or hub is None or revision is not None:
+            return None
+        native = self.row.native is not None and hub == self.row.native.hub
+        key = "native.revision" if native else "revision"
+        key = "quantized_revision" if hub == self.row.quantized else key
+        return f"{self.row.slug} ({hub}: '{key}')" if key != "revision" else self.row.slug
 
 
 def used_models(world: World) -> dict[str, Used]:
@@ -57,7 +69,9 @@ def used_models(world: World) -> dict[str, Used]:
         if local and slug not in world.models:
             continue
         if study.responses and study.responses.of(slug).engine != "openai":
-            found[slug] = Used(find_model(world.models, slug), local)
+            row = find_model(world.models, slug)
+            precision = (own.precision if own else None) or row.paper_precision or "bf16"
+            found[slug] = Used(row, local, precision)
     for run in study.runs:
         slug = find_run(study, run).model
         if slug not in study.runs and slug not in made_here and slug not in found:
@@ -179,7 +193,7 @@ def _places(world: World, used: Mapping[str, Used]) -> Iterator[Check]:
         )
     else:
         yield Check("places of models", "ok", f"{len(used)} models are on the hub or in folders")
-    code = [s for s, m in used.items() if m.row.ships_code and not m.row.trust_remote_code and not m.local]
+    code = [s for s, m in used.items() if m.row.needs_code and not m.local]
     if code:
         yield Check(
             "code of models",
@@ -200,7 +214,7 @@ def _places(world: World, used: Mapping[str, Used]) -> Iterator[Check]:
 
 def _revisions(world: World, used: Mapping[str, Used]) -> Check:
     """Everything from the hub is pinned to a commit."""
-    models = [s for s, m in used.items() if not m.local and m.row.hub and m.row.revision is None]
+    models = [name for m in used.values() if (name := m.unpinned)]
     data = {s.repository for s in _hub_data(world.study) if s.revision is None}
     rewards = {
         p.scorer.path

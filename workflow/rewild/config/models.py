@@ -19,6 +19,8 @@ from rewild.reading import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+HubId = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Role = Literal["dgm", "base", "sft-target", "baseline", "judge", "source"]
 Kind = Literal[
     "pretrained",
@@ -159,15 +161,23 @@ class Listed(Strict):
     flags: list[Flag] = Field(default_factory=list)
 
 
+class Native(Strict):
+    """The same weights in the library's own format: a checkpoint that needs no code."""
+
+    hub: HubId = Field(description="Hugging Face id")
+    revision: Commit | None = Field(None, description="Pinned commit")
+    revision_source: str | None = Field(None, description="Where the commit was read")
+
+
 class Model(Strict):
     """One model. Null means: not established."""
 
     slug: Slug
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = Field(
-        None, description="Hugging Face id"
-    )
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
-        None, description="Pinned commit"
+    hub: HubId | None = Field(None, description="Hugging Face id")
+    revision: Commit | None = Field(None, description="Pinned commit")
+    revision_source: str | None = Field(None, description="Where the commit was read")
+    native: Native | None = Field(
+        None, description="Where `hub` needs code that may not run: the checkpoint that is loaded instead"
     )
     api: str | None = Field(None, description="Name at its maker's API, for models that are not on the hub")
     abbreviation: str | None = Field(None, description="The paper's abbreviation (section 2.2, appendix B)")
@@ -181,7 +191,8 @@ class Model(Strict):
     native_context: Count | None = Field(None, description="Tokens; max_position_embeddings of its files")
     paper_context: Count | None = Field(None, description="Tokens, as the paper used it, where stated")
     paper_precision: Literal["bf16", "fp8"] | None = Field(None, description="As the paper ran it, if known")
-    quantized: str | None = Field(None, description="Hub id of an FP8 checkpoint by Neural Magic")
+    quantized: HubId | None = Field(None, description="Hub id of an FP8 checkpoint by Neural Magic")
+    quantized_revision: Commit | None = Field(None, description="Pinned commit of that checkpoint")
     licence: str | None = Field(None, description="SPDX identifier, or the hub's name of the licence")
     gated: bool | None = Field(None, description="Whether the hub asks for consent before a download")
     chat_template: bool | None = Field(None, description="Whether its tokenizer comes with a chat template")
@@ -195,6 +206,12 @@ class Model(Strict):
     def _consistent(self) -> Self:
         if self.trust_remote_code and self.revision is None:
             raise ValueError("trust_remote_code needs a pinned revision: give the commit that was read")
+        if self.trust_remote_code and self.quantized and self.quantized_revision is None:
+            raise ValueError("trust_remote_code needs quantized_revision: that checkpoint's code would run")
+        if self.quantized_revision is not None and self.quantized is None:
+            raise ValueError("quantized_revision is the commit of 'quantized', which is not given")
+        if self.revision_source is not None and self.revision is None:
+            raise ValueError("revision_source tells where 'revision' was read, which is not given")
         if self.base is not None and self.kind in ROOTS:
             raise ValueError(f"a model of kind '{self.kind}' has no base")
         if self.api is not None and self.hub is not None:
@@ -217,6 +234,23 @@ class Model(Strict):
     def name(self) -> str:
         """What a reader knows it by: the abbreviation, or the hub's name, or the slug."""
         return self.abbreviation or (self.hub.rpartition("/")[2] if self.hub else None) or self.slug
+
+    def checkpoint(self, precision: str = "bf16") -> tuple[str | None, str | None]:
+        """Hub id and pinned commit of what is loaded, each None where it is not established.
+
+        Args:
+            precision: ``fp8`` takes the quantized checkpoint, if there is one.
+        """
+        if precision == "fp8" and self.quantized:
+            return self.quantized, self.quantized_revision
+        if self.native and not self.trust_remote_code:
+            return self.native.hub, self.native.revision
+        return self.hub, self.revision
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether what is loaded ships code that may not run."""
+        return self.ships_code and not self.trust_remote_code and self.native is None
 
 
 def load_models(folder: Path) -> dict[str, Model]:

@@ -131,7 +131,8 @@ def start_of(study: Study, run: str, models: Mapping[str, Model], seen: tuple[st
         raise ConfigError(f"study {study.name}: run '{run}': {error}") from None
     if row.hub is None:
         raise ConfigError(f"study {study.name}: run '{run}': the model '{model}' is not on the hub")
-    return Weights(row.hub, row.revision, False, row.trust_remote_code, row)
+    hub, revision = row.checkpoint()
+    return Weights(hub or row.hub, revision, False, row.trust_remote_code, row)
 
 
 def display(study: Study, run: str, models: Mapping[str, Model]) -> str:

@@ -31,6 +31,7 @@ from rewild.engines.base import (
     versions,
 )
 from rewild.engines.chat import Chat
+from rewild.engines.config_file import read_config
 from rewild.errors import first_line
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
@@ -76,19 +77,35 @@ class VllmEngine:
             "enable_prefix_caching": True,
             "trust_remote_code": trust_remote_code,
             "generation_config": "vllm",  # sampling is the study's, not that of the model's files
+            # Left to itself, vLLM prefers Mistral's own tokenizer, params.json and consolidated weights where
+            # a repository has them beside those of Hugging Face; prompts are rendered with the latter.
+            "tokenizer_mode": "hf",
+            "config_format": "hf",
+            "load_format": "hf",
+            "ignore_patterns": ["original/**/*", "consolidated*"],
             "disable_log_stats": False,  # request times are wanted
         }
         if memory_share is not None:
             self._arguments["gpu_memory_utilization"] = memory_share
-        if precision == "fp8" and not _quantized(path, revision, trust_remote_code):
+        config = read_config(path, chat.name, revision)
+        if precision == "fp8" and not config.quantized:
             self._arguments["quantization"] = "fp8"
+        if config.vision:  # text only: no memory for images, and no processor that needs them
+            self._arguments["limit_mm_per_prompt"] = {"image": 0}
         try:
             self.llm = LLM(
                 model=str(path), revision=revision, tokenizer_revision=revision, seed=0, **self._arguments
             )
         except Exception as error:
+            hint = ""
+            if config.own_code and not trust_remote_code:
+                hint = (
+                    ". Its repository holds code for its configuration, which may not run; if vLLM needs it, "
+                    f"read the code, then set 'revision' and 'trust_remote_code: true' of {chat.name} in "
+                    "config/models.yaml"
+                )
             raise EngineError(
-                f"{chat.name}: vLLM cannot load the model from {path}: {first_line(error)}"
+                f"{chat.name}: vLLM cannot load the model from {path}: {first_line(error)}{hint}"
             ) from error
         self._usage = Usage()
 
@@ -180,13 +197,6 @@ class VllmEngine:
             core.shutdown()
         del self.llm
         gc.collect()
-
-
-def _quantized(path: Path | str, revision: str | None, trust_remote_code: bool) -> bool:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(path), revision=revision, trust_remote_code=trust_remote_code)
-    return getattr(config, "quantization_config", None) is not None
 
 
 def _gpus() -> dict[str, Any]:

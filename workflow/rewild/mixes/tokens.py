@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rewild.config.models import Model, find_model
 from rewild.config.study import Study
+from rewild.engines.base import EngineError
+from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import RewildError, first_line
 from rewild.mixes.card import Count
 from rewild.responses.recipe import local_folder
@@ -48,14 +50,14 @@ def _encoder(model: str, path: str, revision: str | None) -> Callable[[list[str]
             fast.no_truncation()
             fast.no_padding()
             return lambda texts: [len(e.ids) for e in fast.encode_batch(texts, add_special_tokens=False)]
-        from transformers import AutoTokenizer
-
-        slow = AutoTokenizer.from_pretrained(path, revision=revision)
+        slow = load_tokenizer(path, model, revision=revision)
     except ImportError as error:
         raise RewildError(
             f"tokens are counted with the tokenizer of '{model}', which needs transformers: use "
             ".envs/engine-cpu/bin/python -m rewild ..., or remove `tokenizer`"
         ) from error
+    except EngineError:
+        raise
     except Exception as error:
         raise RewildError(
             f"no tokenizer of '{model}' can be loaded from {path}: {first_line(error)}"
@@ -70,7 +72,7 @@ def where(study: Study, model: str, models: Mapping[str, Model]) -> tuple[str, s
     folder = local_folder(study, model)
     if folder:
         return folder, None
-    row = find_model(models, model)
-    if row.hub is None:
+    hub, revision = find_model(models, model).checkpoint()
+    if hub is None:
         raise RewildError(f"model {model}: it is not on the hub, so its tokenizer cannot count tokens")
-    return row.hub, row.revision
+    return hub, revision

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
 from rewild.engines.base import EngineError, Message, Request, Sampling
+from rewild.engines.chat import Chat
+from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import first_line
 
 LOWEST, HIGHEST = 1.0, 10.0
@@ -157,7 +159,7 @@ class RewardScorer:
         """
         try:
             import torch
-            from transformers import AutoModelForSequenceClassification, AutoTokenizer
+            from transformers import AutoModelForSequenceClassification
         except ImportError as error:
             raise EngineError(
                 "a reward model needs transformers: use .envs/engine-cpu/bin/python -m rewild ..."
@@ -165,11 +167,11 @@ class RewardScorer:
         where: dict[str, Any] = {"revision": settings.revision}
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(settings.path, **where)
+            self._tokenizer = load_tokenizer(settings.path, "its tokenizer", **where)
             self._model = AutoModelForSequenceClassification.from_pretrained(
                 settings.path, dtype=dtype, use_safetensors=True, **where
             ).eval()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EngineError) as error:
             raise EngineError(
                 f"the reward model {settings.path} cannot be loaded: {first_line(error)}"
             ) from error
@@ -177,8 +179,7 @@ class RewardScorer:
             raise EngineError(
                 f"the reward model {settings.path} has {self._model.config.num_labels} outputs, not one"
             )
-        if not self._tokenizer.chat_template:
-            raise EngineError(f"the reward model {settings.path} has no chat template")
+        self._chat = Chat(self._tokenizer, f"the reward model {settings.path}")
         device = settings.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -191,13 +192,9 @@ class RewardScorer:
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
         """See :class:`Grader`. Answers of like length are scored together."""
-        ids = [self._encode(item) for item in items]
-        grades: list[Grade | None] = [
-            Grade(None, f"too_long: {len(i)} tokens, and {self._context} are the limit")
-            if len(i) > self._context
-            else None
-            for i in ids
-        ]
+        found = [self._encode(item) for item in items]
+        ids = [[] if isinstance(i, ValueError) else i for i in found]
+        grades: list[Grade | None] = [self._refused(i) for i in found]
         order = sorted((n for n, grade in enumerate(grades) if grade is None), key=lambda n: len(ids[n]))
         for start in range(0, len(order), self._batch):
             part = order[start : start + self._batch]
@@ -207,10 +204,19 @@ class RewardScorer:
                 )
         return [grade for grade in grades if grade is not None]
 
-    def _encode(self, item: Item) -> list[int]:
+    def _refused(self, ids: list[int] | ValueError) -> Grade | None:
+        if isinstance(ids, ValueError):
+            return Grade(None, f"template: {ids}")
+        if len(ids) > self._context:
+            return Grade(None, f"too_long: {len(ids)} tokens, and {self._context} are the limit")
+        return None
+
+    def _encode(self, item: Item) -> list[int] | ValueError:
         chat = [*map(dict, item.prompt), {"role": "assistant", "content": item.answer}]
-        text = self._tokenizer.apply_chat_template(chat, tokenize=False)
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        try:
+            return list(self._chat.encode_chat(chat).tokens)
+        except ValueError as error:
+            return error
 
     def _rewards(self, ids: list[list[int]]) -> list[float]:
         import torch

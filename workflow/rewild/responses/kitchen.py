@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rewild.engines import make_engine
-from rewild.engines.base import Engine, EngineError
+from rewild.engines.base import Engine
 from rewild.engines.chat import Chat
-from rewild.errors import ConfigError, first_line
+from rewild.engines.config_file import read_config
+from rewild.errors import ConfigError
 from rewild.responses.recipe import Job, identity, limits, recipe_of
 
 
@@ -86,17 +87,10 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
             f"model {job.model}: where its weights lie is not established (models.yaml has no `hub` for it); "
             f"give the study responses.overrides.{job.model}.path, a folder, or leave the model out"
         )
-    from transformers import AutoConfig
-
     template = _template(job)
     where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     chat = Chat.load(source.path, job.model, template=template, **where)
-    try:
-        native = getattr(AutoConfig.from_pretrained(source.path, **where), "max_position_embeddings", None)
-    except Exception as error:
-        raise EngineError(
-            f"{job.model}: no configuration can be loaded from {source.path}: {first_line(error)}"
-        ) from error
+    native = read_config(source.path, job.model, source.revision).context
     maker = partial(make_engine, engine, path=source.path, chat=chat, precision=source.precision, **where)
     if engine == "transformers":
         maker = partial(maker, device=compute.device, batch=compute.batch, threads=threads)

@@ -140,13 +140,12 @@ def _source(
         return Source(folder, None, precision or "fp32", total / 1e9, native)
     assert row is not None
     precision = precision or row.paper_precision or "bf16"
-    made = Source(row.hub or "", row.revision, precision, total / 1e9, native, row.trust_remote_code)
+    hub, revision = row.checkpoint(precision)
+    made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
     if settings.engine == "openai":
         return replace(made, path=row.api or row.hub or model, revision=None)
     if row.api is not None:
         raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
-    if precision == "fp8" and row.quantized:
-        return replace(made, path=row.quantized, revision=None)
     return made
 
 
