@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +31,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.faults: dict[str, list[str]] = {}
         self.requests: list[tuple[str, str | None]] = []
+        self.encodings: set[str | None] = set()
+        self.poured = 0
 
     @property
     def base(self) -> str:
@@ -38,18 +46,46 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.split("/", 4)[-1].replace("%20", " ")
         asked = self.headers.get("Range")
         self.server.requests.append((name, asked))
+        self.server.encodings.add(self.headers.get("Accept-Encoding"))
         fault = self.server.faults.get(name, [])
         what = fault.pop(0) if fault else ""
         if what.isdigit():
             self.send_error(int(what))
             return
-        body = FILES[name] if what != "wrong" else b"wrong"
+        if what.startswith("to:"):
+            self.send_response(302)
+            self.send_header("Location", what.removeprefix("to:"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = FILES[name] if what != "wrong" else bytes(len(FILES[name]))
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and what != "ignore-range" else 0
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
+        self.send_response(206 if start or what == "part" else 200)
         sent = body[start:] if what != "cut" else body[start : start + 100_000]
-        self.wfile.write(sent)
+        length = len(body) - start
+        if what == "long":
+            sent, length = sent + b"x" * 9, length + 9
+        if what == "endless":
+            length = 0
+        if what in ("gzip", "br", "rubbish"):
+            self.send_header("Content-Encoding", what if what == "br" else "gzip")
+            sent = gzip.compress(sent) if what == "gzip" else b"rubbish"
+            length = len(sent)
+        if start or what == "part":
+            shown = {"shifted": f"bytes {start - 1}-{len(body) - 1}/{len(body)}", "silent": "", "other": "x"}
+            usual = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            if named := shown.get(what, usual):
+                self.send_header("Content-Range", named)
+        if length:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        try:
+            self.wfile.write(sent)
+            while what == "endless":
+                self.wfile.write(bytes(1 << 16))
+                self.server.poured += 1 << 16
+        except OSError:
+            return
         if what == "cut":
             self.connection.close()
 
@@ -120,6 +156,156 @@ def test_a_server_without_ranges_sends_all_again(server: Server, bring) -> None:
     assert whole(bring(server.base))
 
 
+@pytest.mark.parametrize(
+    "fault", ["416", "shifted", "silent", "other", "wrong", "gzip", "rubbish", "br", "long"]
+)
+def test_a_resumed_download_that_does_not_fit_starts_from_zero(server: Server, bring, fault: str) -> None:
+    """Cut at a third, then whatever the server says: nothing is to be removed by hand."""
+    server.faults["one.txt"] = ["cut", fault]
+    assert whole(bring(server.base))
+    asked = [r for name, r in server.requests if name == "one.txt"]
+    assert asked[0] is None
+    assert asked[1] == f"bytes={fetch.CHUNK}-"
+    assert asked[2:] in ([], [None])
+    assert server.encodings == {"identity"}
+
+
+@pytest.mark.parametrize(
+    "kept", [b"x" * 100, FILES["one.txt"][:75_000] + b"x", b"x" * 300_000, b"x" * 900_000]
+)
+def test_rubbish_of_an_earlier_run_is_got_over(server: Server, bring, tmp_path: Path, kept: bytes) -> None:
+    (tmp_path / "cache").mkdir()
+    name = hashlib.sha256(FILES["one.txt"]).hexdigest()
+    (tmp_path / f"cache/{name}.part").write_bytes(kept)
+    assert whole(bring(server.base))
+    assert not (tmp_path / f"cache/{name}.part").exists()
+
+
+@pytest.mark.parametrize("fault", ["gzip", "part", "long", "rubbish"])
+def test_a_first_answer_that_does_not_fit_is_asked_for_again(server: Server, bring, fault: str) -> None:
+    server.faults["one.txt"] = [fault]
+    assert whole(bring(server.base))
+
+
+def test_no_more_is_taken_than_a_file_has(server: Server, bring, tmp_path: Path) -> None:
+    server.faults["three.txt"] = ["endless"] * fetch.TRIES
+    with pytest.raises(RewildError, match=r"three\.txt: could not be fetched .*more than the 1 bytes come"):
+        bring(server.base)
+    assert sum(p.stat().st_size for p in (tmp_path / "cache").rglob("*")) <= sum(map(len, FILES.values()))
+    server.faults["three.txt"] = ["long"] * fetch.TRIES
+    with pytest.raises(RewildError, match=r"10 bytes come where 1 are expected"):
+        bring(server.base)
+    assert whole(bring(server.base))
+
+
+@pytest.mark.parametrize("status", [204, 300, 304, 402, 403, 405, 410, 422])
+def test_a_refusal_is_a_message_at_once(server: Server, bring, status: int) -> None:
+    server.faults["three.txt"] = [str(status)]
+    with pytest.raises(RewildError, match=rf"\(try 1 of 5\): the server answered {status}\."):
+        bring(server.base)
+
+
+@pytest.mark.parametrize(
+    ("to", "message"),
+    [
+        ("/o/r/abc/three.txt", "the server redirects without end"),
+        ("ftp://127.0.0.1/x", "the address cannot be used: "),
+        ("http://127.0.0.1:99999/x", "the address cannot be used|Error: "),
+        ("http://[::/x", "could not be fetched"),
+    ],
+)
+def test_bad_redirects_are_messages(server: Server, bring, to: str, message: str) -> None:
+    server.faults["three.txt"] = [f"to:{to}"] * 200
+    with pytest.raises(RewildError, match=message):
+        bring(server.base)
+
+
+@pytest.mark.parametrize(
+    "base", ["http://[", "http://", "ftp://h/x", "http://a:b:c/", "://x", "http://\0", "h\ud800://x"]
+)
+def test_bad_addresses_are_messages(bring, base: str) -> None:
+    with pytest.raises(RewildError):
+        bring(base)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://[", "socks5://127.0.0.1:1", "nonsense://x", "http://u:secret@127.0.0.1:1"]
+)
+def test_a_proxy_that_cannot_be_used_is_a_message(bring, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(RewildError) as error:
+        bring("http://192.0.2.1")
+    assert "secret" not in str(error.value)
+
+
+def test_this_machine_is_asked_directly(server: Server, bring, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://192.0.2.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert whole(bring(server.base))
+
+
+def test_a_password_is_in_no_message(server: Server, bring, tmp_path: Path) -> None:
+    lines: list[str] = []
+    said = []
+    address = server.base.replace("://", "://me:sesame@")
+    assert whole(bring(address, lines))
+    for base in (
+        address + "/?key=sesame",
+        "http://me:sesame@[",
+        "http://me:ses/ame@h/",
+        "http://me:sesame@h:port",
+    ):
+        server.faults = {name: ["404"] for name in FILES}
+        shutil.rmtree(tmp_path / "cache")
+        (tmp_path / "cache").mkdir()
+        with pytest.raises(RewildError) as error:
+            bring(base, lines)
+        said.append(str(error.value))
+        said += [str(error.value.__cause__)] if error.value.__cause__ else []
+    for line in lines + said:
+        assert not re.search(r"sesame|ses\b|\bame\b", line), line
+
+
+def test_many_processes_at_once_all_succeed(server: Server, manifest: Path, tmp_path: Path) -> None:
+    """They share one cache; two names of equal content share a download, too."""
+    with manifest.open("a", newline="") as handle:
+        body = FILES["one.txt"]
+        csv.writer(handle).writerow(
+            ["small", "o/r", "abc", "copy.txt", len(body), hashlib.sha256(body).hexdigest(), "MIT"]
+        )
+    FILES["copy.txt"] = FILES["one.txt"]
+    server.faults["one.txt"] = server.faults["copy.txt"] = ["cut", "cut"]
+    program = (
+        "import os, sys, httpx; from pathlib import Path; from rewild.fetch import fetch_collection as f\n"
+        "children = []\n"
+        "for i in range(30):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        f('small', Path(f'{sys.argv[1]}/got'), base=sys.argv[2], manifest=Path(sys.argv[3]),\n"
+        "          cache=Path(sys.argv[1] + '/cache'), report=str); os._exit(0)\n"
+        "    children.append(pid)\n"
+        "sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))"
+    )
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", program, tmp_path, server.base, manifest],
+            env=os.environ | {"PYTHONPATH": str(Path(fetch.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        assert whole(tmp_path / "got/o/r/abc")
+        names = [name for name, _ in server.requests]
+        assert names.count("one.txt") + names.count("copy.txt") == 3
+    finally:
+        del FILES["copy.txt"]
+
+
 def test_passing_errors_are_tried_again(server: Server, bring) -> None:
     server.faults["three.txt"] = ["500", "429", "503"]
     assert whole(bring(server.base))
@@ -153,7 +339,7 @@ def test_a_wrong_checksum_names_file_expected_and_found(server: Server, bring, t
     message = str(error.value)
     assert "wrong checksum for o/r/abc/three.txt" in message
     assert hashlib.sha256(b"3").hexdigest() in message
-    assert hashlib.sha256(b"wrong").hexdigest() in message
+    assert hashlib.sha256(b"\0").hexdigest() in message
     assert not (tmp_path / "got/o/r/abc/three.txt").exists()
     assert whole(bring(server.base))  # and the bad download was thrown away
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -27,3 +28,19 @@ def nearest(word: str, known: Iterable[object]) -> str:
 def first_line(error: BaseException) -> str:
     """An error of another library in one line, for messages."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def masked(text: str, *addresses: str) -> str:
+    """A text with the user, password and query of every address in it left out, for messages and logs.
+
+    Args:
+        text: a URL, or a message that may hold one.
+        addresses: URLs as they were given. Of one that is no good URL, any piece may stand in a message; the
+            pieces of its user and password are left out too.
+    """
+    for address in addresses:
+        if found := re.search(r"//(.+)@", address):
+            for piece in sorted(re.split(r"[:/@?#]", found[1]), key=len, reverse=True):
+                text = text.replace(piece, "***") if piece else text
+    text = re.sub(r"(?<=://)\S*@", "***@", text)
+    return re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]+", r"\1?***", text)

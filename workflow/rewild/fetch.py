@@ -6,10 +6,11 @@ and SHA-256. A file is ``BASE/OWNER/REPO/COMMIT/PATH``: BASE is the public addre
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rewild.errors import DataError, RewildError, nearest
+from rewild.errors import DataError, RewildError, first_line, masked, nearest
 from rewild.files import atomic, sha256
+from rewild.locks import lock_file
+from rewild.reading import SMALL, read_csv
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +31,9 @@ MANIFEST = Path("resources/released/files.csv")
 TRIES = 5
 CONNECTIONS = 8
 CHUNK = 1 << 16
+LONGEST, SLOWEST = 300, 10_000
+"""Seconds that one try may take at most, with a second more for so many bytes."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 COLUMNS = ("collection", "repository", "commit", "path", "bytes", "sha256", "licence")
 
 
@@ -58,25 +64,23 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, list[ReleasedFile]]:
     Raises:
         DataError: a missing file or column, a bad row (named by its line).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    rows = csv.DictReader(text.splitlines())
-    if tuple(rows.fieldnames or ()) != COLUMNS:
-        raise DataError(f"{path}, line 1: the columns must be {', '.join(COLUMNS)}")
     collections: dict[str, list[ReleasedFile]] = {}
-    for row in rows:
-        where = f"{path}, line {rows.line_num}"
-        if None in row or None in row.values():
-            raise DataError(f"{where}: {len(COLUMNS)} values were expected")
-        if len(row["sha256"]) != 64 or not row["bytes"].isdigit():
+    for line, row in read_csv(path, "the list of released files", limit=SMALL):
+        where = f"{path}, line {line}"
+        if tuple(row) != COLUMNS:
+            raise DataError(f"{path}, line 1: the columns must be {', '.join(COLUMNS)}")
+        if not re.fullmatch("[0-9a-f]{64}", row["sha256"]) or not re.fullmatch("[0-9]{1,15}", row["bytes"]):
             raise DataError(f"{where}: 'bytes' must be a number and 'sha256' 64 hexadecimal digits")
-        if row["path"].startswith("/") or ".." in Path(row["path"]).parts:
+        if not all(map(_inside, (row["repository"], row["commit"], row["path"]))):
             raise DataError(f"{where}: the path must stay inside its repository: {row['path']}")
         file = ReleasedFile(bytes=int(row.pop("bytes")), **row)
         collections.setdefault(file.collection, []).append(file)
     return collections
+
+
+def _inside(path: str) -> bool:
+    """Whether a path, joined to a folder, stays below it."""
+    return bool(path) and not path.startswith("/") and ".." not in Path(path).parts and "\0" not in path
 
 
 def fetch_collection(
@@ -109,7 +113,7 @@ def fetch_collection(
     files = collections[name]
     total = sum(f.bytes for f in files)
     root = base or PUBLIC
-    report(f"{name}: {len(files)} files, {_size(total)} from {root}")
+    report(f"{name}: {len(files)} files, {_size(total)} from {masked(root)}")
     source = root.removeprefix("file://")
     arrived: Iterator[ReleasedFile]
     if "://" in source:
@@ -143,23 +147,43 @@ def _download(files: list[ReleasedFile], base: str, folder: Path, cache: Path) -
     import httpx
 
     cache.mkdir(parents=True, exist_ok=True)
-    timeout = httpx.Timeout(30, read=60)
-    with (
-        httpx.Client(timeout=timeout, follow_redirects=True) as client,
-        ThreadPoolExecutor(CONNECTIONS) as pool,
-    ):
+    base = base.rstrip("/")
+    try:
+        url = httpx.URL(base)
+        if url.scheme not in ("http", "https") or not re.fullmatch(rb"[\w.:-]+", url.raw_host):
+            raise RewildError(
+                f"{masked(base, base)}: a mirror is a folder, or begins with http:// or https://"
+            )
+        if url.query or url.fragment:
+            raise RewildError(f"{masked(base, base)}: a mirror's address has no query (? or #)")
+        client = httpx.Client(
+            timeout=httpx.Timeout(30, read=60),
+            follow_redirects=True,
+            trust_env=url.host not in LOOPBACK,  # no proxy is asked for what this machine serves
+            headers={"Accept-Encoding": "identity"},  # so that bytes on disk are bytes of the range asked for
+        )
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise RewildError(f"the mirror is not a URL: {masked(first_line(error), base)}") from None
+    except (ValueError, ImportError) as error:  # of the environment: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE
+        raise RewildError(
+            "no connection can be made: a proxy named in the environment (HTTP_PROXY, HTTPS_PROXY or "
+            f"ALL_PROXY) cannot be used: {masked(first_line(error))}"
+        ) from None
+    with client, ThreadPoolExecutor(CONNECTIONS) as pool:
 
         def bring(file: ReleasedFile) -> ReleasedFile:
             stored = cache / file.sha256
-            if not stored.is_file():
-                _download_one(client, f"{base.rstrip('/')}/{quote(file.name)}", file, stored)
-            with atomic(folder / file.name) as temporary:
-                shutil.copyfile(stored, temporary)
-                try:
-                    _check(temporary, file, str(stored))
-                except RewildError:
-                    stored.unlink()  # a cache that rotted: the next run downloads it again
-                    raise
+            # One process and one thread at a time: they share the partial file.
+            with lock_file(cache / f"{file.sha256}.lock"):
+                if not stored.is_file():
+                    _download_one(client, f"{base}/{quote(file.name)}", file, stored)
+                with atomic(folder / file.name) as temporary:
+                    shutil.copyfile(stored, temporary)
+                    try:
+                        _check(temporary, file, str(stored))
+                    except RewildError:
+                        stored.unlink()  # a cache that rotted: the next run downloads it again
+                        raise
             return file
 
         try:
@@ -169,47 +193,128 @@ def _download(files: list[ReleasedFile], base: str, folder: Path, cache: Path) -
             raise
 
 
+class _AgainError(Exception):
+    """What was brought so far is of no use: start again from zero."""
+
+
 def _download_one(client: httpx.Client, url: str, file: ReleasedFile, stored: Path) -> None:
-    """Download to ``stored`` through a partial file that survives interruptions."""
+    """Download to ``stored`` through a partial file that survives interruptions.
+
+    Nothing that the server says about a resumed download is believed: the checksum of the whole decides, and
+    where it is wrong the download starts again from zero.
+    """
     import httpx
 
-    partial = stored.with_suffix(".part")
+    partial, shown = stored.with_suffix(".part"), masked(url)
     for attempt in range(1, TRIES + 1):
+        start = partial.stat().st_size if partial.exists() else 0
         try:
-            start = partial.stat().st_size if partial.exists() else 0
-            if start >= file.bytes:  # nothing is missing: what is there is whole, or rubbish
-                start = 0 if start > file.bytes else start
-            if start < file.bytes:
-                _continue(client, url, partial, start)
-            break
-        except (httpx.TransportError, httpx.HTTPStatusError) as error:
-            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
-            final = status is not None and status < 500 and status not in (408, 429)
-            if final or attempt == TRIES:
-                reason = f"the server answered {status}" if status else f"{type(error).__name__}: {error}"
+            if start < file.bytes or not partial.exists():
+                _continue(client, url, file, partial, start)
+            _check(partial, file, shown)
+        except (_AgainError, httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            if isinstance(error, _AgainError):
+                partial.unlink(missing_ok=True)
+            if _final(error) or attempt == TRIES:
                 raise RewildError(
-                    f"{url}: could not be fetched (try {attempt} of {TRIES}): {reason}. "
+                    f"{shown}: could not be fetched (try {attempt} of {TRIES}): {_why(error, url)}. "
                     "Without this network, give a local copy of the files: make released MIRROR=FOLDER"
-                ) from error
+                ) from None  # the cause would show the address, with its password
             time.sleep(min(2**attempt / 2, 15))
-    try:
-        _check(partial, file, url)
-    except RewildError:
-        partial.unlink()
-        raise
-    partial.replace(stored)
+        except RewildError:
+            partial.unlink()
+            if not start:  # it came whole and is another file
+                raise
+        else:
+            partial.replace(stored)
+            return
+    raise RewildError(f"{shown}: could not be fetched whole in {TRIES} tries")
 
 
-def _continue(client: httpx.Client, url: str, partial: Path, start: int) -> None:
-    """Append what is missing; a server that ignores the range sends all of it again."""
+def _final(error: Exception) -> bool:
+    """Whether another try would end the same way."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+        return status < 500 and status not in (408, 416, 429)
+    return isinstance(
+        error, httpx.UnsupportedProtocol | httpx.TooManyRedirects | httpx.InvalidURL | UnicodeError
+    )
+
+
+def _why(error: Exception, url: str) -> str:
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"the server answered {error.response.status_code}"
+    if isinstance(error, httpx.TooManyRedirects):
+        return "the server redirects without end"
+    text = masked(first_line(error), url)
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+        return f"the address cannot be used: {text}"
+    return text if isinstance(error, _AgainError) else f"{type(error).__name__}: {text}"
+
+
+def _continue(client: httpx.Client, url: str, file: ReleasedFile, partial: Path, start: int) -> None:
+    """Append what is missing; a server that ignores the range sends all of it again.
+
+    Raises:
+        _AgainError: what comes is not what is missing.
+        httpx.HTTPError: the connection broke, or the server refuses.
+    """
+    import httpx
+
     headers = {"Range": f"bytes={start}-"} if start else {}
+    deadline = time.monotonic() + LONGEST + file.bytes / SLOWEST
     with client.stream("GET", url, headers=headers) as response:
-        response.raise_for_status()
-        with partial.open("ab" if response.status_code == 206 else "wb") as out:
-            for block in response.iter_bytes(CHUNK):
+        status = response.status_code
+        if status == 416:
+            raise _AgainError("the server has no such range of bytes (416)")
+        if status not in (200, 206):
+            raise httpx.HTTPStatusError("", request=response.request, response=response)
+        if status == 206 and not start:
+            raise _AgainError("the server sends a part (206) where all was asked for")
+        ranged = response.headers.get("Content-Range", "").replace(" ", "").lower()
+        if status == 206 and ranged not in (
+            f"bytes{start}-{file.bytes - 1}/{total}" for total in (file.bytes, "*")
+        ):
+            raise _AgainError(f"the server sends another range of bytes ({ranged[:60] or 'it does not say'})")
+        done = start if status == 206 else 0
+        packed = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
+        length = response.headers.get("Content-Length", "")
+        if not packed and length.isdecimal() and done + int(length[:20]) > file.bytes:
+            raise _AgainError(f"{done + int(length[:20])} bytes come where {file.bytes} are expected")
+        with partial.open("ab" if done else "wb") as out:
+            for block in _unpacked(response) if packed else response.iter_raw(CHUNK):
+                done += len(block)
+                if done > file.bytes:
+                    raise _AgainError(f"more than the {file.bytes} bytes come that are expected")
                 out.write(block)
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the server is too slow")
             out.flush()
             os.fsync(out.fileno())
+    if done < file.bytes:
+        if packed:
+            raise _AgainError(f"{done} bytes come where {file.bytes} are expected")
+        raise httpx.ReadError(f"{done} bytes came where {file.bytes} are expected")
+
+
+def _unpacked(response: httpx.Response) -> Iterator[bytes]:
+    """A body that was packed although that was not asked for, unpacked piece by piece."""
+    name = response.headers["Content-Encoding"].strip().lower()
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise _AgainError(f"the server packs what it sends ({name[:40]}), which was not asked for")
+    packer = zlib.decompressobj(47)  # of gzip or zlib, told by its first bytes
+    try:
+        for block in response.iter_raw(CHUNK):
+            rest = block
+            while rest and not packer.eof:
+                yield packer.decompress(rest, CHUNK)
+                rest = packer.unconsumed_tail
+    except zlib.error as error:
+        raise _AgainError(f"what the server sends cannot be unpacked: {error}") from error
 
 
 def _check(path: Path, file: ReleasedFile, origin: str) -> None:

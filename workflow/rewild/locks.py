@@ -37,6 +37,18 @@ def locked(folder: Path, work: str | None = None) -> Iterator[int]:
 
 
 @contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Wait for a lock that is a file of its own, and hold it. It stays: others may wait for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
     """A folder ``.{name}-...`` for unfinished files in ``folder``, gone at the end.
 

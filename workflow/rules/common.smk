@@ -1,6 +1,7 @@
 # Configuration, and what all rules share. Nothing heavy: a dry run imports pydantic and YAML only. The input functions
 # of each phase are in workflow/inputs.
 import json
+import os
 import sys
 from functools import cache
 from hashlib import sha256
@@ -95,13 +96,15 @@ def braced(text):
 # quote, so `rewild` is a function that asks Python. Lists that grow with a study are handed over as a file,
 # `rewild --words <(words ...)`: a command line has an end. A prefix replaces Snakemake's own, which is bash's strict
 # mode: without it a command that fails before a pipe passes for success. A site's own commands come first: `module`
-# is not strict.
+# is not strict. Snakemake prints a failed command with its prefix: the mirror, which may have a password, is not in it.
+os.environ["REWILD_MIRROR"] = DEFAULTS.mirror or ""
+over = {key: value for key, value in config.items() if key != "mirror"}
 shell.prefix(
     braced(
         f"{SITE.shell() if SITE else ''}"
         f'set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" '
-        f"PYTHONPATH={quote(str(ROOT / 'workflow'))} REWILD_MIRROR={quote(DEFAULTS.mirror or '')} "
-        f"REWILD_CONFIG={quote(json.dumps(config))}; "
+        f"PYTHONPATH={quote(str(ROOT / 'workflow'))} "
+        f"REWILD_CONFIG={quote(json.dumps(over))}; "
         'rewild() { python -m rewild "$@"; }; '
         "words() { printf '%s\\0' \"$@\"; }; "
         'conda_python() { "$CONDA_PREFIX/bin/python" "$@"; }; '
