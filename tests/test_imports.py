@@ -21,7 +21,14 @@ from rewild.config.imports import (
 from rewild.config.models import Model, load_models
 from rewild.errors import ConfigError, DataError
 from rewild.fetch import ReleasedFile, read_manifest
-from rewild.imports.read import BLANK, NO_OUTPUT, NO_ROW, read_outputs, session_conversation_id
+from rewild.imports.read import (
+    BLANK,
+    NO_OUTPUT,
+    NO_ROW,
+    hash_conversation_id,
+    read_outputs,
+    session_conversation_id,
+)
 from rewild.imports.write import describe_models, import_source, merge_manifests
 from rewild.prompts.schema import conversation_id, read_shard
 from rewild.responses.schema import RESPONSES, scan
@@ -97,14 +104,14 @@ def test_a_wrong_number_of_prompts_names_the_file(write, tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('[{"instruction": "a"', "not JSON .*cut off"),
-        ("{}", "a JSON list of rows was expected, not a dict"),
+        ('[{"instruction": "a"', "not JSON: .*cut off"),
+        ("{}", "row 1: the field 'instruction' is missing"),
+        ('{\n"rows": []\n}', "one JSON object .with rows.*its 'rows' is a list"),
         ("[]", "there are no rows"),
-        ([["a"]], "row 1: an object was expected, not a list"),
+        ([["a"]], r'row 1: an object was expected, not \["a"\]'),
         ([{"instructions": "a"}], "row 1: the field 'instruction' is missing; did you mean 'instr"),
-        ([*alpaca("g", a="b"), {"instruction": 7}], "row 2: 'instruction' must be text, not 7"),
-        ([{"instruction": "a", "output": [], "generator": "g"}], "row 1: 'output' must be text, not a list"),
-        (alpaca("g", a="b") + alpaca("g", c="d") + alpaca("g", a="e"), "row 3: the same prompt as row 1"),
+        ([*alpaca("g", a="b"), {"instruction": 7, "generator": "g"}], "row 2: 'instruction' is 7, not text"),
+        ([{"instruction": "a", "output": [], "generator": "g"}], r"row 1: 'output' is \[\], not text"),
         (alpaca("g", a="b") + alpaca("h", c="d"), "row 2: the generator is 'h', but 'g' in row 1"),
     ],
 )  # fmt: skip
@@ -118,11 +125,11 @@ def test_bad_files_are_named_with_the_row(write, tmp_path: Path, content: object
 
 def test_a_missing_file_and_bytes_that_are_no_text_are_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"gone\.json: no such file"):
-        read_outputs("alpaca-eval", tmp_path / "gone.json")
+        list(read_outputs("alpaca-eval", tmp_path / "gone.json"))
     path = tmp_path / "latin.json"
     path.write_bytes(b'[{"instruction": "caf\xe9"}]')
-    with pytest.raises(DataError, match=r"latin\.json: not JSON"):
-        read_outputs("alpaca-eval", path)
+    with pytest.raises(DataError, match=r"latin\.json, row 1: cannot be read: not UTF-8"):
+        list(read_outputs("alpaca-eval", path))
 
 
 def test_wildbench_rows_are_named_by_session(write, tmp_path: Path):
@@ -135,7 +142,7 @@ def test_wildbench_rows_are_named_by_session(write, tmp_path: Path):
     assert set(table["prompt"]) == {""}  # the score files do not hold it
     assert read_shard(tmp_path / "s/prompts/shards/0001.parquet").is_empty()
     with pytest.raises(DataError, match="row 1: the field 'session_id' is missing"):
-        read_outputs("wildbench", Path(write("no", [{"model_output": "x"}]).path))
+        list(read_outputs("wildbench", Path(write("no", [{"model_output": "x"}]).path)))
 
 
 def turns(*contents: str | None) -> list[dict[str, str | None]]:
@@ -158,7 +165,7 @@ def test_wildchat_conversations_of_several_turns(tmp_path: Path, suffix: str):
     files = imported(source, {}, {})
     import_source(source, files, shard="0000", study="s", folder=tmp_path / "s")
     table = read_table(tmp_path / "s/responses/m/0000.parquet", RESPONSES)
-    first, second = conversation_id(["a", "c"]), conversation_id(["d", "e"])
+    first, second = hash_conversation_id("h1"), hash_conversation_id("h2")
     found = {
         (i, t): (p, r, f)
         for i, t, p, r, f in table.select(
@@ -167,7 +174,7 @@ def test_wildchat_conversations_of_several_turns(tmp_path: Path, suffix: str):
     }
     assert found == {
         (first, 0): ("a", "b", None), (first, 1): ("c", None, BLANK),
-        (second, 0): ("d", None, BLANK), (second, 1): ("e", None, NO_OUTPUT),
+        (second, 0): ("d", None, NO_OUTPUT), (second, 1): ("e", None, NO_OUTPUT),
     }  # fmt: skip
     assert dict(zip(table["conversation_id"], table["language"], strict=True)) == {first: "en", second: "fr"}
     prompts = read_shard(tmp_path / "s/prompts/shards/0000.parquet")
@@ -180,7 +187,7 @@ def test_wildchat_conversations_of_several_turns(tmp_path: Path, suffix: str):
     [
         ([{"role": "assistant", "content": "a"}], "do not take turns"),
         ([{"role": "robot", "content": "a"}], "'robot' is no role"),
-        ([], "'conversation' must be a list of turns"),
+        ([], r"'conversation' is \[\], not a list of messages"),
     ],
 )
 def test_odd_conversations_are_named(tmp_path: Path, conversation: object, said: str):
@@ -188,19 +195,19 @@ def test_odd_conversations_are_named(tmp_path: Path, conversation: object, said:
     good = json.dumps({"conversation": turns("a", "b")})
     path.write_text(f"{good}\n{json.dumps({'conversation': conversation})}\n", encoding="utf-8")
     with pytest.raises(DataError, match=f"odd.jsonl, row 2: .*{said}"):
-        read_outputs("wildchat", path)
+        list(read_outputs("wildchat", path))
 
 
 def test_a_parquet_file_without_conversations_and_a_truncated_line_are_named(tmp_path: Path):
     pl.DataFrame({"conversations": [1]}).write_parquet(tmp_path / "x.parquet")
     with pytest.raises(DataError, match="'conversation' is missing; did you mean 'conversations'"):
-        read_outputs("wildchat", tmp_path / "x.parquet")
+        list(read_outputs("wildchat", tmp_path / "x.parquet"))
     (tmp_path / "y.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match=r"y\.parquet: cannot be read as Parquet"):
-        read_outputs("wildchat", tmp_path / "y.parquet")
+        list(read_outputs("wildchat", tmp_path / "y.parquet"))
     (tmp_path / "z.jsonl").write_text('{"conversation": [{"role": "us', encoding="utf-8")
     with pytest.raises(DataError, match=r"z\.jsonl, row 1: not JSON"):
-        read_outputs("wildchat", tmp_path / "z.jsonl")
+        list(read_outputs("wildchat", tmp_path / "z.jsonl"))
 
 
 def test_manifests_merge_and_notice_a_changed_shard(write, tmp_path: Path):

@@ -57,7 +57,7 @@ def test_a_bad_score_is_named(tmp_path: Path, score: Any) -> None:
 
 def test_a_missing_score_file_is_named(tmp_path: Path) -> None:
     gone = Imported("m", "m", False, str(tmp_path / "gone.json"))
-    with pytest.raises(DataError, match=r"gone\.json: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"gone\.json: no such file"):
         collect_judgments([gone], [], [])
 
 

@@ -17,6 +17,7 @@ from snakemake.io import contains_wildcard
 from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
 from rewild.config.imports import imported
+from rewild.config.imports import input_files as import_files
 from rewild.config.mixes import UNPINNED, mix_folder, mix_inputs
 from rewild.config.preferences import (
     grading_of,

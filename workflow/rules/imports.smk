@@ -8,9 +8,9 @@ for name, study in STUDIES.items():
                 f"import_{name.replace('-', '_')}_{number}"
             input:
                 config=ancient(f"results/{name}/config.yaml"),
-                files=lambda wildcards, files=files: plain(
-                    sorted({f.path for f in files})
-                ),
+                files=lambda wildcards, files=files, source=study.imports[
+                    number
+                ]: plain(import_files(source, files)),
             output:
                 prompts=f"results/{name}/prompts/shards/{shard_name(number)}.parquet",
                 responses=expand(

@@ -13,26 +13,42 @@ app = typer.Typer()
 @app.command()
 def import_judgments(
     study: Annotated[str, typer.Argument(help="A study's name, or its resolved config.yaml")],
-    annotations: Annotated[list[Path] | None, typer.Argument(help="annotations.json of AlpacaEval")] = None,
+    judgments: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Judgments of AlpacaEval, MT-Bench or Arena-Hard (docs/formats.md)"),
+    ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Where to write the judgments (Parquet)")],
+    questions: Annotated[
+        Path | None, typer.Option(help="The questions that MT-Bench's or Arena-Hard's judgments name")
+    ] = None,
     config: Annotated[Path, typer.Option(help="The folder of config.yaml, models.yaml, studies/")] = Path(
         "config"
     ),
 ) -> None:
     """Bring released judgments of a study's imported responses into the form that the viewer shows."""
+    from collections import defaultdict
+
     from rewild.config import load_models, read_study
-    from rewild.config.imports import imported
+    from rewild.config.imports import Imported, imported
     from rewild.fetch import read_manifest
+    from rewild.imports.read import read_questions
     from rewild.table import provenance, write_table
     from rewild.viewer.judgments import collect_judgments
     from rewild.viewer.schema import JUDGMENTS
 
-    files = {"wildbench": [], "alpaca-eval": [], "wildchat": []}  # type: ignore[var-annotated]
+    files: dict[str, list[Imported]] = defaultdict(list)
     for source in read_study(study, config).imports:
         files[source.kind] += imported(source, read_manifest(), load_models(config))
-    frame = collect_judgments(files["wildbench"], files["alpaca-eval"], annotations or [])
-    made_from = provenance([*(f.path for f in files["wildbench"]), *(annotations or [])])
+    others = [file for kind, group in files.items() if kind != "wildbench" for file in group]
+    asked = read_questions(questions) if questions else None
+    frame = collect_judgments(files["wildbench"], others, judgments or [], asked)
+    read: list[Path | str] = [
+        *(f.path for f in files["wildbench"]),
+        *(judgments or []),
+        *([questions] if questions else []),
+    ]
+    made_from = provenance(read)
     write_table(out, frame, JUDGMENTS, made_from)
     typer.echo(f"{frame.height:,} judgments of {frame['model'].n_unique()} models")
 

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rewild.config.base import Strict
+from rewild.config.forms import FormName
 from rewild.config.models import Model
+from rewild.config.prompts import files_matching
 from rewild.errors import ConfigError, nearest
 from rewild.fetch import ReleasedFile
 
@@ -80,7 +82,31 @@ class WildChatResponses(Strict):
     rows: Rows = None
 
 
-Import = Annotated[AlpacaEvalOutputs | WildBenchScores | WildChatResponses, Field(discriminator="kind")]
+class FileResponses(Strict):
+    """A file of answers per model, in any form of docs/formats.md, at any path."""
+
+    kind: Literal["files"]
+    name: Slug
+    models: dict[Slug, HubDataset | str] = Field(
+        min_length=1, description="Model → a dataset of the hub, or a JSON, JSON Lines or Parquet file"
+    )
+    form: FormName = Field("auto", description="The form of the rows; auto: that of a file's first row")
+    questions: str | None = Field(
+        None,
+        description="The questions that the files answer, where they hold none (MT-Bench, Arena-Hard): a "
+        "path, or `released:COLLECTION/ENDING`",
+    )
+    rows: Rows = None
+
+    @property
+    def questions_file(self) -> str | None:
+        """The file of questions."""
+        return files_matching([self.questions], section="imports")[0] if self.questions else None
+
+
+Import = Annotated[
+    AlpacaEvalOutputs | WildBenchScores | WildChatResponses | FileResponses, Field(discriminator="kind")
+]
 
 
 @dataclass(frozen=True)
@@ -102,13 +128,19 @@ class Imported:
     billions: float | None = None
 
 
+def input_files(source: Import, files: Sequence[Imported]) -> list[str]:
+    """Every file that an import reads: what its rule depends on."""
+    questions = source.questions_file if isinstance(source, FileResponses) else None
+    return sorted({file.path for file in files} | ({questions} if questions else set()))
+
+
 def slug_of(name: str) -> str:
     """A released name as a model id: ``gpt4_1106_preview`` → ``gpt4-1106-preview``."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
 
 
 def imported(
-    source: AlpacaEvalOutputs | WildBenchScores | WildChatResponses,
+    source: AlpacaEvalOutputs | WildBenchScores | WildChatResponses | FileResponses,
     released: Mapping[str, Sequence[ReleasedFile]],
     models: Mapping[str, Model],
 ) -> list[Imported]:
@@ -121,7 +153,7 @@ def imported(
     Raises:
         ConfigError: an unknown collection or slug, or two files of one model.
     """
-    if isinstance(source, WildChatResponses):
+    if isinstance(source, WildChatResponses | FileResponses):
         files = {m: m for m in source.models}
         paths = {m: d if isinstance(d, str) else d.path for m, d in source.models.items()}
         given: Mapping[str, str] = files
@@ -133,8 +165,7 @@ def imported(
                 f"imports: unknown collection '{source.collection}'{nearest(source.collection, released)} "
                 f"(collections: {known})"
             )
-        paths = {_released_name(source.kind, f.path): f"results/downloads/{f.name}"
-                 for f in released[source.collection] if f.path.endswith(".json")}  # fmt: skip
+        paths = _collected(source, released)
         given, sizes = source.names, source.sizes
         for section, named in (("names", given), ("sizes", sizes)):
             for name in named:
@@ -153,6 +184,28 @@ def imported(
             )
         found[slug] = Imported(slug, name, slug in models, path, sizes.get(name))
     return [found[slug] for slug in sorted(found)]
+
+
+ENDINGS = {"alpaca-eval": "/model_outputs.json", "wildbench": ".json"}
+"""Kind → how the name of a file of such a collection ends."""
+
+
+def _collected(
+    source: AlpacaEvalOutputs | WildBenchScores, released: Mapping[str, Sequence[ReleasedFile]]
+) -> dict[str, str]:
+    """Released name → file, of a collection that holds what the kind reads."""
+    ending, held = ENDINGS[source.kind], released[source.collection]
+    paths = {_released_name(source.kind, f.path): f"results/downloads/{f.name}"
+             for f in held if f.path.endswith(ending)}  # fmt: skip
+    if not paths:
+        fitting = [name for name, files in released.items() if any(f.path.endswith(ending) for f in files)]
+        found = ", ".join(sorted({PurePosixPath(f.path).name for f in held})[:3])
+        raise ConfigError(
+            f"imports: the collection '{source.collection}' has no file of the kind '{source.kind}' "
+            f"(…{ending}): it has {found}{nearest(source.collection, fitting)} (collections that have such "
+            f"files: {', '.join(fitting) or 'none'})"
+        )
+    return paths
 
 
 def _released_name(kind: str, path: str) -> str:

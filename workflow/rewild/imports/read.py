@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import polars as pl
-
-from rewild.errors import DataError, nearest
-from rewild.prompts.schema import Message, conversation_id, iter_turns
+from rewild.errors import DataError
+from rewild.forms.messages import Turn
+from rewild.forms.rows import BadRow, read_rows
+from rewild.forms.table import Form, Record, checked, form_of, read_form, read_row
+from rewild.imports.tokens import strip_tokens
+from rewild.prompts.schema import conversation_id
 
 NO_OUTPUT = "no_output: the released row holds no output"
 BLANK = "blank_output: the released output is blank"
 NO_ROW = "no_row: the released file has no row for this prompt"
+NO_TURN = "no_row: the released row lacks this turn"
+FORM_OF = {"alpaca-eval": "alpaca-eval", "wildbench": "wildbench", "wildchat": "wildchat", "files": "auto"}
+"""Kind of import → form of its files."""
+BLANKS = {"alpaca-eval": {"output": None}, "wildbench": {"model_output": None}}
+"""Form → the field of the answer. A row without it is a failure, as one in which it is null."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of a release without the control tokens at its ends, and those tokens."""
+
+    text: str
+    tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a user turn; ``text`` is None where the release has none, blank where it is blank."""
+
+    text: str | None
+    tokens: tuple[str, ...] = ()
+    finish_reason: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no answer; None if there is one."""
+        return NO_OUTPUT if self.text is None else None if self.text.strip() else BLANK
 
 
 @dataclass(frozen=True)
@@ -23,86 +50,30 @@ class Conversation:
     """One released conversation and the model's answers to it.
 
     Attributes:
-        id: see :func:`rewild.prompts.schema.conversation_id`.
+        id: the conversation's id: of its ``conversation_hash`` if it has one
+            (:func:`hash_conversation_id`), of its user turns if not (:func:`.schema.conversation_id`).
         source_id: its name in the release.
         language: as the release names it, or None.
-        messages: the user's turns, with the model's answers between them; None where the release has no
-            prompts.
-        answers: per user turn the answer, or the reason there is none.
+        system: the system message, or None.
+        prompts: the user's turns; None where the release has no prompts.
+        answers: the answer to each.
     """
 
     id: str
     source_id: str
     language: str | None
-    messages: tuple[Message, ...] | None
+    system: str | None
+    prompts: tuple[Text, ...] | None
     answers: tuple[Answer, ...]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A user turn (blank where the release lacks it) and its answer; text or failure is None."""
+def hash_conversation_id(name: str) -> str:
+    """The id of a conversation that its release names by a hash.
 
-    prompt: str
-    text: str | None
-    failure: str | None = None
-
-
-def read_outputs(kind: str, path: Path) -> list[Conversation]:
-    """Read one model's file.
-
-    Args:
-        kind: ``alpaca-eval``, ``wildbench`` or ``wildchat``.
-        path: the file.
-
-    Returns:
-        Its conversations, in the order of the file.
-
-    Raises:
-        DataError: missing, not what its kind says, no rows, a prompt twice; names the file and the row
-            (1-based).
+    The user's turns differ by model in such a release, so the id is a hash of the name, not of the turns; it
+    never equals that of the same turns without a name.
     """
-    readers = {"alpaca-eval": _alpaca_eval, "wildbench": _wildbench, "wildchat": _wildchat}
-    if not path.is_file():
-        raise DataError(f"{path}: no such file ({kind} outputs were expected)")
-    found: dict[str, int] = {}
-    conversations = []
-    for row, conversation in readers[kind](path):
-        first = found.setdefault(conversation.id, row)
-        if first != row:
-            raise DataError(f"{path}, row {row}: the same prompt as row {first}")
-        conversations.append(conversation)
-    if not conversations:
-        raise DataError(f"{path}: there are no rows")
-    return conversations
-
-
-def _alpaca_eval(path: Path) -> Iterator[tuple[int, Conversation]]:
-    generators: dict[str, int] = {}
-    for row, value in read_rows(path):
-        prompt = _text(path, row, value, "instruction")
-        generator = _text(path, row, value, "generator")
-        if generators.setdefault(generator, row) == row and len(generators) > 1:
-            other = next(iter(generators))
-            raise DataError(f"{path}, row {row}: the generator is '{generator}', but '{other}' in row 1")
-        answer = _answer(path, row, prompt, value, "output")
-        question = {"role": "user", "content": prompt}
-        yield (
-            row,
-            Conversation(
-                conversation_id([prompt]),
-                f"{value.get('dataset', 'alpaca-eval')}/{row}",
-                None,
-                (question,),
-                (answer,),
-            ),
-        )
-
-
-def _wildbench(path: Path) -> Iterator[tuple[int, Conversation]]:
-    for row, value in read_rows(path):
-        session = _text(path, row, value, "session_id")
-        answer = _answer(path, row, "", value, "model_output")
-        yield row, Conversation(session_conversation_id(session), session, None, None, (answer,))
+    return conversation_id([f"WildChat conversation {name}"])
 
 
 def session_conversation_id(session: str) -> str:
@@ -114,112 +85,122 @@ def session_conversation_id(session: str) -> str:
     return conversation_id([f"WildBench session {session}"])
 
 
-def _wildchat(path: Path) -> Iterator[tuple[int, Conversation]]:
-    for row, value in _wildchat_rows(path):
-        turns = value.get("conversation")
-        if not isinstance(turns, list) or not turns:
-            raise DataError(f"{path}, row {row}: 'conversation' must be a list of turns")
-        messages: list[Message] = []
-        for turn in turns:
-            role, content = (
-                (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-            )
-            if role not in ("user", "assistant", "system"):
-                raise DataError(f"{path}, row {row}: {role!r} is no role (user, assistant, system)")
-            if content is not None and not isinstance(content, str):
-                raise DataError(f"{path}, row {row}: a turn's 'content' must be text")
-            messages.append({"role": role, "content": content or ""})
-        roles = [m["role"] for m in messages if m["role"] != "system"]
-        users = ["user", "assistant"] * len(roles)
-        if roles != users[: len(roles)] or not roles:
-            raise DataError(
-                f"{path}, row {row}: user and assistant do not take turns ({', '.join(roles) or 'none'})"
-            )
-        answers = []
-        for at in iter_turns(messages):
-            prompt = at.prompt[-1]["content"]
-            blank = NO_OUTPUT if at.reference is None else BLANK if not at.reference.strip() else None
-            answers.append(Answer(prompt, None if blank else at.reference, blank))
-        name = next(
-            (str(value[k]) for k in ("conversation_hash", "conversation_id") if value.get(k)), str(row)
+def read_outputs(
+    kind: str, path: Path, *, form: str = "auto", questions: Mapping[str, Record] | None = None
+) -> Iterator[tuple[int, Conversation]]:
+    """Read one model's file, row by row.
+
+    Args:
+        kind: ``alpaca-eval``, ``wildbench``, ``wildchat`` or ``files``.
+        path: the file.
+        form: for ``files``: the form of the rows, see :mod:`rewild.forms.table`.
+        questions: what the answers of MT-Bench and Arena-Hard answer, by name; see :func:`read_questions`.
+
+    Yields:
+        The number of the row, from 1, and its conversation, in the order of the file.
+
+    Raises:
+        DataError: missing, not what its kind says, no rows; names the file and the row.
+    """
+    what = f"{kind} outputs" if kind != "files" else "released responses"
+    wanted = FORM_OF[kind] if kind != "files" else form
+    found: Form | None = None
+    generator: tuple[int, str] | None = None
+    for number, row in read_rows(path, what):
+        where = f"{path}, row {number}"
+        if isinstance(row, BadRow):
+            raise DataError(f"{where}: {row}")
+        full = BLANKS.get(wanted, {}) | row
+        found = found or form_of(full, where, "imports", wanted)
+        record = read_row(found, full)
+        if isinstance(record, BadRow):
+            raise DataError(f"{where}: {record}")
+        if found.name == "alpaca-eval" and record.model is not None:
+            generator = generator or (number, record.model)
+            if record.model != generator[1]:
+                raise DataError(
+                    f"{where}: the generator is '{record.model}', but '{generator[1]}' in row {generator[0]}"
+                )
+        try:
+            yield number, _conversation(found, record, number, questions)
+        except BadRow as bad:
+            raise DataError(f"{where}: {bad}") from None
+    if found is None:
+        raise DataError(f"{path}: there are no rows ({what} were expected)")
+
+
+def read_questions(path: Path) -> dict[str, Record]:
+    """The questions that a file of answers belongs to, by their names.
+
+    Raises:
+        DataError: as :func:`read_outputs`; a question without a name, or two of one name.
+    """
+    found: dict[str, Record] = {}
+    for number, record in read_form(path, "prompts", "auto", "questions"):
+        where = f"{path}, row {number}"
+        if isinstance(record, BadRow):
+            raise DataError(f"{where}: {record}")
+        if record.name is None:
+            raise DataError(f"{where}: the question has no name (question_id, uid)")
+        if record.name in found:
+            raise DataError(f"{where}: the question '{record.name}' stands twice")
+        found[record.name] = record
+    if not found:
+        raise DataError(f"{path}: there are no questions")
+    return found
+
+
+def _conversation(
+    form: Form, record: Record, number: int, questions: Mapping[str, Record] | None
+) -> Conversation:
+    if record.answers:
+        return _answers_only(form, record, number, questions)
+    checked(record)
+    system = record.turns[0].content if record.turns[0].role == "system" else None
+    turns = [t for t in record.turns if t.role != "system"]
+    encoded = form.name == "wildchat"
+    prompts = [_text(t.content or "", encoded) for t in turns[::2]]
+    answers = [_answer(t, encoded) for t in turns[1::2]]
+    answers += [Answer(None)] * (len(prompts) - len(answers))
+    texts = [p.text for p in prompts]
+    identity = hash_conversation_id(record.hash) if record.hash else conversation_id(texts)
+    name = f"{record.name or form.name}/{number}" if form.name == "alpaca-eval" else record.name
+    return Conversation(
+        identity, name or str(number), record.language, system, tuple(prompts), tuple(answers)
+    )
+
+
+def _answers_only(
+    form: Form, record: Record, number: int, questions: Mapping[str, Record] | None
+) -> Conversation:
+    answers = tuple(_answer(t) for t in record.answers)
+    name = record.name or str(number)
+    if form.name == "wildbench":
+        return Conversation(session_conversation_id(name), name, record.language, None, None, answers)
+    if questions is None:
+        raise BadRow(
+            "no_prompts",
+            f"a row of the form '{form.name}' holds answers without their questions; name the file of the "
+            "questions in the import's `questions`",
         )
-        language = value.get("language")
-        yield (
-            row,
-            Conversation(
-                conversation_id(a.prompt for a in answers),
-                name,
-                language if isinstance(language, str) else None,
-                tuple(messages),
-                tuple(answers),
-            ),
-        )
+    if name not in questions:
+        raise BadRow("no_prompts", f"the file of questions has no '{name}'")
+    asked = [t.content or "" for t in questions[name].turns if t.role == "user"]
+    if len(answers) > len(asked):
+        raise BadRow("roles", f"there are {len(answers)} answers to the {len(asked)} turns of '{name}'")
+    answers += (Answer(None),) * (len(asked) - len(answers))
+    prompts = tuple(Text(text) for text in asked)
+    return Conversation(conversation_id(asked), name, record.language, None, prompts, answers)
 
 
-def _wildchat_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if path.suffix != ".parquet":
-        yield from _lines(path)
-        return
-    try:
-        frame = pl.scan_parquet(path)
-        have = frame.collect_schema().names()
-        if "conversation" not in have:
-            hint = nearest("conversation", have)
-            raise DataError(f"{path}: the column 'conversation' is missing{hint} (it has: {', '.join(have)})")
-        wanted = [
-            c for c in ("conversation", "conversation_hash", "conversation_id", "language") if c in have
-        ]
-        rows = frame.select(wanted).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
-    yield from enumerate(rows.iter_rows(named=True), 1)
+def _text(text: str, encoded: bool) -> Text:
+    """A user's turn. ``encoded``: of a release whose program encodes and decodes what it answers."""
+    bare, tokens = strip_tokens(text) if encoded else (text, [])
+    return Text(bare, tuple(tokens))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as handle:
-        for row, line in enumerate(handle, 1):
-            try:
-                value = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{path}, row {row}: not JSON ({error}); is the file cut off?") from error
-            yield row, _object(path, row, value)
-
-
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON list, each with its number from 1."""
-    try:
-        rows = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); is the file cut off?") from error
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: a JSON list of rows was expected, not a {type(rows).__name__}")
-    for row, value in enumerate(rows, 1):
-        yield row, _object(path, row, value)
-
-
-def _object(path: Path, row: int, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{path}, row {row}: an object was expected, not a {type(value).__name__}")
-    return value
-
-
-def _text(path: Path, row: int, value: dict[str, Any], key: str) -> str:
-    if key not in value:
-        raise DataError(
-            f"{path}, row {row}: the field '{key}' is missing{nearest(key, value)} "
-            f"(it has: {', '.join(value)})"
-        )
-    if not isinstance(value[key], str):
-        raise DataError(f"{path}, row {row}: '{key}' must be text, not {value[key]!r}")
-    return str(value[key])
-
-
-def _answer(path: Path, row: int, prompt: str, value: dict[str, Any], key: str) -> Answer:
-    output = value.get(key)
-    if output is None:
-        return Answer(prompt, None, NO_OUTPUT)
-    if not isinstance(output, str):
-        raise DataError(f"{path}, row {row}: '{key}' must be text, not a {type(output).__name__}")
-    return Answer(prompt, output, None) if output.strip() else Answer(prompt, None, BLANK)
+def _answer(turn: Turn, encoded: bool = False) -> Answer:
+    if turn.content is None:
+        return Answer(None, (), turn.finish_reason)
+    bare, tokens = strip_tokens(turn.content) if encoded else (turn.content, [])
+    return Answer(bare, tuple(tokens), turn.finish_reason)

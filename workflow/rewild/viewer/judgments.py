@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rewild.config.imports import Imported
+from rewild.config.imports import Imported, slug_of
 from rewild.errors import DataError
-from rewild.imports.read import read_rows, session_conversation_id
+from rewild.forms.judgments import read_judged
+from rewild.forms.rows import BadRow, read_rows, shown
+from rewild.forms.table import Record
+from rewild.imports.read import session_conversation_id
 from rewild.prompts.schema import conversation_id
 from rewild.viewer.schema import JUDGMENTS
 from rewild.win_rates.annotations import read_annotations
@@ -20,43 +23,79 @@ ALPACA_EVAL = "How the judge prefers this answer to the baseline's: 0 is the bas
 
 
 def collect_judgments(
-    wildbench: Sequence[Imported], alpaca_eval: Sequence[Imported], annotations: Sequence[Path]
+    wildbench: Sequence[Imported],
+    others: Sequence[Imported],
+    files: Sequence[Path],
+    questions: Mapping[str, Record] | None = None,
 ) -> pl.DataFrame:
     """All judgments of imported models.
 
     Args:
         wildbench: score files of WildBench, which hold the model's output and the judge's verdict on it.
-        alpaca_eval: output files of AlpacaEval; their models are those whose annotations are wanted.
-        annotations: ``results/MODEL/ANNOTATOR/annotations.json``; of other models there may be some.
+        others: the other imported models; their judgments are those wanted.
+        files: judgments of any form of :mod:`rewild.forms.judgments`, or annotations of AlpacaEval
+            (``results/MODEL/ANNOTATOR/annotations.json``); of other models there may be some.
+        questions: the questions by name, for files that name them (:func:`.imports.read.read_questions`).
 
     Raises:
         DataError: a file is missing or not what it should be, or a score is no number from 1 to 10; names
             the file and the row.
     """
-    slugs = {file.released_name: file.model for file in alpaca_eval}
+    slugs = {file.released_name: file.model for file in others}
     rows = [row for file in wildbench for row in _wildbench(Path(file.path), file.model)]
-    for path in annotations:
-        found = read_annotations(path, slugs)
-        if found.model in slugs:
-            for instruction, preference in zip(found.instructions, found.preference, strict=True):
-                score = None if math.isnan(preference) else float(preference)
-                judged = (conversation_id([instruction]), 0, slugs[found.model], path.parent.name)
-                rows.append((*judged, score, 1.0, ALPACA_EVAL))
+    for path in files:
+        found = read_judged(path)
+        rows += _annotations(path, slugs) if found is None else _named(path, found, slugs, questions)
     return pl.DataFrame(rows, schema=JUDGMENTS.dtypes, orient="row").sort(JUDGMENTS.key)
+
+
+def _annotations(path: Path, slugs: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
+    found = read_annotations(path, slugs)
+    if found.model in slugs:
+        for instruction, preference in zip(found.instructions, found.preference, strict=True):
+            score = None if math.isnan(preference) else float(preference)
+            judged = (conversation_id([instruction]), 0, slugs[found.model], path.parent.name)
+            yield (*judged, score, 1.0, ALPACA_EVAL)
+
+
+def _named(
+    path: Path, found: Any, slugs: Mapping[str, str], questions: Mapping[str, Record] | None
+) -> Iterator[tuple[Any, ...]]:
+    if questions is None:
+        raise DataError(f"{path}: these judgments name their questions; give the questions' file too")
+    known = {**slugs, **{slug: slug for slug in slugs.values()}}
+    for number, verdict in found:
+        slug = known.get(verdict.model) or known.get(slug_of(verdict.model))
+        if slug is None:
+            continue
+        if verdict.question not in questions:
+            raise DataError(f"{path}, row {number}: the file of questions has no '{verdict.question}'")
+        asked = [t.content or "" for t in questions[verdict.question].turns if t.role == "user"]
+        if verdict.turn >= len(asked):
+            raise DataError(
+                f"{path}, row {number}: turn {verdict.turn + 1} of '{verdict.question}', which has "
+                f"{len(asked)}"
+            )
+        key = (conversation_id(asked), verdict.turn, slug, verdict.judge)
+        yield (*key, verdict.score, verdict.best, verdict.text)
 
 
 def _wildbench(path: Path, model: str) -> Iterator[tuple[Any, ...]]:
     judge = next(
         (p.name.removeprefix("eval=") for p in path.parents if p.name.startswith("eval=")), "unknown"
     )
-    for number, row in read_rows(path):
+    for number, row in read_rows(path, "scores of WildBench"):
         where = f"{path}, row {number}"
+        if isinstance(row, BadRow):
+            raise DataError(f"{where}: {row}")
         try:
             session, verdict, score = row["session_id"], row["parsed_result"], float(row["score"])
         except KeyError as error:
             raise DataError(f"{where}: the field {error} is missing") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{where}: the score must be a number, not {row['score']!r}") from error
+        if not isinstance(session, str):
+            raise DataError(f"{where}: 'session_id' is {shown(session)}, not text")
         if not 1 <= score <= 10:
             raise DataError(f"{where}: the score must be from 1 to 10, not {row['score']!r}")
         parts = [
