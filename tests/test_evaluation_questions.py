@@ -64,7 +64,7 @@ def test_bad_released_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown benchmark 'bhb'; did you mean 'bbh'"):
         convert("bhb", [file], tmp_path / "out")
     file.write_text("{")
-    with pytest.raises(DataError, match="cannot be read as JSON"):
+    with pytest.raises(DataError, match="not JSON"):
         convert("bbh", [file], tmp_path / "out")
     with pytest.raises(DataError, match="no question of bbh"):
         convert("bbh", [], tmp_path / "out")
@@ -77,7 +77,7 @@ def test_bad_released_files_are_named(tmp_path: Path) -> None:
         ('{"question": "?"}\n{"questoin": "?"}\n', "line 2: 'question' is missing; did you mean 'questoin'?"),
         ('{"question": null}\n', "line 1: 'question' is missing"),
         ('{"question": "?"}\n[1]\n', "line 2: an object was expected, not list"),
-        ('{"question": "?"\n', "line 1: not JSON"),
+        ('{"question": "?"\n', "line 1, column 17: not JSON"),
         ("\n", "no questions in it"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -17,6 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import BaseModel, Field
+
+from rewild import reading
 from rewild.errors import DataError
 from rewild.evaluation import questions
 from rewild.evaluation.recipe import Task, recipe_of
@@ -25,6 +29,36 @@ from rewild.locks import locked
 
 log = logging.getLogger(__name__)
 LIST, RESULTS, SAMPLES = "lm-eval.json", "results.json", "samples.jsonl"
+
+
+class Part(BaseModel):
+    """One task of a benchmark in ``results.json``: what is counted of it."""
+
+    version: str | float | None
+    fewshot: int
+    questions: int
+    asked: int
+    empty: int | None
+    longest_answer: int | None
+    not_finite: int
+    truncated: int
+
+
+class Results(BaseModel):
+    """``results.json`` of one benchmark: what the scoring reads of it."""
+
+    benchmark: str
+    task: str
+    engine: str
+    harness: str
+    seed: int
+    limit: int | None
+    chat_template: str | None
+    sentences: str | None
+    questions: str
+    parts: dict[str, Part] = Field(min_length=1)
+    metrics: dict[str, dict[str, float | None]]
+    samples: str
 
 
 class Runner(Protocol):
@@ -117,16 +151,16 @@ def read_results(folder: Path) -> dict[str, Any]:
         DataError: it is missing or damaged.
     """
     path = folder / RESULTS
+    again = f"; remove {folder.parent / LIST} and run the benchmark again"
+    if not path.exists():
+        raise DataError(f"{path}: no such file{again}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: no such file; remove {folder.parent / LIST} and run the benchmark again"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}") from error
+        found = reading.read_json(path, "results of a benchmark")
+        reading.read_model(path, Results, "results of a benchmark")
+    except DataError as error:
+        raise DataError(f"{error}{again}") from error
     samples = folder / SAMPLES
-    if not samples.is_file() or sha256(samples) != found.get("samples"):
+    if not samples.is_file() or sha256(samples) != found["samples"]:
         raise DataError(
             f"{samples}: it is not the file that {path} was written with; remove both and "
             f"{folder.parent / LIST}, and run the benchmark again"
@@ -175,9 +209,23 @@ def _copy(source: Path, target: Path, benchmark: str) -> None:
     write_json(target / RESULTS, found | {"benchmark": benchmark})
 
 
+def storable(value: Any) -> Any:
+    """A value as JSON can hold it: what is no finite number is its name, half a character a question mark."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {str(storable(str(key))): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
 def _write(folder: Path, summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
     """Samples first: results without their samples would not be taken for results."""
     with atomic(folder / SAMPLES) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as handle:
         for sample in samples:
-            handle.write(json.dumps(sample, ensure_ascii=False, default=str) + "\n")
+            clean = storable(sample)
+            handle.write(json.dumps(clean, ensure_ascii=False, default=str, allow_nan=False) + "\n")
     write_json(folder / RESULTS, {**summary, "samples": sha256(folder / SAMPLES)})

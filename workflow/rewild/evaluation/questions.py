@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rewild import reading
 from rewild.errors import ConfigError, DataError, nearest
 from rewild.files import sha256, write_text
 
 Row = dict[str, Any]
+WHAT = "questions as JSON lines"
 
 
 def splits_of(folder: Path, task: str) -> dict[str, Path]:
@@ -53,8 +55,15 @@ def check_rows(file: Path, columns: Sequence[str]) -> int:
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """``TASK/SPLIT.jsonl`` → SHA-256 of every file of a folder of questions."""
-    return {str(p.relative_to(folder)): sha256(p) for p in sorted(folder.glob("*/*.jsonl"))}
+    """``TASK/SPLIT.jsonl`` → SHA-256 of every file of a folder of questions.
+
+    Raises:
+        DataError: one of them is a folder, or cannot be read.
+    """
+    found = sorted(folder.glob("*/*.jsonl"))
+    for file in found:
+        reading.open_file(file, WHAT).close()
+    return {str(p.relative_to(folder)): sha256(p) for p in found}
 
 
 def override(task: str, definition: Path, splits: dict[str, Path], folder: Path) -> None:
@@ -120,26 +129,22 @@ def convert(benchmark: str, files: Sequence[Path], out: Path) -> dict[str, int]:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Row]]:
-    if not file.is_file():
-        raise DataError(f"{file}: no such file")
-    with file.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{file}, line {number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{file}, line {number}: an object was expected, not {type(row).__name__}")
-            yield number, row
+    for number, row in reading.read_json_lines(file, WHAT):
+        if not isinstance(row, dict):
+            raise DataError(f"{file}, line {number}: an object was expected, not {type(row).__name__}")
+        yield number, row
 
 
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON: {error}") from error
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataError(f"{where}: a list was expected, not {type(value).__name__}")
+    return value
+
+
+def _text(row: Row, key: str, where: str) -> str:
+    if not isinstance(row[key], str):
+        raise DataError(f"{where}: '{key}' is text, not {type(row[key]).__name__}")
+    return str(row[key])
 
 
 def _take(row: Any, keys: Sequence[str], where: str) -> Row:
@@ -154,27 +159,37 @@ def _take(row: Any, keys: Sequence[str], where: str) -> Row:
 def _bbh(file: Path) -> Iterator[tuple[str, str, Row]]:
     if file.stem in NOT_ON_THE_LEADERBOARD:
         return
-    for i, row in enumerate(_take(_json(file), ["examples"], str(file))["examples"], 1):
+    whole = _take(reading.read_json(file, "questions of BBH"), ["examples"], str(file))
+    for i, row in enumerate(_list(whole["examples"], f"{file}: 'examples'"), 1):
         taken = _take(row, ["input", "target"], f"{file}, example {i}")
+        for key in taken:
+            _text(taken, key, f"{file}, example {i}")
         yield f"leaderboard_bbh_{file.stem}", "test", taken
 
 
 def _musr(file: Path) -> Iterator[tuple[str, str, Row]]:
     subtask = file.stem.removeprefix("small_")
     subtask = {"murder_mystery": "murder_mysteries"}.get(subtask, subtask)
-    for i, story in enumerate(_json(file), 1):
+    for i, story in enumerate(_list(reading.read_json(file, "questions of MuSR"), str(file)), 1):
         told = _take(story, ["context", "questions"], f"{file}, story {i}")
-        for j, asked in enumerate(told["questions"], 1):
-            found = _take(asked, ["question", "choices", "answer"], f"{file}, story {i}, question {j}")
+        _text(told, "context", f"{file}, story {i}")
+        for j, asked in enumerate(_list(told["questions"], f"{file}, story {i}: 'questions'"), 1):
+            where = f"{file}, story {i}, question {j}"
+            found = _take(asked, ["question", "choices", "answer"], where)
+            _text(found, "question", where)
+            choices, right = _list(found["choices"], f"{where}: 'choices'"), found["answer"]
+            if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right < len(choices):
+                last = len(choices) - 1
+                raise DataError(f"{where}: 'answer' is a choice's place, 0 to {last}, not {right!r:.60}")
             yield (
                 f"leaderboard_musr_{subtask}",
                 subtask,
                 {
                     "narrative": told["context"],
                     "question": found["question"],
-                    "choices": repr([str(choice) for choice in found["choices"]]),  # the task reads it so
-                    "answer_index": found["answer"],
-                    "answer_choice": found["choices"][found["answer"]],
+                    "choices": repr([str(choice) for choice in choices]),  # the task reads it so
+                    "answer_index": right,
+                    "answer_choice": choices[right],
                 },
             )
 
@@ -183,6 +198,8 @@ def _math(file: Path) -> Iterator[tuple[str, str, Row]]:
     for number, row in _rows(file):
         keys = ["problem", "solution", "level", "subject"]
         taken = _take(row, keys, f"{file}, line {number}")
+        for key in ("problem", "solution", "subject"):
+            _text(taken, key, f"{file}, line {number}")
         if taken["subject"] not in MATH_SUBJECTS:
             hint = nearest(taken["subject"], MATH_SUBJECTS)
             raise DataError(f"{file}, line {number}: unknown subject '{taken['subject']}'{hint}")
@@ -193,7 +210,11 @@ def _math(file: Path) -> Iterator[tuple[str, str, Row]]:
 def _ifeval(file: Path) -> Iterator[tuple[str, str, Row]]:
     for number, row in _rows(file):
         keys = ["key", "prompt", "instruction_id_list", "kwargs"]
-        yield "leaderboard_ifeval", "train", _take(row, keys, f"{file}, line {number}")
+        taken = _take(row, keys, f"{file}, line {number}")
+        _text(taken, "prompt", f"{file}, line {number}")
+        for key in ("instruction_id_list", "kwargs"):
+            _list(taken[key], f"{file}, line {number}: '{key}'")
+        yield "leaderboard_ifeval", "train", taken
 
 
 NOT_ON_THE_LEADERBOARD = ("dyck_languages", "multistep_arithmetic_two", "word_sorting")

@@ -7,7 +7,6 @@ lm-eval's number is the mean of its questions.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,12 +14,14 @@ from typing import Any
 
 import polars as pl
 
+from rewild import reading
 from rewild.errors import DataError, nearest
 from rewild.evaluation.evaluate import RESULTS, SAMPLES, read_results
 from rewild.scores.tidy import ALL, items_frame, scores_frame, write_scores
 from rewild.table import provenance
 
 TOLERANCE = 1e-9
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 
 
 def score(
@@ -47,7 +48,8 @@ def score(
     parts = found["parts"]
     alone = len(parts) == 1
     items: list[dict[str, Any]] = []
-    for sample in _samples(folder / SAMPLES):
+    broken = 0
+    for line, sample in _samples(folder / SAMPLES):
         if sample["filter"] != key:
             continue
         if name not in sample["metrics"]:
@@ -64,14 +66,18 @@ def score(
             "part": part,
             "item": str(sample["doc_id"]),
         }
-        items.append(made | {"score": _value(sample["metrics"][name]), "failure": None})
+        value = _value(sample["metrics"][name], f"{folder / SAMPLES}, line {line}: {name}")
+        broken += value is None
+        items.append(made | {"score": value, "failure": None})
     if not items:
-        filters = sorted({sample["filter"] for sample in _samples(folder / SAMPLES)})
+        filters = sorted({sample["filter"] for _, sample in _samples(folder / SAMPLES)})
         raise DataError(
             f"{folder / RESULTS}: no answer was filtered by '{key}', as the metric '{metric}' asks "
             f"(filters: {', '.join(filters)})"
         )
     reason = why_no_score(found, max_empty)
+    if not reason and broken:
+        reason = f"the metric of {broken} of {len(items)} questions is no number"
     if reason:
         items = [item | {"score": None, "failure": reason} for item in items]
     common = {
@@ -155,6 +161,8 @@ def _numbers(
     numbers = found["metrics"].get(task, {})
     name, _, key = metric.partition(",")
     value = numbers.get(metric)
+    if value is None and metric in numbers:
+        raise DataError(f"{folder / RESULTS}: lm-eval's {metric} of {task} is no number")
     if value is None:
         raise DataError(
             f"{folder / RESULTS}: lm-eval gives no '{metric}' for {task}{nearest(metric, numbers)} "
@@ -170,14 +178,24 @@ def _numbers(
     return float(value), numbers.get(f"{name}_stderr,{key}")
 
 
-def _value(metric: Any) -> float:
-    """A question's metric: a number, a truth value, or a list of them (one per instruction)."""
-    if isinstance(metric, list):
-        return sum(map(float, metric)) / len(metric) if metric else 0.0
-    return float(metric)
+def _value(metric: Any, where: str) -> float | None:
+    """A question's metric: a number, a truth value, or a list of them (one per instruction); None if it is no
+    finite number."""
+    values = metric if isinstance(metric, list) else [metric]
+    if any(value in NO_NUMBERS for value in values if isinstance(value, str)):
+        return None
+    for value in values:
+        if not isinstance(value, int | float):
+            raise DataError(f"{where}: a number was expected, not {value!r:.60}")
+    return sum(map(float, values)) / len(values) if values else 0.0
 
 
-def _samples(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as handle:
-        for line in handle:
-            yield json.loads(line)
+def _samples(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    kinds = {"task": str, "filter": str, "metrics": dict}
+    for line, row in reading.read_json_lines(path, "samples of lm-eval"):
+        if not isinstance(row, dict) or "doc_id" not in row:
+            raise DataError(f"{path}, line {line}: a sample of lm-eval was expected")
+        for key, kind in kinds.items():
+            if not isinstance(row.get(key), kind):
+                raise DataError(f"{path}, line {line}: '{key}' is missing or of another kind")
+        yield line, row
