@@ -56,7 +56,12 @@ model.save_pretrained(folder / "mute")
 
 
 def lm_eval(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    own = {"PYTHONPATH": str(ROOT / "workflow"), "NLTK_DATA": str(folder / "nltk"), "HOME": str(folder)}
+    own = {
+        "PYTHONPATH": f"{ROOT / 'workflow'}:{ROOT / 'tests/wire'}",
+        "REWILD_WIRE": str(folder / "wire.txt"),
+        "NLTK_DATA": str(folder / "nltk"),
+        "HOME": str(folder),
+    }
     return subprocess.run(
         [str(PYTHON), *arguments],
         cwd=folder,
@@ -292,3 +297,14 @@ def test_what_is_wrong_with_the_questions_is_said_before_the_model_loads(workspa
     assert done.returncode == 1
     assert "3 of 12 questions count sentences or words with nltk's data 'punkt_tab'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_was_asked_of_a_network(evaluated: Path, workspace: Path) -> None:
+    """Of all the above: models and questions are folders, so no name was looked up and nobody was called."""
+    wire = workspace / "wire.txt"
+    assert not wire.exists(), wire.read_text(encoding="utf-8")
+    call = "import socket\nsocket.getaddrinfo('a.example', 1)"
+    lm_eval("-c", call, folder=workspace)
+    assert wire.read_text(encoding="utf-8").startswith(
+        "socket.getaddrinfo a.example"
+    )  # it would have seen it

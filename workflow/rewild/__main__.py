@@ -10,6 +10,7 @@ import typer
 from rewild import __version__
 from rewild.cli import PHASES
 from rewild.errors import RewildError
+from rewild.quiet import report_nothing
 
 app = typer.Typer(
     name="rewild",
@@ -34,7 +35,7 @@ def _root(
         False, "--version", callback=_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    pass
+    report_nothing()
 
 
 WORDS = "--words"

@@ -5,14 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-QUIET = {
-    # Without these two, Axolotl trains and then hangs at exit, where there is no network for its telemetry.
-    "AXOLOTL_DO_NOT_TRACK": "1",
-    "DO_NOT_TRACK": "1",
-    "WANDB_MODE": "disabled",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-}
+from rewild import quiet
+
+QUIET = quiet.VARIABLES | {"TOKENIZERS_PARALLELISM": "false"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
