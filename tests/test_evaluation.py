@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from rewild.config import load_benchmarks
+from rewild.config import load_benchmarks, read_study
 from rewild.config.base import validate
+from rewild.config.evaluation import EvaluationCompute
+from rewild.config.gpus import GPUS
 from rewild.config.models import load_models
 from rewild.config.study import Study
 from rewild.errors import ConfigError
 from rewild.evaluation.harness import Settings, model_arguments
+from rewild.evaluation.job import settings_for
 from rewild.evaluation.recipe import check_evaluation, evaluated, gpus_of, settings_of, target_of, tasks_of
+from rewild.plan import architecture_of
 
 
 def study(**evaluation: Any) -> Study:
@@ -104,11 +108,53 @@ def test_gpus_and_what_the_model_is_loaded_with(tables) -> None:
         "tensor_parallel_size": 2,
         "seed": 50,
         "max_model_len": 4096,
+        "max_num_batched_tokens": 2048,
         "batch_size": "auto",
         "gpu_memory_utilization": 0.8,
-    } | ({"revision": target.revision} if target.revision else {})
+        "generation_config": "vllm",
+        "tokenizer_mode": "hf",
+        "config_format": "hf",
+        "load_format": "hf",
+    } | (dict.fromkeys(("revision", "tokenizer_revision"), target.revision) if target.revision else {})
+    pinned = replace(target, revision="f" * 40)
+    vllm = model_arguments(pinned, Settings("vllm", "bf16", 1, seed=50))
+    assert (vllm["revision"], vllm["tokenizer_revision"]) == ("f" * 40, "f" * 40)
+    assert "tokenizer_revision" not in model_arguments(pinned, Settings("hf", "fp32", 0, seed=50))
     local = replace(target, path="results/x", local=True, revision=None)
     hf = model_arguments(local, Settings("hf", "fp32", 0, seed=50))
     assert hf["pretrained"] == str(Path("results/x").resolve())  # a relative one is taken for a hub id
     assert (hf["device"], hf["dtype"], hf["batch_size"]) == ("cpu", "float32", 8)
     assert evaluated(mine) == ["q7", "l8"]
+
+
+@pytest.mark.parametrize("gpu", ["H100-80", "A100-80", "H200-141"])
+@pytest.mark.parametrize("share", [None, 0.85])
+def test_what_is_planned_is_what_vllm_is_given(root: Path, tables, gpu: str, share: float | None) -> None:
+    """Every run of the full study that is a model as it is, on each kind of GPU: weights, reserve and a full
+    context fit into the share of memory that vLLM is told to take."""
+    full = read_study("wildchat50m", root / "config")
+    assert full.evaluation is not None
+    compute = {"gpu": gpu, "gpu_memory_utilization": share}
+    mine = full.model_copy(
+        update={"evaluation": full.evaluation.model_copy(update={"compute": EvaluationCompute(**compute)})}
+    )
+    identities = set()
+    for run in ("q72", "l70", "l8i", "q7", "re-wild"):
+        target = target_of(mine, run, tables[1])
+        arguments = model_arguments(target, settings_for(mine, target, {}))
+        gpus, context = arguments["tensor_parallel_size"], arguments["max_model_len"]
+        assert arguments["gpu_memory_utilization"] == (share or 0.95)
+        assert context == min(target.row.native_context or 0, 8192)
+        about, shape = GPUS[gpu], architecture_of(target.row, "bf16")
+        needed = shape.weight_bytes / gpus + about.reserve + context * shape.kv_bytes(gpus)
+        assert needed <= about.memory * arguments["gpu_memory_utilization"], run
+        assert gpus == gpus_of(mine, target)
+        identities.add(settings_of(mine, run, *tables))
+    before = {settings_of(full, run, *tables) for run in ("q72", "l70", "l8i", "q7", "re-wild")}
+    assert identities == before  # how a score is computed does not identify it
+
+
+def test_a_context_that_does_not_fit_is_an_error_on_a_dry_run(tables) -> None:
+    mine = study(max_length=200_000, backend="vllm", compute={"gpu": "H100-80"})
+    with pytest.raises(ConfigError, match="a context of 200000 tokens was asked for"):
+        gpus_of(mine, target_of(mine, "q7", tables[1]))

@@ -57,15 +57,29 @@ class Evaluation(Strict):
     precision: Literal["fp32", "bf16"] | None = Field(
         None, description="Of the weights; null is bf16 on a GPU and fp32 on a CPU"
     )
-    max_length: int | None = Field(None, ge=64, description="Tokens of context; null is the model's")
-    system: str | None = Field(None, description="System prompt")
+    max_length: int | None = Field(
+        None, ge=64, description="Tokens of context; null is the model's, at most 8,192"
+    )
+    system: str | None = Field(
+        None,
+        description="System prompt; null leaves what the model's template writes by itself, '' empties it",
+    )
+    without_system_role: Literal["first-turn", "refuse"] = Field(
+        "first-turn",
+        description="Where instructions go if the model's template takes no system message: before the first "
+        "question, or nowhere, and the job stops",
+    )
     sentences: Literal["punkt_tab", "stand-in"] = Field(
         "punkt_tab",
         description="What splits text for some instructions of IFEval: nltk's data, or a stand-in that needs "
         "no download and may count a few sentences otherwise",
     )
     max_empty: Share = Field(0.5, description="Share of empty answers above which a benchmark has no score")
-    allow_code: bool = Field(False, description="Permission to run programs that a model wrote (MBPP)")
+    allow_code: bool | Literal["unconfined"] = Field(
+        False,
+        description="Permission to run programs that a model wrote (MBPP): true in a sandbox without files "
+        "and network, 'unconfined' with those of the machine, where it allows no sandbox",
+    )
     settings: dict[str, BenchmarkSettings] = Field(
         default_factory=dict, description="Per benchmark, what differs from its row and from the above"
     )

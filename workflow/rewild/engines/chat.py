@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from rewild.engines.base import EngineError, Message
+from rewild.engines.dates import TODAY, fixed_clock
 from rewild.engines.encoding import Encoded, Encoder
 from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import first_line
-
-# Llama 3.1 and its kin write the date into the system prompt. This is the one their templates fall back on.
-TODAY = datetime(2024, 7, 26)
-_NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 
 
 class Chat:
@@ -54,7 +50,6 @@ class Chat:
                 "learned them; use the instruction-tuned model, or give the study's settings of this model a "
                 "'chat_template' file"
             )
-        self._dateless = _NOW.sub(lambda m: repr(TODAY.strftime(m.group(2))), self.template)
         self._extra_ends = tuple(end_tokens)
 
     @classmethod
@@ -96,15 +91,16 @@ class Chat:
         from jinja2.exceptions import TemplateError
 
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    list(messages),
-                    chat_template=self._dateless,
-                    tokenize=False,
-                    add_generation_prompt=answer,
-                    date_string=TODAY.strftime("%d %b %Y"),
+            with fixed_clock():
+                return str(
+                    self.tokenizer.apply_chat_template(
+                        list(messages),
+                        chat_template=self.template,
+                        tokenize=False,
+                        add_generation_prompt=answer,
+                        date_string=TODAY.strftime("%d %b %Y"),
+                    )
                 )
-            )
         except (TemplateError, ValueError, TypeError) as error:
             raise ValueError(f"the chat template refuses this conversation: {first_line(error)}") from error
 

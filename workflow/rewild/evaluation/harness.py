@@ -12,18 +12,30 @@ import math
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rewild.errors import ConfigError, DataError, nearest
-from rewild.evaluation import questions, sentences
+from jinja2.exceptions import TemplateError
+
+from rewild.errors import ConfigError, DataError, first_line, nearest
+from rewild.evaluation import control, gate, questions, sandbox, sentences
 from rewild.evaluation.recipe import Target, Task
 
 log = logging.getLogger(__name__)
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+BAD_QUESTIONS = (
+    *(LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError, RecursionError),
+    TemplateError,
+)
+"""What a task's code raises over questions of another form."""
+TOKENS_AT_ONCE = 2048
+"""Of prompts, in one step of vLLM. It makes log-probabilities over the whole vocabulary of all of them at
+once, in memory that its plan does not count: 2048 x 256,000 numbers are 2 GB, 16 times as many do not fit."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,11 @@ class Settings:
         gpus: GPUs that share the model; 0 is the CPU.
         max_length: tokens of context; None is the model's.
         batch: questions at once (hf).
+        system: the study's system prompt; the empty text empties what a template writes by itself.
         sentences: ``punkt_tab`` or ``stand-in`` (see :mod:`rewild.evaluation.sentences`).
+        memory_share: of each GPU's memory that vLLM may take.
+        without_system_role: ``first-turn`` or ``refuse`` (see :mod:`rewild.evaluation.control`).
+        confined: whether programs that the model wrote run in a sandbox.
     """
 
     backend: str
@@ -48,6 +64,8 @@ class Settings:
     system: str | None = None
     sentences: str = "punkt_tab"
     memory_share: float | None = None
+    without_system_role: str = "first-turn"
+    confined: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,8 +117,16 @@ def model_arguments(target: Target, settings: Settings) -> dict[str, Any]:
             "tensor_parallel_size": max(settings.gpus, 1),
             "seed": settings.seed,
             "max_model_len": settings.max_length,
+            "max_num_batched_tokens": TOKENS_AT_ONCE,
             "batch_size": "auto",
+            "generation_config": "vllm",  # how a token is chosen is the study's, not the model's files'
+            # Mistral's own tokenizer, config and weights would be taken where its package is installed.
+            "tokenizer_mode": "hf",
+            "config_format": "hf",
+            "load_format": "hf",
         }
+        if target.revision:
+            arguments["tokenizer_revision"] = target.revision
         if settings.memory_share:
             arguments["gpu_memory_utilization"] = settings.memory_share
         return arguments
@@ -129,6 +155,9 @@ class Harness:
             DataError: files of questions that are missing or lack a column.
         """
         os.environ["HF_DATASETS_CACHE"] = str(scratch / "datasets")
+        self._runs_code = any(task.runs_code for task in tasks)
+        if self._runs_code:
+            sandbox.take_over(settings.confined)
         self._scratch, self.settings = scratch, settings
         self._punkt = sentences.prepare(scratch / "nltk")
         from lm_eval.api.registry import get_model
@@ -144,6 +173,14 @@ class Harness:
             raise ConfigError(f"model {target.path}: it cannot be loaded: {error}") from error
         template = getattr(self.lm.tokenizer, "chat_template", None)
         self.template = template if isinstance(template, str) else self._named(template)
+        self.sampling = control.neutralise(self.lm, settings.backend, target.slug, self.template)
+        self.prompts: control.Prompts | None = None
+        if self.template:
+            refuse = settings.without_system_role == "refuse"
+            self.prompts = control.Prompts(
+                self.lm.tokenizer, self.template, target.slug, settings.system, refuse
+            )
+            self.lm.apply_chat_template = self.prompts.render
 
     def _named(self, templates: Any) -> str | None:
         """The template that lm-eval takes where a tokenizer has several."""
@@ -174,6 +211,23 @@ class Harness:
             ConfigError: lm-eval has no such task, or a setting does not fit the model or the task.
             DataError: missing or malformed questions.
         """
+        with self._faults(task):
+            return self._run(task)
+
+    @contextmanager
+    def _faults(self, task: Task) -> Iterator[None]:
+        """What a task's own code raises over questions that it cannot use becomes one message."""
+        try:
+            yield
+        except BAD_QUESTIONS as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(last.filename).name}, line {last.lineno}"
+            raise DataError(
+                f"benchmark {task.benchmark}: lm-eval cannot use the questions of "
+                f"{task.files or task.dataset}: {type(error).__name__}: {first_line(error)} ({place})"
+            ) from error
+
+    def _run(self, task: Task) -> Outcome:
         from lm_eval import simple_evaluate
 
         manager, loaded = self._managers[task.benchmark], self._load(task)
@@ -199,7 +253,7 @@ class Harness:
             gen_kwargs={"max_gen_toks": task.max_new_tokens} if task.max_new_tokens else None,
             apply_chat_template=self.template is not None,
             fewshot_as_multiturn=self.template is not None,
-            system_instruction=self.settings.system,
+            system_instruction=self.settings.system or None,
             log_samples=True,
             random_seed=seed,
             numpy_random_seed=seed,
@@ -209,7 +263,27 @@ class Harness:
         )
         self._check_shots(task, results["n-shot"], leaves)
         counts = {name: len(rows) for name, rows in docs.items()}
-        return self._outcome(task, results, _Asked(counts, split, longest))
+        outcome = self._outcome(task, results, _Asked(counts, split, longest))
+        self._check_prompts(task, outcome.samples, leaves)
+        return outcome
+
+    def _check_prompts(
+        self, task: Task, samples: Sequence[Mapping[str, Any]], leaves: Mapping[str, Any]
+    ) -> None:
+        """The gate: every question was asked with its instructions, the fixed date, and one BOS."""
+        tokenizer = self.lm.tokenizer
+        adds = tokenizer.bos_token_id is not None and tokenizer.bos_token_id in tokenizer("a").input_ids
+
+        def instructions(sample: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+            leaf = leaves[sample["task"]]
+            yield "the task's description", leaf.resolve_field(sample["doc"], leaf.config.description) or ""
+            yield "evaluation.system", self.settings.system or ""
+
+        def bos(text: str) -> str | None:
+            return gate.one_bos(text, self.lm.tok_encode, tokenizer.bos_token_id, tokenizer.bos_token, adds)
+
+        dates = self.prompts.dates() if self.prompts else []
+        gate.check_prompts(task.benchmark, samples, instructions, dates, bos)
 
     def _load(self, task: Task) -> Any:
         """lm-eval's tasks of one benchmark, with their questions."""
@@ -319,6 +393,9 @@ class Harness:
             "sentences": asked.sentences,
             "questions": sha256("\n".join(hashes).encode()).hexdigest(),
             "context": self.lm.max_length,
+            "sampling": self.sampling,
+            "prompt": self.prompts.about() if self.prompts else None,
+            "confined": self.settings.confined if self._runs_code else None,
             "parts": parts,
             "metrics": {name: _metrics(results["results"][name]) for name in dict.fromkeys(wanted)},
         }

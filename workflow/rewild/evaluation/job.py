@@ -6,18 +6,24 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from rewild.config import load_benchmarks, load_defaults, read_study
+from rewild.config.gpus import Gpu
 from rewild.config.models import load_models
+from rewild.config.study import Study
 from rewild.evaluation.evaluate import Runner, evaluate
+from rewild.evaluation.harness import Harness, Settings, versions
 from rewild.evaluation.recipe import (
+    Target,
     Task,
+    context_of,
     evaluation_of,
     gpus_of,
+    memory_share,
     precision_of,
     seed_of,
     shared_identity,
@@ -40,22 +46,10 @@ def run_job(study: str, run: str, results: Path, config: Path, threads: int | No
     Returns:
         Benchmark → what was done (see :func:`rewild.evaluation.evaluate.evaluate`).
     """
-    from rewild.evaluation.harness import Harness, Settings, versions
-
     chosen, models = read_study(study, config), load_models(config)
     section, target = evaluation_of(chosen), target_of(chosen, run, models)
     tasks = tasks_of(chosen, load_benchmarks(config))
-    settings = Settings(
-        backend=section.backend,
-        precision=precision_of(section),
-        gpus=gpus_of(chosen, target, load_defaults(config).gpus),
-        seed=seed_of(chosen),
-        max_length=section.max_length,
-        batch=section.compute.batch,
-        system=section.system,
-        sentences=section.sentences,
-        memory_share=section.compute.gpu_memory_utilization,
-    )
+    settings = settings_for(chosen, target, load_defaults(config).gpus)
     shared = shared_identity(chosen, target) | {
         "sentences": section.sentences,
         "versions": versions(),
@@ -72,6 +66,24 @@ def run_job(study: str, run: str, results: Path, config: Path, threads: int | No
     folder = results / chosen.name / "benchmarks" / run
     with progress(offline=target.local and all(task.files for task in tasks)):
         return evaluate(run, tasks, shared, folder, open_runner)
+
+
+def settings_for(study: Study, target: Target, gpus: Mapping[str, Gpu]) -> Settings:
+    """How a run's model is loaded and asked: with what its engine plan was made with."""
+    section = evaluation_of(study)
+    return Settings(
+        backend=section.backend,
+        precision=precision_of(section),
+        gpus=gpus_of(study, target, gpus),
+        seed=seed_of(study),
+        max_length=context_of(section, target),
+        batch=section.compute.batch,
+        system=section.system,
+        sentences=section.sentences,
+        memory_share=memory_share(section, gpus),
+        without_system_role=section.without_system_role,
+        confined=section.allow_code != "unconfined",
+    )
 
 
 @contextmanager

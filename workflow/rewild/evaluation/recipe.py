@@ -17,9 +17,12 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.study import Study
 from rewild.errors import ConfigError, nearest
-from rewild.plan import architecture_of, plan
+from rewild.plan import Plan, architecture_of, find_gpu, plan
 
-STAGE_VERSION = 1  # raise when the same settings would give other results
+STAGE_VERSION = 2  # raise when the same settings would give other results
+LONGEST_CONTEXT = 8192
+"""Tokens of context where a study names none and the model could do more: room for every prompt and answer of
+the leaderboard, and the same on every kind of GPU, so that how a score is computed does not change it."""
 QUESTIONS = "results/{study}/questions"
 """Where the demo's own questions are made; a study names the folder in `evaluation.settings.*.files`."""
 
@@ -167,8 +170,8 @@ def tasks_of(study: Study, benchmarks: Mapping[str, Benchmark]) -> list[Task]:
         where = f"study {study.name}: benchmark {row.slug}"
         if row.runs_code and not section.allow_code:
             raise ConfigError(
-                f"{where} runs programs that the model wrote, on this machine. If it is one that may be "
-                "lost, such as a container, set evaluation.allow_code: true"
+                f"{where} runs programs that the model wrote; set evaluation.allow_code: true to let them "
+                "run in a sandbox without files and network"
             )
         if own.files is None and row.dataset is None:
             raise ConfigError(
@@ -203,6 +206,12 @@ def precision_of(section: Evaluation) -> str:
     return section.precision or ("bf16" if section.compute.gpu else "fp32")
 
 
+def context_of(section: Evaluation, target: Target) -> int | None:
+    """Tokens of context that questions and answers must fit into; None where the model's is not known."""
+    native = target.row.native_context
+    return section.max_length or (min(native, LONGEST_CONTEXT) if native else None)
+
+
 def shared_identity(study: Study, target: Target) -> dict[str, Any]:
     """What identifies the results of a run, whatever the benchmark, as far as the configuration knows it."""
     section = evaluation_of(study)
@@ -213,8 +222,9 @@ def shared_identity(study: Study, target: Target) -> dict[str, Any]:
         "revision": target.revision,
         "backend": section.backend,
         "precision": precision_of(section),
-        "max_length": section.max_length,
+        "max_length": context_of(section, target),
         "system": section.system,
+        "without_system_role": section.without_system_role,
     }
 
 
@@ -232,13 +242,33 @@ def recipe_of(identity: Mapping[str, Any]) -> str:
     return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def gpus_of(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None) -> int:
-    """GPUs that a run's job needs: those that hold its weights; 0 on a CPU."""
+def planned(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None) -> Plan | None:
+    """The engine plan of a run's job, made with the context and the memory share that lm-eval is given.
+
+    None on a CPU.
+    """
     section = evaluation_of(study)
     if section.compute.gpu is None:
-        return 0
+        return None
+    name, known = section.compute.gpu, dict(gpus or {})
+    if (share := memory_share(section, gpus)) is not None:
+        known[name] = find_gpu(name, known).model_copy(update={"utilization": share})
     architecture = architecture_of(target.row, precision_of(section))
-    return plan(architecture, section.compute.gpu, dict(gpus or {}), context=section.max_length).gpus
+    return plan(architecture, name, known, context=context_of(section, target))
+
+
+def memory_share(section: Evaluation, gpus: Mapping[str, Gpu] | None = None) -> float | None:
+    """The share of a GPU's memory that vLLM may take: the study's, or its type's; None on a CPU."""
+    own = section.compute.gpu_memory_utilization
+    if own is not None or section.compute.gpu is None:
+        return own
+    return find_gpu(section.compute.gpu, dict(gpus or {})).utilization
+
+
+def gpus_of(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None) -> int:
+    """GPUs that a run's job needs: those that hold its weights and one full context; 0 on a CPU."""
+    made = planned(study, target, gpus)
+    return made.gpus if made else 0
 
 
 def memory_mb(study: Study, target: Target) -> int:
