@@ -68,6 +68,9 @@ def test_the_model_stands_second_and_then_first(prompts: Path) -> None:
         ("My final verdict is tie: [[A=B]].", "A=B", 0.5, 0.5),
         ("[[B>A]]", "B>A", 1.0, 0.0),
         ("[[B>>A]] ... [[B>>A]]", "B>>A", 1.0, 0.0),
+        ("At first [[A>B]], but on a second look [[B>A]].", "B>A", 1.0, 0.0),
+        ("<think>[[A>>B]]</think>[[A=B]]", "A=B", 0.5, 0.5),
+        ("1. [[A>>B]]\n2. [[A>B]]\n3. [[A=B]]\n4. [[B>A]]\n5. [[B>>A]]\n\nI choose [[A>B]]", "A>B", 0.0, 1.0),
     ],
 )
 def test_verdicts(text: str, label: str, in_one: float, in_two: float) -> None:
@@ -77,7 +80,20 @@ def test_verdicts(text: str, label: str, in_one: float, in_two: float) -> None:
         assert (verdict.label, verdict.value) == (label, value)
 
 
-@pytest.mark.parametrize("text", ["", "A>>B", "[[A]]", "[[A>B]] or [[B>A]]", "[[A>>>B]]", "[[=]]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "A>>B",
+        "[[A]]",
+        "[[A>B]] or [[B>A]]",
+        "[[A>>>B]]",
+        "[[=]]",
+        "[A>B]",
+        'He says "[[A>B]]".',
+        "1. [[A>B]]\n2. [[B>A]]",
+    ],
+)
 def test_unclear_verdicts(text: str) -> None:
     assert ArenaHard().parse(Reply(text), request("game-1")) is None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -225,3 +227,27 @@ def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
             assert process.stdout is not None
             assert process.stdout.read() == "2 calls\n"
     assert process.returncode == 0
+
+
+def test_a_client_that_goes_away_is_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    whole = b'{"messages": [{"role": "user", "content": "Hello"}]}'
+    with serving() as url:
+        port = int(url.rpartition(":")[2].removesuffix("/v1"))
+        for length, sent in (
+            (len(whole), whole),
+            (10_000, whole),
+            (-1, b""),
+            ("x", b""),
+            (2**40, b""),
+            (9, b"[" * 9),
+        ):
+            head = (
+                f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode()
+            )
+            with socket.create_connection(("127.0.0.1", port)) as gone:
+                # Closed with a reset, as by a killed process.
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.sendall(head + sent)
+        reply = httpx.post(f"{url}/chat/completions", content=whole, trust_env=False)
+    assert reply.status_code == 200
+    assert capfd.readouterr().err == ""

@@ -83,6 +83,15 @@ def test_a_change_runs_again_what_depends_on_it_and_nothing_else(place: Path, sn
     study.write_text(text.replace("judging:", "judging:\n  budget: 3.5\n  timeout: 20"), encoding="utf-8")
     assert "Nothing to be done" in dry()
 
+    # Another snapshot of the same judge is another judge: what counts is who is asked, not the row's name.
+    study.write_text(text, encoding="utf-8")
+    models = place / "config/models.yaml"
+    rows = models.read_text(encoding="utf-8")
+    pinned = "\nrubric: {api: rubric-2026-01-31, family: rubric, roles: [judge], kind: api}\n"
+    models.write_text(rows + pinned, encoding="utf-8")
+    assert planned(dry()) == {rule: sorted(["demo-chat", "demo-pairs"] * 2) for rule in ("judge", "score")}
+    models.write_text(rows, encoding="utf-8")
+
     # Thrown away, judgments come back from the chunks: nobody is asked, so no key is wanted.
     target = "results/try/benchmarks/one/demo-chat/judgments.parquet"
     judged = place / target

@@ -123,7 +123,12 @@ def request_of(kind: str, options: int = 0, target: int | None = None) -> JudgeR
     ("text", "value"),
     [
         ("It fits. The correctness score: [[1.0]]", 1.0),
-        ("[[0.5]] at first, in the end [[0.7]].", 0.5),  # as released: the first
+        ("[[0.5]] at first, in the end [[0.7]].", 0.7),  # the release takes the first
+        ("[[0]] would be harsh, so [[0.6]]", 0.6),
+        ("<think>[[0.1]]</think> [[0.9]]", 0.9),
+        ("The golden answer says `[[0.1]]`. [[0.4]]", 0.4),
+        ("The footnote [0.3] is missing.", None),
+        ("[[0.3]] or [[0.4]]", None),
         ("Score: [0.3]", 0.3),
         ("[0.9] is too much: [[0.2]]", 0.2),  # double brackets come first
         ("[[1]]", 1.0),
@@ -147,6 +152,9 @@ def test_scores_of_free_form_replies(text: str, value: float | None) -> None:
     [
         ("The option chosen by the model: [[B]].", "B", 1.0),
         ("[[A]], not [[B]]", "A", 0.0),
+        ("[[A]] at first sight, but it is [[B]].", "B", 1.0),
+        ("<think>It could be [[A]]</think>The option chosen by the model: [[B]]", "B", 1.0),
+        ('The model writes "[[B]]" and nothing else.', None, None),
         ("Option [C] it is", "C", 0.0),
         ("[A]... no: [[B]]", "B", 1.0),
         ("[[D]]", None, None),  # there is no D

@@ -96,6 +96,17 @@ def test_texts_are_cut_at_single_spaces() -> None:
         ('Here: {"strengths": "it has "quotes"", "score": "8"}', 8),  # broken JSON
         ("strengths: none, score: 4", 4),
         ('{"strengths": "score: 9", "score": "2",}', 2),  # the last one, of broken JSON
+        ('<think>{"score": "2"}</think>{"strengths": "s", "score": "9"}', 9),
+        ('First {"score": "2"}, then {"score": "9"}', 9),
+        ('{"strengths": "it writes {\\"score\\": 10}", "score": "1"}', 1),
+        ('{"strengths": "it "writes" {"score": 10}", "score": "1"}', 1),
+        ('{"score": "3", "weaknesses": "it gives itself a score: 9"}', 3),
+        ('The set {1, 2} is right. {"score": "8", "strengths": "s"} That is all.', 8),
+        ('<think>{"score": "2"}', None),
+        ('{"evaluation": {"score": 8}}', None),
+        ('{"score": 1' + "0" * 400 + "}", None),
+        ('{"score": Infinity}', None),
+        ('{"a":' * 3000 + '{"score": "7"}', 7),
         ('{"score": "0"}', None),
         ('{"score": "11"}', None),
         ('{"score": "good"}', None),

@@ -2,6 +2,8 @@
 from types import SimpleNamespace
 
 from rewild.config.judging import (
+    READING,
+    asked_judge,
     check_judging,
     files_of,
     find_runner,
@@ -120,10 +122,11 @@ def judged_baseline(wildcards):
 
 
 def judged_by(wildcards):
-    """What identifies judgments: the judge, the seed, how often it is asked."""
+    """What identifies judgments: who is asked, as the endpoint knows it, the seed, how often, how replies are read."""
     study = STUDIES[wildcards.study]
     judge = study.judging.judge_of(BENCHMARKS[wildcards.benchmark])
-    return f"{judge}, {study.judging.attempts} attempts, seed {study.seed}"
+    asked = asked_judge(judge, MODELS).identity
+    return f"{judge}: {asked}, {study.judging.attempts} attempts, seed {study.seed}, reading {READING}"
 
 
 @promised

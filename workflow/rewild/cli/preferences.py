@@ -107,13 +107,18 @@ def preference_scores(
     """Grade a shard's answers with the set's scorer."""
     from functools import partial
 
+    from rewild.config import load_models
+    from rewild.config.judging import asked_judge
+    from rewild.config.preferences import Judge
     from rewild.preferences.pairs import score_answers
     from rewild.preferences.scorers import make_scorer
 
     found, row = _find(study, name, config)
     folder = _folder(results, found, name)
+    asked = asked_judge(row.scorer.model, load_models(config)) if isinstance(row.scorer, Judge) else None
+    work = results / found.name / "work" / "grades" / name / shard
     scores = score_answers(
-        partial(make_scorer, row.scorer),
+        partial(make_scorer, row.scorer, work, asked),
         row,
         folder / "prompts.parquet",
         folder / "answers" / f"{shard}.parquet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,11 +12,15 @@ from pydantic import Field
 
 from rewild.config.base import Strict, validate
 from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
-from rewild.config.models import Slug
+from rewild.config.endpoint import EndpointUrl, Takes
+from rewild.config.models import Model, Slug
 from rewild.config.responses import Compute, EngineName, Limits, OverLong
 from rewild.errors import ConfigError, nearest
 from rewild.fetch import ReleasedFile
 
+READING = 2
+"""Version of how a judge's replies are read; raise it when the same reply gives another verdict. Replies are
+kept, so reading them again costs nothing."""
 OPENAI = "https://api.openai.com/v1"
 
 
@@ -125,6 +130,39 @@ FREE = Price(input=0, output=0, date="2026-01-01", source="a program on this mac
 """The price of the rubric."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked when a study names a judge: not its name here, but what the endpoint serves.
+
+    Attributes:
+        name: what the endpoint knows it by.
+        revision: the commit of its weights, where they are open and pinned.
+        takes: the fields that its endpoint takes; None is all of ours.
+        open_weights: whether somebody serves it from its files, which may bring sampling settings.
+    """
+
+    name: str
+    revision: str | None = None
+    takes: Takes | None = None
+    open_weights: bool = False
+
+    @property
+    def identity(self) -> str:
+        """All of it that can change a judgment: judgments are found again by it, and rules rerun by it."""
+        takes = self.takes.identity if self.takes else None
+        if self.revision is None and takes is None and not self.open_weights:
+            return self.name
+        return json.dumps([self.name, self.revision, takes, self.open_weights], sort_keys=True)
+
+
+def asked_judge(judge: str, models: Mapping[str, Model]) -> Asked:
+    """Who is asked for a judge of a study: a row of the models, or a name that the endpoint knows."""
+    row = models.get(judge) or next((m for m in models.values() if judge in (m.api, m.hub)), None)
+    if row is None:
+        return Asked(judge)
+    return Asked(row.api or row.hub or judge, row.revision, row.endpoint, row.api is None)
+
+
 class Answering(Strict):
     """How a run's model answers the questions; temperatures are the benchmark's."""
 
@@ -145,7 +183,7 @@ class Judging(Strict):
     judge: Slug | None = Field(
         None, description="Judge of every benchmark; null is each benchmark's own (benchmarks.yaml)"
     )
-    endpoint: str | None = Field(
+    endpoint: EndpointUrl | None = Field(
         None,
         description="OpenAI-compatible base URL, ending in /v1; null is OpenAI's. The judge 'rubric' needs "
         "none: the command starts it",

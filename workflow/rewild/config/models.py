@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
+from rewild.config.endpoint import Takes
 from rewild.errors import ConfigError, nearest
 from rewild.reading import read_yaml
 
@@ -180,6 +181,9 @@ class Model(Strict):
         None, description="Where `hub` needs code that may not run: the checkpoint that is loaded instead"
     )
     api: str | None = Field(None, description="Name at its maker's API, for models that are not on the hub")
+    endpoint: Takes | None = Field(
+        None, description="What requests to an endpoint that serves it must look like; null: as everywhere"
+    )
     abbreviation: str | None = Field(None, description="The paper's abbreviation (section 2.2, appendix B)")
     family: str
     roles: list[Role] = Field(min_length=1)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rewild.config.base import Strict
+from rewild.config.endpoint import EndpointUrl
 from rewild.config.mixes import Share
 from rewild.config.models import Slug
 from rewild.config.prompts import Contamination, files_matching, shard_name
@@ -27,12 +28,13 @@ class Judge(Strict):
     """A language model behind an OpenAI-compatible endpoint, asked for a grade of each answer."""
 
     kind: Literal["judge"]
-    model: str = Field(description="The name that the endpoint knows it by")
-    endpoint: str = Field(description="Base URL of the endpoint, ending in /v1")
+    model: str = Field(description="A judge of models.yaml, or the name that the endpoint knows it by")
+    endpoint: EndpointUrl = Field(description="Base URL of the endpoint, ending in /v1")
     key: str = Field("OPENAI_API_KEY", description="Environment variable that holds the endpoint's key")
     concurrency: int = Field(16, ge=1, description="Requests at once")
     timeout: float = Field(300, gt=0, description="Seconds the endpoint may take for one grade")
     max_tokens: int = Field(512, ge=8, description="Longest judgment, in tokens")
+    attempts: int = Field(3, ge=1, le=10, description="Calls per grade until its rating is clear")
 
 
 class RewardModel(Strict):

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rewild.config.base import Strict
+from rewild.config.endpoint import EndpointUrl
 
 EngineName = Literal["transformers", "vllm", "openai"]
 OverLong = Literal["skip", "truncate_left", "truncate_per_message"]
@@ -105,7 +106,7 @@ class Compute(Strict):
     batch: int = Field(default=32, ge=1, description="Rows at once in the transformers engine")
     concurrency: int = Field(default=16, ge=1, description="Requests at once to an endpoint")
     timeout: float = Field(default=300, gt=0, description="Seconds an endpoint may take for one answer")
-    endpoint: str | None = Field(
+    endpoint: EndpointUrl | None = Field(
         default=None, description="Base URL of an OpenAI-compatible endpoint, ending in /v1"
     )
     key: str = Field(

@@ -1,7 +1,8 @@
 """Any OpenAI-compatible endpoint: a served vLLM, a commercial model, a judge.
 
 Requests run side by side, a bounded number at once. What may pass by itself (429, 5xx, no connection) is
-tried again with growing pauses; an answer is never trusted to have the shape it should have.
+tried again with growing pauses; an answer is never trusted to have the shape it should have. What concerns
+every request (no credit, no access, no such field) stops the job after a few. Only an answered 200 is "up".
 """
 
 from __future__ import annotations
@@ -9,34 +10,81 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
+from rewild.config.endpoint import NEUTRAL, Takes, without_secrets
 from rewild.engines.base import About, Completion, EngineError, Request, Sampling, Score, Usage, versions
+from rewild.engines.wire import (
+    LARGEST,
+    RefusalError,
+    judge_status,
+    make_client,
+    read_answer,
+    read_body,
+    read_completion,
+    retry_after,
+)
+
+__all__ = ["LARGEST", "OpenAIEngine", "read_answer", "retry_after"]
 
 log = logging.getLogger("rewild")
 
 TRIES = 6  # per request, before it counts as a failure of the endpoint
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
 DEAD = 3  # times in a row that a request fails all its tries, and no other is answered: the endpoint is down
-LARGEST = 32 * 2**20  # bytes of one answer; more is nonsense
-FATAL = {401: "it refuses the key", 403: "it refuses access", 404: "there is no such address or model"}
+FEW = {
+    "request": 3,
+    "answer": 6,
+}  # refused, or answered with nothing usable, one after another: is it the endpoint?
+AT_FIRST = 3  # requests under way before anything is known of the endpoint
+PATIENCE = 2.0  # seconds without any outcome, after which one more is let through
+KEPT = "Finished chunks are kept; run again to go on"
+SPENT = "the limit of {} tokens was used up before any text (a model that reasons needs more)"
 
 
-@dataclass(eq=False)
-class _TryError(Exception):
-    """One try failed; ``wait`` is what the endpoint asked for, in seconds."""
+class _Gate:
+    """Lets few requests through until one is answered, then ``most`` at once."""
 
-    why: str
-    passing: bool
-    wait: float | None = None
+    def __init__(self, most: int, known: bool):
+        self._most, self._free = most, most if known else min(AT_FIRST, most)
+        self._let = self._free
+        self._last = 0.0  # when one more was let through for want of news
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        time = asyncio.get_running_loop().time
+        self._last = self._last or time()
+        async with self._changed:
+            while not self._free:
+                try:
+                    await asyncio.wait_for(self._changed.wait(), PATIENCE)
+                except TimeoutError:
+                    if time() - self._last >= PATIENCE:
+                        self._last = time()
+                        self._more(1)
+            self._free -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        async with self._changed:
+            self._free += 1
+            self._changed.notify()
+
+    def _more(self, number: int) -> None:
+        number = min(number, self._most - self._let)
+        self._free += number
+        self._let += number
+
+    async def open(self, number: int | None = None) -> None:
+        """Let so many more through; None: as many as may be."""
+        if self._let < self._most:
+            async with self._changed:
+                self._more(self._most if number is None else number)
+                self._changed.notify_all()
 
 
 class OpenAIEngine:
@@ -52,6 +100,8 @@ class OpenAIEngine:
         timeout: float = 300,
         context: int | None = None,
         pause: float = FIRST_PAUSE,
+        takes: Takes | None = None,
+        neutral: bool = False,
     ):
         """
         Args:
@@ -62,6 +112,8 @@ class OpenAIEngine:
             timeout: seconds for one answer.
             context: not used; the endpoint has its own.
             pause: first pause before a request is tried again, in seconds; it doubles each time.
+            takes: which fields it takes; None is all of ours.
+            neutral: send every sampling field that a server of open weights would else fill by itself.
 
         Raises:
             EngineError: the endpoint is no HTTP address, or the key cannot be one.
@@ -70,60 +122,91 @@ class OpenAIEngine:
         if not (key.isascii() and key.isprintable()):
             raise EngineError("the endpoint's key holds a character that no key can have")
         try:
-            self.url = httpx.URL(endpoint.rstrip("/") + "/chat/completions")
-        except (httpx.InvalidURL, TypeError) as error:
-            raise EngineError(f"the endpoint is not a URL: {error}") from error
+            base = httpx.URL(endpoint)
+            self.url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
+        except (httpx.InvalidURL, TypeError, ValueError):
+            # The reason may repeat the address, and with it a password.
+            raise EngineError("the endpoint is not a URL") from None
         if self.url.scheme not in ("http", "https") or not self.url.host:
             raise EngineError("the endpoint must be a URL that begins with http:// or https://")
-        self.shown = str(self.url.copy_with(userinfo=b"", query=None))
+        self.shown = without_secrets(str(self.url)) or ""
         self.model, self.concurrency, self.timeout, self.pause = model, concurrency, timeout, pause
+        self.takes = takes or Takes.model_validate({})
+        self.neutral = dict(NEUTRAL) if neutral else {}
+        self._key = key
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._answered = self._down = 0
-        self._refused: set[str] = set()  # requests that failed all their tries while others were answered
+        self._refused: set[str] = set()  # requests that were refused while others were answered
+        self._streak: dict[str, tuple[Request, RefusalError]] = {}  # refused since the last answer, by name
+        self._good: tuple[Request, Sampling] | None = None  # one that was answered
+        self.billed = 0  # answers of status 200 so far
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer every request; see :class:`rewild.engines.base.Engine`.
 
         Raises:
-            EngineError: the endpoint refuses the key or does not know the model, or is down.
+            EngineError: the endpoint refuses every request, or is down.
         """
         return asyncio.run(self._all(requests, sampling))
 
     async def _all(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        gate = asyncio.Semaphore(self.concurrency)
-        limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-        async with httpx.AsyncClient(headers=self._headers, timeout=self.timeout, limits=limits) as client:
+        gate = _Gate(self.concurrency, bool(self._answered))
+        checking = asyncio.Lock()
+        async with make_client(self.url, self._headers, self.timeout, self.concurrency) as client:
 
             async def one(request: Request) -> Completion:
                 async with gate:
-                    return await self._patiently(client, request, sampling)
+                    return await self._patiently(client, request, sampling, gate, checking)
 
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(one(request)) for request in requests]
             except* EngineError as errors:
-                raise errors.exceptions[0] from None
+                found: BaseException = errors
+                while isinstance(found, BaseExceptionGroup):
+                    found = found.exceptions[0]
+                raise found from None
+            # Nothing was ever answered: that a request was refused says nothing of the request.
+            if not self._answered and any(r.about == "request" for _, r in self._streak.values()):
+                await self._check(client, sampling)
         return [task.result() for task in tasks]
 
-    async def _patiently(self, client: httpx.AsyncClient, request: Request, sampling: Sampling) -> Completion:
+    async def _patiently(
+        self,
+        client: httpx.AsyncClient,
+        request: Request,
+        sampling: Sampling,
+        gate: _Gate,
+        checking: asyncio.Lock,
+    ) -> Completion:
         """Try until it works, or cannot, or has been tried enough."""
         jitter = random.Random(request.seed)
-        failed, answered = _TryError("", False), self._answered
+        failed, answered = RefusalError("", "passing"), self._answered
         for attempt in range(TRIES):
             try:
                 completion = await self._once(client, request, sampling)
-            except _TryError as error:
-                failed = error
-                if not failed.passing:
-                    self._is_up()
-                    return Completion(None, failure=f"endpoint: {failed.why}")
+            except RefusalError as refusal:
+                failed = refusal
+                if refusal.about == "all":
+                    raise EngineError(f"{self.shown} {refusal.why} ({self.model}). {KEPT}") from None
+                if refusal.about != "passing":
+                    async with checking:
+                        await self._refuse(client, request, sampling, refusal)
+                    return self._failure(refusal, f"endpoint: {refusal.why}")
+                await gate.open(1)  # it says nothing of the others
                 if attempt + 1 < TRIES:
                     longest = min(self.pause * 2**attempt, LONGEST_PAUSE)
-                    wait = longest * jitter.uniform(0.5, 1) if failed.wait is None else failed.wait
-                    log.info("%s: %s; trying again in %.1f s", request.name, failed.why, wait)
+                    wait = longest * jitter.uniform(0.5, 1) if refusal.wait is None else refusal.wait
+                    log.info("%s: %s; trying again in %.1f s", request.name, refusal.why, wait)
                     await asyncio.sleep(wait)
                 continue
-            self._is_up()
+            if completion.text is None and completion.finish_reason == "length":
+                async with checking:
+                    limit = self.takes.limit(request.max_tokens)
+                    await self._refuse(client, request, sampling, RefusalError(SPENT.format(limit), "answer"))
+                return completion
+            self._is_up(request, sampling)
+            await gate.open()
             return completion
         if self._answered > answered:
             self._refused.add(request.name)
@@ -131,50 +214,102 @@ class OpenAIEngine:
         if self._down >= DEAD:
             raise EngineError(
                 f"{self.shown} is down: {DEAD} requests in a row failed {TRIES} times each, the last with: "
-                f"{failed.why}. Finished chunks are kept; run again to go on"
+                f"{failed.why}. {KEPT}"
             )
-        return Completion(None, failure=f"endpoint: {failed.why}, {TRIES} times")
+        return self._failure(failed, f"endpoint: {failed.why}, {TRIES} times")
 
-    def _is_up(self) -> None:
+    @staticmethod
+    def _failure(refusal: RefusalError, failure: str) -> Completion:
+        return replace(refusal.completion or Completion(None), text=None, failure=failure)
+
+    def _is_up(self, request: Request, sampling: Sampling) -> None:
         self._answered += 1
         self._down = 0
+        self._good = self._good or (request, sampling)
+        self._refused.update(self._streak)
+        self._streak.clear()
 
-    async def _once(self, client: httpx.AsyncClient, request: Request, sampling: Sampling) -> Completion:
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [dict(m) for m in request.messages],
+    async def _refuse(
+        self, client: httpx.AsyncClient, request: Request, sampling: Sampling, refusal: RefusalError
+    ) -> None:
+        """Note that a request was refused; after a few in a row, find out whether it is the endpoint.
+
+        Raises:
+            EngineError: it is.
+        """
+        if request.name in self._refused:
+            return
+        self._streak[request.name] = request, refusal
+        if len(self._streak) < FEW[refusal.about]:
+            return
+        same = {r.why for _, r in self._streak.values()}
+        if not self._answered and len(same) == 1 and refusal.about == "request":
+            raise self._hopeless(refusal)
+        await self._check(client, sampling)
+
+    async def _check(self, client: httpx.AsyncClient, sampling: Sampling) -> None:
+        """Ask something that can be answered: what was answered before, else a greeting with the same fields.
+
+        Raises:
+            EngineError: it is not answered either.
+        """
+        refused, last = list(self._streak.values())[-1]
+        greeting = replace(refused, name="a greeting", messages=({"role": "user", "content": "Hello!"},))
+        request, how = self._good or (greeting, sampling)
+        try:
+            completion = await self._once(client, request, how)
+        except RefusalError as refusal:
+            if refusal.about == "passing":
+                return  # nothing is known; the next one may tell
+            raise self._hopeless(last) from None
+        if completion.text is None:
+            raise self._hopeless(last)
+        self._is_up(request, how)
+
+    def _hopeless(self, refusal: RefusalError) -> EngineError:
+        hint = ""
+        if refusal.about == "request":
+            hint = "; a field that it does not take is named in models.yaml (endpoint: rename, drop, add)"
+        elif "tokens was used up" in refusal.why:
+            hint = "; raise the limit on answers, or endpoint.least_tokens in models.yaml"
+        return EngineError(
+            f"{self.shown} refuses every request, not only one ({self.model}): {refusal.why}{hint}. {KEPT}"
+        )
+
+    def _body(self, request: Request, sampling: Sampling) -> bytes:
+        fields: dict[str, Any] = {
             "max_tokens": request.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": request.seed,
+            **self.neutral,
         }
         if sampling.top_k:  # not in OpenAI's own interface; vLLM and others know it
-            body["top_k"] = sampling.top_k
+            fields["top_k"] = sampling.top_k
         if request.top_logprobs:
-            body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+            fields |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        asked = {"model": self.model, "messages": [dict(m) for m in request.messages]}
+        body = asked | self.takes.body(fields)
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+    async def _once(self, client: httpx.AsyncClient, request: Request, sampling: Sampling) -> Completion:
+        body = self._body(request, sampling)
         try:
-            async with asyncio.timeout(self.timeout), client.stream("POST", self.url, json=body) as response:
-                content = b""
-                async for piece in response.aiter_bytes():
-                    content += piece
-                    if len(content) > LARGEST:
-                        raise _TryError(f"an answer of more than {LARGEST} bytes", passing=False)
+            async with (
+                asyncio.timeout(self.timeout),
+                client.stream("POST", self.url, content=body) as response,
+            ):
+                content = await read_body(response)
         except (TimeoutError, httpx.TimeoutException):
-            raise _TryError(f"no answer within {self.timeout:g} s", passing=True) from None
-        except httpx.TransportError as error:
-            raise _TryError(f"no connection ({type(error).__name__})", passing=True) from None
-        except httpx.DecodingError:
-            raise _TryError("malformed answer: it cannot be decompressed", passing=False) from None
-        status = response.status_code
-        if status in FATAL:
-            raise EngineError(f"{self.shown} answers {status}: {FATAL[status]} ({self.model})")
-        if status == 429 or status >= 500:
-            raise _TryError(
-                f"HTTP {status}", passing=True, wait=retry_after(response.headers.get("retry-after"))
-            )
-        if status != 200:
-            raise _TryError(f"HTTP {status}: {_excerpt(content)}", passing=False)
-        return read_answer(content)
+            raise RefusalError(f"no answer within {self.timeout:g} s", "passing") from None
+        except httpx.ProxyError as error:
+            raise RefusalError(f"no way through the proxy ({str(error)[:80]})", "passing") from None
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise RefusalError(f"no connection ({type(error).__name__})", "passing") from None
+        self.billed += response.status_code == 200
+        if refusal := judge_status(response.status_code, response.headers, content, self._key):
+            raise refusal
+        return read_completion(content, self._key)
 
     def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
         """Not possible: chat endpoints do not give the probabilities of a given text."""
@@ -182,7 +317,15 @@ class OpenAIEngine:
 
     def about(self) -> About:
         """Name and arguments; the key is not among them."""
-        arguments = {"endpoint": self.shown, "model": self.model, "concurrency": self.concurrency}
+        arguments: dict[str, Any] = {
+            "endpoint": self.shown,
+            "model": self.model,
+            "concurrency": self.concurrency,
+        }
+        if self.neutral:
+            arguments["sent"] = self.takes.body(self.neutral)
+        if self.takes.identity:
+            arguments["takes"] = self.takes.identity
         return About("openai", arguments, versions("httpx"), {"device": "endpoint"})
 
     def usage(self) -> Usage:
@@ -191,65 +334,3 @@ class OpenAIEngine:
 
     def close(self) -> None:
         """Connections are closed after each call already."""
-
-
-def read_answer(content: bytes) -> Completion:
-    """A chat completion's body as a Completion; anything of another shape is a failure with its reason."""
-    try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
-        return Completion(None, failure=f"endpoint: malformed answer: not JSON: {_excerpt(content)}")
-    try:
-        choice = answer["choices"][0]
-        text, reason = choice["message"]["content"], choice["finish_reason"]
-    except (KeyError, IndexError, TypeError):
-        return Completion(None, failure=f"endpoint: malformed answer: no choices: {_excerpt(content)}")
-    if text is not None and not isinstance(text, str):
-        return Completion(None, failure=f"endpoint: malformed answer: the content is a {type(text).__name__}")
-    usage = answer.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    if text is not None:
-        # Half a surrogate pair is valid JSON but no text; it could not be written to a file.
-        text = text.encode("utf-8", "replace").decode("utf-8")
-    return Completion(
-        text=text,
-        input_tokens=_count(counts.get("prompt_tokens")),
-        output_tokens=_count(counts.get("completion_tokens")),
-        finish_reason=reason if isinstance(reason, str) else None,
-        logprobs=_logprobs(choice.get("logprobs")),
-        model=answer["model"] if isinstance(answer.get("model"), str) else None,
-    )
-
-
-def _logprobs(value: Any) -> tuple[dict[str, float], ...]:
-    """Alternatives per token, of OpenAI's ``choices[].logprobs``; nothing if it has another shape."""
-    try:
-        return tuple(
-            {str(other["token"]): float(other["logprob"]) for other in token["top_logprobs"]}
-            for token in value["content"]
-        )
-    except (KeyError, TypeError, ValueError):
-        return ()
-
-
-def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds to wait by a ``Retry-After`` header, a number or a date (RFC 9110); None if it is neither."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - (now or datetime.now(UTC))).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return min(max(seconds, 0.0), 10 * LONGEST_PAUSE) if math.isfinite(seconds) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
-
-
-def _excerpt(content: bytes) -> str:
-    text = content[:200].decode("utf-8", "replace")
-    return repr(" ".join(text.split())) if text.strip() else "nothing"

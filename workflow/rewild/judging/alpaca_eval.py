@@ -29,6 +29,7 @@ import polars as pl
 from rewild.engines.base import Message
 from rewild.errors import DataError
 from rewild.judging.base import (
+    NO_LOGPROBS,
     Answers,
     Files,
     JudgedBenchmark,
@@ -44,6 +45,7 @@ from rewild.judging.base import (
 )
 from rewild.judging.items import judged_items
 from rewild.judging.results import is_empty, item_rows, score_rows
+from rewild.judging.verdicts import conclusion
 from rewild.win_rates import library
 from rewild.win_rates.annotations import Floats, annotations_of
 from rewild.win_rates.length_control import LengthControl
@@ -120,16 +122,20 @@ class AlpacaEval(JudgedBenchmark):
         value = 3 - shown if request.state["switched"] else shown
         return Verdict("m" if shown < 1.5 else "M", value)
 
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why there is no preference."""
+        return "its likely tokens have neither m nor M" if self.weighted else "it is not m or M"
+
     def read(self, reply: Reply) -> float | None:
         """How far the second output is preferred to the first, as they were shown, from 1 to 2."""
         if not reply.logprobs:
             if _LETTER.fullmatch(reply.text):
-                raise DataError(
-                    "the judge gives no log-probabilities, which the runner alpaca-eval reads; "
-                    "use a benchmark with the runner alpaca-eval-plain"
-                )
+                raise DataError(NO_LOGPROBS)
             return None
-        first, second = (math.exp(reply.logprobs[0].get(token, -math.inf)) for token in "mM")
+        given = [reply.logprobs[0].get(token, -math.inf) for token in "mM"]
+        if any(math.isnan(value) or value > 0 for value in given):
+            return None  # no logarithm of a probability
+        first, second = map(math.exp, given)
         return 2 - first / (first + second) if first + second else None
 
     def scores(self, answers: pl.DataFrame, judgments: pl.DataFrame, material: Material, seed: int) -> Scored:
@@ -188,7 +194,7 @@ class AlpacaEval(JudgedBenchmark):
             if prompt not in asked:
                 raise DataError("the alpaca_eval library makes other prompts than the judge was asked")
             row = replies[asked[prompt]]
-            return None if row["value"] is None else _completion(row["reply"], row["logprobs"])
+            return None if row["value"] is None else _completion(conclusion(row["reply"]), row["logprobs"])
 
         made = library.annotate(list(pairs.values()), complete, weighted=self.weighted) if pairs else []
         annotated = dict(zip(pairs, made, strict=True)) | silent
@@ -202,7 +208,7 @@ class PlainAlpacaEval(AlpacaEval):
 
     def read(self, reply: Reply) -> float | None:
         """1 or 2, the output whose letter stands alone in the reply."""
-        found = _LETTER.fullmatch(reply.text)
+        found = _LETTER.fullmatch(conclusion(reply.text))
         return None if found is None else 1.0 if found[1] == "m" else 2.0
 
 

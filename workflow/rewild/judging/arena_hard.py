@@ -11,10 +11,9 @@ is the weighted share of games won (a tie is half a game): that is computed here
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -35,6 +34,7 @@ from rewild.judging.base import (
 )
 from rewild.judging.mt_bench import fill
 from rewild.judging.results import failure_of, is_empty, item_rows
+from rewild.judging.verdicts import last_bracket
 from rewild.reading import read_yaml
 from rewild.scores.tidy import ALL, mean_score
 
@@ -43,12 +43,13 @@ VERDICTS = {"A>>B": (1.0, 3), "A>B": (1.0, 1), "A=B": (0.5, 1), "B>A": (0.0, 1),
 GAMES = ("game-1", "game-2")  # the model's answer stands second in game 1, first in game 2
 ROUNDS = 100  # of the bootstrap, as published; of question_stderr more cost nothing
 MORE_ROUNDS = 1000
-_VERDICT = re.compile(r"\[\[([AB<>=]+)\]\]")
 AGAIN = "Go on, and end with one of the verdict labels."
 
 
 class ArenaHard(JudgedBenchmark):
     """Arena-Hard v0.1, or another set of questions in its form."""
+
+    version: ClassVar[int] = 2
 
     def questions(self, files: Files) -> list[Question]:
         """``question.jsonl``: uid, cluster and prompt."""
@@ -98,13 +99,21 @@ class ArenaHard(JudgedBenchmark):
         return made
 
     def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
-        """The label, if the reply has one, and no other beside it. Its value is the model's share, 0 to 1."""
-        labels = set(_VERDICT.findall(reply.text))
-        if len(labels) != 1 or not labels <= set(VERDICTS):
+        """The last label outside of reasoning and quotations. Its value is the model's share, 0 to 1.
+
+        The released code drops a reply with two different labels; here a judge that came to another view is
+        taken at its last word, and one that cannot decide ([[A>B]] or [[B>A]]) is unclear.
+        """
+        label = last_bracket(reply.text, single=False).label
+        if label not in VERDICTS:
             return None
-        label = labels.pop()
         share = VERDICTS[label][0]
         return Verdict(label, share if request.part == GAMES[1] else 1 - share)
+
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why there is no label."""
+        said = last_bracket(reply.text, single=False)
+        return said.why or f"{said.label!r} is none of {', '.join(VERDICTS)}"
 
     def again(self, request: JudgeRequest, reply: Reply) -> JudgeRequest:
         """As published, the judge reads its own words and is told to come to a verdict."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -16,10 +17,11 @@ import polars as pl
 from rewild.config.benchmarks import RUBRIC
 from rewild.config.judging import OPENAI
 from rewild.engines import make_engine
-from rewild.engines.base import Completion, Engine, Request, Sampling
-from rewild.errors import ConfigError, RewildError
+from rewild.engines.base import Completion, Engine, EngineError, Request, Sampling
+from rewild.engines.openai_engine import SPENT
+from rewild.errors import ConfigError, DataError, RewildError
 from rewild.files import write_json
-from rewild.judging.base import JudgeRequest, Reply
+from rewild.judging.base import NO_LOGPROBS, JudgeRequest, Reply, Verdict
 from rewild.judging.budget import CHARACTERS_PER_TOKEN, Ledger, cost, estimated_input, most_input, shown
 from rewild.judging.schema import JUDGMENTS, Spent
 from rewild.judging.store import Store, request_hash
@@ -30,6 +32,10 @@ from rewild.responses.recipe import row_seed
 from rewild.table import provenance, write_table
 
 log = logging.getLogger("rewild")
+
+FEW = 3  # replies without log-probabilities, and none with them: the judge gives none
+SHOWN = 80  # characters of a reply that a reason repeats
+NO_TEXT = "the judge's reply has no text"
 
 
 @dataclass
@@ -89,7 +95,8 @@ def requests_of(task: Task, answers: pl.DataFrame) -> list[JudgeRequest]:
     names = Counter((r.question, r.turn, r.part) for r in made)
     if names and (most := names.most_common(1)[0])[1] > 1:
         raise RewildError(f"{task.row.slug}: two requests to the judge have the name {most[0]}")
-    return made
+    limit = task.takes.limit if task.takes else int
+    return [replace(r, max_tokens=limit(r.max_tokens)) for r in made]
 
 
 def judge(task: Task, run: str, *, again: bool = False, pause: float | None = None) -> Spent:
@@ -109,7 +116,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
     answers = check_answers(task, read_answers(path), path)
     requests = requests_of(task, answers)
     settings, work = task.study.judging, task.work(run, "judging")
-    keys = [request_hash(task.judge, r, settings.attempts, task.study.seed) for r in requests]
+    keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
     with disk_errors(work / "lock"), locked(work, "at work on these judgments"):
         store = Store(work)
         store.load(mend=True)
@@ -121,7 +128,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
             _ask(task, run, list(missing.values()), store, pause)
     rows = [_row(task, run, r, store.rows[k]) for k, r in zip(keys, requests, strict=True)]
     frame = pl.DataFrame(rows, schema=JUDGMENTS.dtypes, orient="row", infer_schema_length=None)
-    made_from = provenance([path, *task.files.values()], judge=task.judge, attempts=settings.attempts)
+    made_from = provenance([path, *task.files.values()], judge=task.identity, attempts=settings.attempts)
     with disk_errors(path):
         write_table(task.folder(run) / "judgments.parquet", frame, JUDGMENTS, made_from)
         spent = spent_of(task, frame)
@@ -140,8 +147,10 @@ def _ask(task: Task, run: str, todo: list[Asked], store: Store, pause: float | N
     ledger = Ledger(store.folder.parents[1], store.folder, settings.budget, price)
     ledger.start()
     with judge_engine(task, pause) as engine:
-        for start in range(0, len(todo), settings.chunk):
-            chunk = todo[start : start + settings.chunk]
+        # Whether a judge gives log-probabilities is seen from a few replies.
+        first = FEW if todo[0].request.top_logprobs else settings.chunk
+        for start in (0, *range(first, len(todo), settings.chunk)):
+            chunk = todo[start : start + settings.chunk if start else first]
             try:
                 _judge_chunk(task, chunk, engine, ledger, f"{len(store.rows)} judgments of {run} on")
             except RewildError:
@@ -161,9 +170,17 @@ def _judge_chunk(task: Task, chunk: list[Asked], engine: Engine, ledger: Ledger,
         if not pending:
             return
         reserved = ledger.reserve([asked.next for asked in pending], f"{kept} {task.row.slug} are kept.")
-        before = sum(_paid(ledger, asked) for asked in pending)
-        _round(task, pending, engine)
+        before, billed = sum(_paid(ledger, asked) for asked in pending), getattr(engine, "billed", None)
+        try:
+            _round(task, pending, engine)
+        except EngineError:
+            if billed is not None and engine.billed == billed:  # type: ignore[attr-defined]
+                ledger.settle(reserved, 0.0)  # nothing was answered, so nothing is on the bill
+            raise
         ledger.settle(reserved, sum(_paid(ledger, asked) for asked in pending) - before)
+        silent = sum(NO_LOGPROBS in (asked.failure or "") for asked in pending)
+        if silent >= min(FEW, len(pending)) and not any(a.reply and a.reply.logprobs for a in chunk):
+            raise DataError(NO_LOGPROBS)
 
 
 def _round(task: Task, pending: list[Asked], engine: Engine) -> None:
@@ -178,7 +195,7 @@ def _round(task: Task, pending: list[Asked], engine: Engine) -> None:
                 asked.next.messages,
                 (),
                 asked.next.max_tokens,
-                row_seed(task.study.seed, task.judge, asked.name, asked.request.turn, asked.attempts + 1)
+                row_seed(task.study.seed, task.judge_name, asked.name, asked.request.turn, asked.attempts + 1)
                 >> 32,
                 asked.next.top_logprobs,
             )
@@ -200,8 +217,9 @@ def _read(task: Task, asked: Asked, completion: Completion) -> None:
     """Take a completion in: count it, read its verdict, or note why there is none."""
     asked.attempts += 1
     text = completion.text or ""
-    # A reply that cannot be read was written all the same, and is on the bill.
-    if completion.failure is None or completion.failure.startswith("endpoint: malformed"):
+    counted = completion.input_tokens is not None or completion.output_tokens is not None
+    # A reply that cannot be read was written all the same, and is on the bill; an error alone is not.
+    if completion.failure is None or counted or completion.failure.startswith("endpoint: malformed"):
         read, wrote = completion.input_tokens, completion.output_tokens
         asked.estimated |= read is None or wrote is None
         if read is None:
@@ -220,21 +238,37 @@ def _read(task: Task, asked: Asked, completion: Completion) -> None:
         asked.earlier.append(asked.reply.text)
     asked.reply = Reply(text, completion.logprobs)
     if not text.strip():
-        asked.failure = "empty: the judge's reply has no text"
-    elif task.benchmark.parse(asked.reply, asked.request) is None:
-        asked.failure = f"unclear: no verdict in {text[:80]!r}"
-        asked.next = task.benchmark.again(asked.next, asked.reply)
+        cut = completion.text is None and completion.finish_reason == "length"
+        asked.failure = f"empty: {SPENT.format(asked.next.max_tokens) if cut else NO_TEXT}"
     else:
-        asked.failure = None
+        verdict, asked.failure = read_verdict(task, asked.reply, asked.request)
+        if verdict is None:
+            asked.next = task.benchmark.again(asked.next, asked.reply)
+
+
+def read_verdict(task: Task, reply: Reply, request: JudgeRequest) -> tuple[Verdict | None, str | None]:
+    """The verdict of a reply; or why there is none, with the end of the reply, where verdicts stand."""
+    try:
+        verdict = task.benchmark.parse(reply, request)
+        why = task.benchmark.unclear(reply, request) if verdict is None else ""
+    except DataError as error:  # a judge that cannot do what the benchmark needs
+        return None, f"unclear: {error}"
+    if verdict is not None and math.isfinite(verdict.value):
+        return verdict, None
+    return None, f"unclear: {why or 'its value is no number'}: {_end(reply.text)!r}"
+
+
+def _end(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
 
 
 def _row(task: Task, run: str, request: JudgeRequest, raw: dict[str, Any]) -> dict[str, Any]:
     """A row of the judgments: what was stored, and the verdict read from it."""
-    verdict = None
-    if raw["reply"] is not None and (raw["failure"] is None or raw["failure"].startswith("unclear")):
+    verdict, failure = None, raw["failure"]
+    if raw["reply"] is not None and (failure is None or failure.startswith("unclear")):
         logprobs = tuple(json.loads(raw["logprobs"])) if raw["logprobs"] else ()
-        verdict = task.benchmark.parse(Reply(raw["reply"], logprobs), request)
-    failure = None if verdict else raw["failure"] or f"unclear: no verdict in {raw['reply'][:80]!r}"
+        verdict, failure = read_verdict(task, Reply(raw["reply"], logprobs), request)
     return {
         **raw,
         "run": run,
@@ -262,6 +296,9 @@ def judge_engine(task: Task, pause: float | None = None) -> Iterator[Engine]:
     arguments: dict[str, Any] = {"concurrency": settings.concurrency, "timeout": settings.timeout}
     if pause is not None:
         arguments["pause"] = pause
+    if task.takes is not None:
+        arguments["takes"] = task.takes
+    arguments["neutral"] = task.open_weights
     if task.judge == RUBRIC and settings.endpoint is None:
         from rewild.judging.rubric_server import serving
 

@@ -20,6 +20,11 @@ import polars as pl
 from rewild.engines.base import Message
 from rewild.errors import DataError
 
+NO_LOGPROBS = (
+    "the judge gives no log-probabilities, which the runner alpaca-eval reads; use a benchmark with the "
+    "runner alpaca-eval-plain"
+)
+
 Files = Mapping[str, Path]
 """Role (a key of the runner's ``files``) → file."""
 
@@ -137,7 +142,7 @@ class JudgedBenchmark(ABC):
         identifying: roles of the files that say what is asked; their content is part of a score's version.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     identifying: ClassVar[tuple[str, ...]] = ("questions",)
 
     @abstractmethod
@@ -164,6 +169,10 @@ class JudgedBenchmark(ABC):
     @abstractmethod
     def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
         """The verdict of a reply; None if it is unclear (the judge is then asked again)."""
+
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why :meth:`parse` found no verdict, in a few words."""
+        return "no verdict in its form"
 
     def again(self, request: JudgeRequest, reply: Reply) -> JudgeRequest:
         """What is asked after an unclear reply; the same once more (with another seed) unless overridden."""

@@ -51,7 +51,7 @@ def estimate(task: Task, run: str) -> Estimate:
     store.load()
     todo = requests
     if store.rows:
-        keys = [request_hash(task.judge, r, settings.attempts, task.study.seed) for r in requests]
+        keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
         todo = [r for r, key in zip(requests, keys, strict=True) if key not in store.rows]
     price = settings.price_of(task.judge)
     read, wrote = sum(map(estimated_input, todo)), sum(min(REPLY_TOKENS, r.max_tokens) for r in todo)

@@ -26,8 +26,8 @@ from rewild.judging.job import answer_job
 from rewild.judging.results import EMPTY, is_empty
 from rewild.judging.schema import ANSWERS
 from rewild.judging.task import Task
-from rewild.responses.kitchen import Kitchen, open_kitchen
-from rewild.responses.recipe import Job, limits
+from rewild.responses.kitchen import Kitchen, open_kitchen, sizes_of
+from rewild.responses.recipe import Job
 from rewild.responses.shard import respond
 from rewild.table import provenance, write_table
 
@@ -75,7 +75,7 @@ def opened(job: Job, threads: int | None) -> Iterator[Callable[[Job], Kitchen]]:
     kept = _Kept(first.make_engine)
 
     def kitchen(wanted: Job) -> Kitchen:
-        sizes = limits(wanted, wanted.source.native_context or first.sizes[0])
+        sizes = sizes_of(wanted, wanted.source.native_context or first.sizes[0])
         sampling = wanted.settings.sampling.model_dump()
         described = {
             **first.identity,

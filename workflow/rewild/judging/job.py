@@ -35,7 +35,13 @@ def answer_job(
         made = plan(architecture_of(row, precision), gpu, dict(gpus), context=wanted)
     total = row.parameters.total if row.parameters else 0
     source = Source(
-        weights.path, weights.revision, precision, total / 1e9, row.native_context, weights.trust_remote_code
+        weights.path,
+        weights.revision,
+        precision,
+        total / 1e9,
+        row.native_context,
+        weights.trust_remote_code,
+        takes=row.endpoint,
     )
     responses = Responses(
         models=[run],

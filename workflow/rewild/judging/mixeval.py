@@ -34,6 +34,7 @@ from rewild.judging.base import (
 from rewild.judging.items import judged_items
 from rewild.judging.results import item_rows, score_rows
 from rewild.judging.source_prompts import read_chat_prompt, read_text
+from rewild.judging.verdicts import last_bracket, number_within
 
 FREE_FORM, MULTIPLE_CHOICE = "free-form", "multiple-choice"
 STEP_BY_STEP = {
@@ -41,8 +42,7 @@ STEP_BY_STEP = {
     "GSM8k": "FREE_FORM_PROMPT_GSM8k",
     "MATH": "FREE_FORM_PROMPT_MATH",
 }
-_SCORE = re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]")
-_OPTION = re.compile(r"\[\[([A-Z])\]\]"), re.compile(r"\[([A-Z])\]")
+_LETTER = re.compile(r"[A-Z]")
 PROMPTS = {
     FREE_FORM: ("gpt_judge_for_closeended_freeform", ("prompt", "gold_ans", "response")),
     MULTIPLE_CHOICE: ("gpt_judge_for_closeended_multiplechoice", ("prompt", "options", "response")),
@@ -52,6 +52,8 @@ PROMPTS = {
 
 class MixEval(JudgedBenchmark):
     """The 4,000 questions of 2024-06-01, or the 1,000 of MixEval-Hard."""
+
+    version: ClassVar[int] = 2
 
     identifying: ClassVar[tuple[str, ...]] = ("questions", "multiple_choice", "wording")
 
@@ -91,19 +93,23 @@ class MixEval(JudgedBenchmark):
     def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
         """The score, or the option's letter and whether it is the right one.
 
-        As released: the first number or letter in double brackets, else in single ones. A number above 1 is
-        unclear; and so is, here only, a letter that is no option.
+        It stands in the last double brackets outside of reasoning and quotations. The released code takes the
+        first ones of any text.
         """
-        state = request.state
+        state, said = request.state, last_bracket(reply.text)
         if state["kind"] == FREE_FORM:
-            score = _first(_SCORE, reply.text)
-            if score is None or not 0 <= float(score) <= 1:
-                return None
-            return Verdict(score, float(score))
-        letter = _first(_OPTION, reply.text)
-        if letter is None or ord(letter) - ord("A") >= len(state["options"]):
+            score = number_within(said.label, 0, 1)
+            return None if score is None else Verdict(str(said.label), score)
+        letter = said.label or ""
+        if not _LETTER.fullmatch(letter) or ord(letter) - ord("A") >= len(state["options"]):
             return None
         return Verdict(letter, float(ord(letter) - ord("A") == state["target"]))
+
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why there is no score, or no option."""
+        said = last_bracket(reply.text)
+        form = "a score from 0 to 1" if request.state["kind"] == FREE_FORM else "the letter of an option"
+        return said.why or f"{said.label!r} is not {form}"
 
     def scores(self, answers: pl.DataFrame, judgments: pl.DataFrame, material: Material, seed: int) -> Scored:
         """``overall`` of everything and by source benchmark; ``free_form`` and ``multiple_choice``.
@@ -124,13 +130,6 @@ class MixEval(JudgedBenchmark):
 def lettered(options: Sequence[str]) -> str:
     """``A. ...`` to the last option, one a line."""
     return "\n".join(f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
-
-
-def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> str | None:
-    for pattern in patterns:
-        if found := pattern.search(text):
-            return found[1]
-    return None
 
 
 def _read(path: Path, kind: str, wording: Path) -> list[Question]:

@@ -11,7 +11,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -30,6 +30,7 @@ from rewild.judging.base import (
     template_of,
 )
 from rewild.judging.results import failure_of, item_rows, score_rows
+from rewild.judging.verdicts import last_bracket, number_within
 
 LOWEST, HIGHEST = 1.0, 10.0
 TEMPERATURES = {
@@ -52,12 +53,12 @@ PROMPTS = {
     (True, 1): "single-math-v1-multi-turn",
 }
 JUDGE_TOKENS = 2048
-_RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
-_RATING_IN_ONE = re.compile(r"\[(\d+\.?\d*)\]")
 
 
 class MTBench(JudgedBenchmark):
     """MT-Bench, single-answer grading."""
+
+    version: ClassVar[int] = 2
 
     def questions(self, files: Files) -> list[Question]:
         """``question.jsonl``, with the answers of ``reference_answer/*.jsonl`` where their categories ask."""
@@ -120,11 +121,15 @@ class MTBench(JudgedBenchmark):
         return made
 
     def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
-        """The first ``[[rating]]``, else the first ``[rating]``; unclear outside 1 to 10."""
-        found = _RATING.search(reply.text) or _RATING_IN_ONE.search(reply.text)
-        if found is None or not LOWEST <= float(found[1]) <= HIGHEST:
-            return None
-        return Verdict(found[1], float(found[1]))
+        """The last ``[[rating]]`` outside of reasoning and quotations; unclear outside 1 to 10."""
+        said = last_bracket(reply.text)
+        value = number_within(said.label, LOWEST, HIGHEST)
+        return None if value is None else Verdict(str(said.label), value)
+
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why there is no rating."""
+        said = last_bracket(reply.text)
+        return said.why or f"{said.label!r} is not a rating from {LOWEST:g} to {HIGHEST:g}"
 
     def scores(self, answers: pl.DataFrame, judgments: pl.DataFrame, material: Material, seed: int) -> Scored:
         """``average`` over all turns, by turn, and ``category`` by category (both turns)."""

@@ -7,7 +7,9 @@ What it does wrong is said beforehand, by the number of the call: ``500@3-9`` an
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +34,8 @@ FAULTS = {
 }
 REFUSAL = "I'm sorry, but I can't help with evaluating these responses."
 ANOTHER_LANGUAGE = "Die Antwort ist ordentlich gegliedert und weitgehend richtig. Meine Note: acht von zehn."
+log = logging.getLogger("rewild")
+LARGEST = 2**26  # bytes of one request
 _SPEC = re.compile(r"(?P<kind>[a-z0-9]+)(?:@(?P<first>\d+)(?P<to>-)?(?P<last>\d+)?)?")
 
 
@@ -97,6 +101,12 @@ class RubricServer(ThreadingHTTPServer):
         """Base URL, ending in ``/v1``."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is its own affair; anything else is said, without what was asked."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            log.error("the rubric could not answer a call: %s", type(error).__name__)
+
     def next_call(self) -> tuple[int, str | None]:
         """The number of a call, from 1, and what goes wrong with it."""
         with self.counting:
@@ -121,15 +131,20 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(404, {"error": {"message": "there is POST /v1/chat/completions and GET /v1/models"}})
 
-    def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
+    def do_POST(self) -> None:  # noqa: PLR0911 (one fault after another)
+        length = self.headers.get("Content-Length") or "0"
+        if not (length.isascii() and length.isdigit() and int(length[:12]) <= LARGEST):
+            self.close_connection = True
+            return self._send(
+                413, {"error": {"message": f"a length of at most {LARGEST} bytes was expected"}}
+            )
+        body = self.rfile.read(int(length))
         if not self.path.rstrip("/").endswith("/chat/completions"):
             return self._send(404, {"error": {"message": "there is POST /v1/chat/completions"}})
         try:
             asked = json.loads(body)
             messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in asked["messages"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return self._send(400, {"error": {"message": "a chat completion request was expected"}})
         _, fault = self.server.next_call()
         if fault in ("429", "500", "401"):

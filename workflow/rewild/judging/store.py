@@ -46,7 +46,14 @@ RAW = TableSchema(
 
 
 def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) -> str:
-    """20 hexadecimal digits over all that a judgment depends on."""
+    """20 hexadecimal digits over all that a judgment depends on.
+
+    Args:
+        judge: who is asked (:attr:`rewild.judging.task.Task.identity`), not the study's name for it.
+        request: what is asked.
+        attempts: how often.
+        seed: of the study.
+    """
     asked = [
         judge,
         [dict(m) for m in request.messages],

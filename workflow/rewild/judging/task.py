@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from rewild.config.benchmarks import Benchmark, find_benchmark
-from rewild.config.judging import Runner, files_of, find_runner
+from rewild.config.endpoint import Takes
+from rewild.config.judging import Asked, Runner, asked_judge, files_of, find_runner
 from rewild.config.models import Model
 from rewild.config.study import Study
 from rewild.errors import ConfigError, DataError, nearest
@@ -42,6 +43,7 @@ class Task:
         files: role → path.
         results: the folder of results.
         judge_name: the name that the endpoint knows the judge by.
+        asked: all that is known of who is asked; None is the name alone.
     """
 
     study: Study
@@ -49,6 +51,22 @@ class Task:
     files: Mapping[str, Path]
     results: Path
     judge_name: str
+    asked: Asked | None = None
+
+    @property
+    def identity(self) -> str:
+        """Who is asked, by what the endpoint serves: name, revision, fields."""
+        return self.asked.identity if self.asked else self.judge_name
+
+    @property
+    def takes(self) -> Takes | None:
+        """The fields that the judge's endpoint takes; None is all of ours."""
+        return self.asked.takes if self.asked else None
+
+    @property
+    def open_weights(self) -> bool:
+        """Whether the judge is served from files that may bring sampling settings of their own."""
+        return self.asked is not None and self.asked.open_weights
 
     @property
     def runner(self) -> Runner:
@@ -173,9 +191,8 @@ def make_task(
         moved = {r: results / p.relative_to("results") for r, p in files.items() if p.parts[0] == "results"}
         files |= moved
     judge = study.judging.judge_of(row)
-    known = tables.models.get(judge)
-    name = (known.api or known.hub or judge) if known else judge
-    return Task(study, row, files, results, name)
+    asked = asked_judge(judge, tables.models)
+    return Task(study, row, files, results, asked.name, asked)
 
 
 def read_answers(path: Path) -> pl.DataFrame:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -33,6 +34,7 @@ from rewild.judging.base import (
 )
 from rewild.judging.items import judged_items
 from rewild.judging.results import item_rows, score_rows
+from rewild.judging.verdicts import conclusion, number_within
 from rewild.scores.tidy import ALL
 
 WORDS = 1000  # of history, query and answer, each; what is beyond is cut off
@@ -61,11 +63,16 @@ WEIGHTS = {
     "Coding & Debugging": 1.25,
 }
 _BLANK = re.compile(r"\{\$(\w+)\}")
-_FIELD = re.compile(r'"?score"?\s*:\s*"?([^",\s}]+)')
+# At the end of a reply, behind which only JSON's own signs may come.
+_FIELD = re.compile(r'\bscore"?\s*:\s*"?([0-9.]{1,8})"?[\s,}.\]]*\Z')
+_LONGEST = 20_000  # characters at the end of a reply that are read; no verdict is that long
+_TRIES = 200  # objects that are looked for
 
 
 class WildBench(JudgedBenchmark):
     """The 1,024 tasks of version 2, each with its own checklist."""
+
+    version: ClassVar[int] = 2
 
     def questions(self, files: Files) -> list[Question]:
         """The tasks; ``category`` is the group of the primary tag, ``extra`` has all groups and the list."""
@@ -129,6 +136,10 @@ class WildBench(JudgedBenchmark):
         """The field ``score`` of the reply's JSON; of broken JSON, what stands behind ``"score":``."""
         return read_score(reply.text)
 
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why there is no score."""
+        return "no JSON with a score from 1 to 10" if conclusion(reply.text) else "its reasoning has no end"
+
     def scores(self, answers: pl.DataFrame, judgments: pl.DataFrame, material: Material, seed: int) -> Scored:
         """``wb_score``, of all tasks and by group, and its mean over groups, weighted, ``wb_score_macro``.
 
@@ -165,21 +176,36 @@ def shorten(text: str, words: int = WORDS) -> str:
 
 
 def read_score(reply: str) -> Verdict | None:
-    """The score in a judge's JSON; None without one from 1 to 10."""
-    text = reply.strip()
-    if text.startswith("```"):
-        text = text.strip("`").removeprefix("json").strip()
-    try:
-        found = json.loads(text)
-        label = str(found["score"]) if isinstance(found, dict) and "score" in found else None
-    except (ValueError, RecursionError):
-        matches = _FIELD.findall(text)
-        label = matches[-1] if matches else None
-    try:
-        value = float(label) if label is not None else 0.0
-    except ValueError:
-        return None
-    return Verdict(str(label), value) if 1 <= value <= 10 else None
+    """The score in a judge's JSON, outside of its reasoning; None without one from 1 to 10.
+
+    The last object counts. In broken JSON it is what stands behind the last ``"score":``, if the reply ends
+    there, as asked: elsewhere it may be part of what the judge quotes.
+    """
+    text = conclusion(reply)[-_LONGEST:].rstrip().rstrip("`").rstrip()
+    objects = list(_objects(text))
+    label: Any = None
+    if objects and objects[-1][1] == len(text):
+        label = objects[-1][0].get("score")
+    elif at_end := _FIELD.search(text):
+        label = at_end[1]
+    elif scores := [found["score"] for found, _ in objects if "score" in found]:
+        label = scores[-1]
+    label = str(label).strip() if isinstance(label, str | int | float) else None
+    value = number_within(label, 1, 10)
+    return None if value is None else Verdict(str(label), value)
+
+
+def _objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """The JSON objects in a text, outermost first, whatever stands around them; and where each ends."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    for _ in range(_TRIES):
+        if at < 0:
+            return
+        end = at + 1
+        with suppress(ValueError, RecursionError):
+            found, end = decoder.raw_decode(text, at)
+            yield found, end
+        at = text.find("{", end)
 
 
 def _macro(parts: Sequence[Mapping[str, Any]]) -> float | None:

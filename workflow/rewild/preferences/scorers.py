@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from rewild.config.judging import Asked
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
-from rewild.engines.base import EngineError, Message, Request, Sampling
+from rewild.engines.base import Completion, EngineError, Message, Request, Sampling
 from rewild.engines.chat import Chat
 from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import first_line
@@ -27,7 +28,7 @@ then give a rating from 1 (useless) to 10 (excellent) in exactly this form: "Rat
 [The Start of Assistant's Answer]
 {answer}
 [The End of Assistant's Answer]"""
-_RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
+CHUNK = 64  # grades that are kept together; what was asked for before is not asked again
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,19 @@ class Grader(Protocol):
         ...
 
 
-def make_scorer(settings: Scorer) -> Grader:
-    """The scorer that settings name. Heavy imports happen here."""
+def make_scorer(settings: Scorer, work: Path | None = None, asked: Asked | None = None) -> Grader:
+    """The scorer that settings name. Heavy imports happen here.
+
+    Args:
+        settings: of the scorer.
+        work: a folder in which a judge's replies are kept, so that a rerun asks for the rest only.
+        asked: who is asked where the scorer is a judge; None: the name that the settings give.
+    """
     match settings:
         case Rubric():
             return RubricScorer()
         case Judge():
-            return JudgeScorer(settings)
+            return JudgeScorer(settings, work=work, asked=asked)
         case RewardModel():
             return RewardScorer(settings)
 
@@ -96,37 +103,128 @@ class RubricScorer:
 
 
 class JudgeScorer:
-    """A language model that is asked for a rating of 1 to 10, at temperature 0."""
+    """A language model that is asked for a rating of 1 to 10, at temperature 0.
 
-    def __init__(self, settings: Judge, *, pause: float = 1.0) -> None:
+    It is asked and read as the judges of benchmarks are: an unclear reply is asked for again, with another
+    seed, and an outage stops the job, with every finished chunk kept.
+    """
+
+    def __init__(
+        self,
+        settings: Judge,
+        *,
+        pause: float = 1.0,
+        work: Path | None = None,
+        asked: Asked | None = None,
+    ) -> None:
         """
         Args:
             settings: endpoint and model; the key is read from the environment.
             pause: first pause before a request is tried again, in seconds.
+            work: the folder of finished chunks; None keeps none.
+            asked: who is asked; None: the name that the settings give.
         """
         from rewild.engines.openai_engine import OpenAIEngine  # a reward model's environment has no httpx
 
-        self._longest = settings.max_tokens
+        self._settings, self._work = settings, work
+        asked = asked or Asked(settings.model)
+        self._longest = asked.takes.limit(settings.max_tokens) if asked.takes else settings.max_tokens
+        self._identity = asked.identity
         self._engine = OpenAIEngine(
-            settings.model,
+            asked.name,
             settings.endpoint,
             key=os.environ.get(settings.key),
             concurrency=settings.concurrency,
             timeout=settings.timeout,
             pause=pause,
+            takes=asked.takes,
+            neutral=asked.open_weights,
         )
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
         """See :class:`Grader`."""
-        requests = [
-            Request(item.name, (judge_message(item),), (), self._longest, item.seed) for item in items
+        if self._work is None:
+            return [grade for grade, _ in self._ask(items)]
+        from rewild.judging.base import JudgeRequest
+        from rewild.judging.store import Store, request_hash
+        from rewild.locks import locked
+
+        keys = [
+            request_hash(
+                self._identity,
+                JudgeRequest(item.name, 0, "grade", (judge_message(item),), "grade", self._longest),
+                self._settings.attempts,
+                item.seed,
+            )
+            for item in items
         ]
-        done = self._engine.generate(requests, Sampling(temperature=0.0))
-        return [Grade(None, c.failure) if c.text is None else read_rating(c.text) for c in done]
+        with locked(self._work, "at work on these grades"):
+            store = Store(self._work)
+            store.load(mend=True)
+            todo = [(k, i) for k, i in dict(zip(keys, items, strict=True)).items() if k not in store.rows]
+            for start in range(0, len(todo), CHUNK):
+                part = todo[start : start + CHUNK]
+                asked = self._ask([item for _, item in part])
+                store.write(
+                    [
+                        BLANK
+                        | {
+                            "request": key,
+                            "reply": done.text,
+                            "failure": grade.failure,
+                            "judge_said": done.model,
+                        }
+                        for (key, _), (grade, done) in zip(part, asked, strict=True)
+                    ]
+                )
+            rows = [store.rows[key] for key in keys]
+        return [
+            read_rating(row["reply"]) if row["reply"] is not None else Grade(None, row["failure"])
+            for row in rows
+        ]
+
+    def _ask(self, items: Sequence[Item]) -> list[tuple[Grade, Completion]]:
+        """Ask until every rating is clear, or as often as allowed."""
+        found: dict[int, tuple[Grade, Completion]] = {}
+        pending = list(range(len(items)))
+        for attempt in range(self._settings.attempts):
+            requests = [
+                Request(
+                    items[n].name,
+                    (judge_message(items[n]),),
+                    (),
+                    self._longest,
+                    (items[n].seed + attempt) % 2**63,
+                )
+                for n in pending
+            ]
+            done = self._engine.generate(requests, Sampling(temperature=0.0)) if requests else []
+            for n, completion in zip(pending, done, strict=True):
+                found[n] = (_grade_of(completion), completion)
+            pending = [n for n in pending if found[n][0].score is None]
+        return [found[n] for n in range(len(items))]
 
     def close(self) -> None:
         """The endpoint holds nothing for us."""
         self._engine.close()
+
+
+BLANK: dict[str, Any] = {
+    "earlier": [],
+    "logprobs": None,
+    "attempts": 1,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "estimated": True,
+}
+
+
+def _grade_of(done: Completion) -> Grade:
+    if done.failure is not None:
+        return Grade(None, done.failure)
+    if done.text is None or not done.text.strip():
+        return Grade(None, "empty: the judge's reply has no text")
+    return read_rating(done.text)
 
 
 def judge_message(item: Item) -> Message:
@@ -138,13 +236,17 @@ def judge_message(item: Item) -> Message:
 
 
 def read_rating(text: str) -> Grade:
-    """The last ``[[rating]]`` of a judgment."""
-    found = _RATING.findall(text)
-    if not found:
-        return Grade(None, "no_rating: the judgment has no [[rating]]")
-    rating = float(found[-1])
-    if not LOWEST <= rating <= HIGHEST:
-        return Grade(None, f"bad_rating: {rating:g} is not from 1 to 10")
+    """The last ``[[rating]]`` of a judgment, outside of its reasoning and of what it quotes."""
+    from rewild.judging.verdicts import last_bracket, number_within
+
+    said = last_bracket(text, single=False)
+    if said.label is None:
+        why = "the judgment has no [[rating]]" if "[[" not in text else said.why
+        return Grade(None, f"no_rating: {why}")
+    label = said.label.strip()
+    rating = number_within(label, LOWEST, HIGHEST)
+    if rating is None:
+        return Grade(None, f"bad_rating: {label[:40]} is not from 1 to 10")
     return Grade(rating)
 
 

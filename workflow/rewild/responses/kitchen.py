@@ -50,9 +50,16 @@ def prepare(job: Job, chat: Chat | None, native_context: int | None, maker: Call
         native_context: what the model's files state.
         maker: makes the engine, given the context in tokens.
     """
-    sizes = limits(job, native_context)
+    sizes = sizes_of(job, native_context)
     described = identity(job, chat.template_hash if chat else None, sizes)
     return Kitchen(job, chat, sizes, described, partial(maker, context=sizes[0]))
+
+
+def sizes_of(job: Job, native_context: int | None) -> tuple[int, int, int]:
+    """:func:`limits`, answers as long as the model's endpoint must have them: reasoning counts."""
+    context, longest_input, longest_output = limits(job, native_context)
+    takes = job.source.takes if job.settings.engine == "openai" else None
+    return context, longest_input, takes.limit(longest_output) if takes else longest_output
 
 
 def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
@@ -80,6 +87,8 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
             key=os.environ.get(compute.key),
             concurrency=compute.concurrency,
             timeout=compute.timeout,
+            takes=source.takes,
+            neutral=not source.at_its_maker,
         )
         return prepare(job, None, None, maker)
     if not source.path:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from rewild.config.endpoint import NEUTRAL, Takes
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model, find_model
 from rewild.config.responses import ModelSettings, Responses
@@ -31,6 +32,9 @@ class Source:
         revision: the pinned commit on the hub; None for folders (their content is hashed) and endpoints.
         precision: ``fp32``, ``bf16`` or ``fp8``.
         parameters: weights, in billions; 0 where unknown.
+        takes: what an endpoint takes that serves it; None is all of our fields.
+        at_its_maker: whether the endpoint is its maker's; any other serves it from files, which may bring
+            sampling settings of their own.
     """
 
     path: str
@@ -40,6 +44,14 @@ class Source:
     native_context: int | None
     trust_remote_code: bool = False
     template: str | None = None
+    takes: Takes | None = None
+    at_its_maker: bool = False
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What of an endpoint's requests identifies an answer, beyond the study's settings."""
+        takes = {"takes": self.takes.identity} if self.takes and self.takes.identity else {}
+        return takes if self.at_its_maker else {**takes, "neutral": NEUTRAL}
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,10 @@ class Job:
     @cached_property
     def described(self) -> str:
         """:func:`settings_of`, made once: each of a model's shards asks for it while jobs are laid out."""
-        source = {k: v for k, v in asdict(self.source).items() if k != "native_context"}
+        elsewhere = {"native_context", "takes", "at_its_maker"}
+        source = {k: v for k, v in asdict(self.source).items() if k not in elsewhere}
+        if self.settings.engine == "openai":
+            source["sent"] = self.source.sent
         settings = self.settings.model_dump(mode="json", exclude={"compute", "pilot", "models", "overrides"})
         context = self.plan.context if self.plan else None
         return json.dumps(
@@ -143,7 +158,13 @@ def _source(
     hub, revision = row.checkpoint(precision)
     made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
     if settings.engine == "openai":
-        return replace(made, path=row.api or row.hub or model, revision=None)
+        return replace(
+            made,
+            path=row.api or row.hub or model,
+            revision=None,
+            takes=row.endpoint,
+            at_its_maker=row.api is not None,
+        )
     if row.api is not None:
         raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
     return made
@@ -190,7 +211,9 @@ def identity(job: Job, template_hash: str | None, sizes: tuple[int, int, int]) -
     source, settings = job.source, job.settings
     folder = Path(source.path)
     local = settings.engine != "openai" and folder.is_dir()
+    sent = {"sent": source.sent} if settings.engine == "openai" else {}
     return {
+        **sent,
         "stage_version": STAGE_VERSION,
         "seed": job.seed,
         "model": job.model,
