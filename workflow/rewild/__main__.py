@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rewild import __version__
 from rewild.cli import PHASES
 from rewild.errors import RewildError
 from rewild.quiet import report_nothing
+from rewild.system import explain
 
 app = typer.Typer(
     name="rewild",
@@ -54,12 +56,33 @@ def words(given: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the command line; a :class:`RewildError` becomes one message and exit status 1."""
+    """Run the command line.
+
+    Exit status: 0, done; 1, an error, said in one message (a :class:`RewildError`, or one of the operating
+    system), or nobody reads the output any more; 2, a command or an option that does not exist; 130, Ctrl-C.
+    A traceback is a fault of the program.
+    """
     try:
         app(words(sys.argv[1:]))
     except RewildError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
+        _say(str(error))
+    except BrokenPipeError:
+        # Python would complain once more when it closes the output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BaseException as error:
+        if isinstance(error, SystemExit | KeyboardInterrupt) or (message := explain(error)) is None:
+            raise
+        _say(message)
+    else:
+        return
+    sys.exit(1)
+
+
+def _say(message: str) -> None:
+    try:
+        typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    except (OSError, ValueError):  # nobody reads it, or the disk that it goes to is full
+        return
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
 from collections.abc import Iterable
 
@@ -23,6 +25,18 @@ def nearest(word: str, known: Iterable[object]) -> str:
     """A hint for a misspelt name: ``; did you mean 'x'?``, or the empty string if nothing is near."""
     matches = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def errno_of(error: BaseException) -> int | None:
+    """The operating system's number of an error, also where polars or pyarrow say it in words."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    home = type(error).__module__.partition(".")[0]
+    if home in ("polars", "pyarrow", "pyo3_runtime") or isinstance(error, OSError):
+        if found := re.search(r"(?:os error |\[Errno |errno:? )(\d{1,3})", str(error)):
+            return int(found[1])
+        return next((n for n in errno.errorcode if os.strerror(n) in str(error)), None)
+    return None
 
 
 def first_line(error: BaseException) -> str:

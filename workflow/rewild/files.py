@@ -6,34 +6,71 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import fsync
+from os import close, fsync, strerror
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from rewild.errors import DataError
+from rewild.errors import DataError, RewildError, errno_of
+from rewild.locks import claim, sweep
+from rewild.reading import SMALL, read_json
+
+_swept: set[tuple[Path, str]] = set()
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it is synced and renamed to ``path``.
 
-    On any exception the temporary file is removed and ``path`` is left as it was.
+    On any exception the temporary file is removed and ``path`` is left as it was. What a killed process left
+    goes first.
+
+    Raises:
+        OSError: of the operating system, also where polars or pyarrow met it; it names ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False
-    ) as handle:
-        temporary = Path(handle.name)
+    temporary: Path | None = None
     try:
-        yield temporary
-        with temporary.open("rb") as handle:
-            fsync(handle.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.stem}."
+        if (path.parent, path.name) not in _swept:  # once a process: a folder may hold many files
+            _swept.add((path.parent, path.name))
+            sweep(path.parent, prefix, path.suffix)
+        temporary = _new(path.parent, prefix, path.suffix)
+        while (handle := claim(temporary)) is None:  # swept by another process in the moment it was made
+            temporary = _new(path.parent, prefix, path.suffix)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                fsync(written.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+            close(handle)
+    except RewildError:
+        raise
+    except BaseException as error:
+        code = errno_of(error)
+        if code is None:
+            raise
+        named = getattr(error, "filename", None)
+        if isinstance(error, OSError) and named is not None and not _of(named, path, temporary):
+            raise  # of another file, one that is read
+        raise OSError(code, strerror(code), str(path)) from error
+
+
+def _new(folder: Path, prefix: str, suffix: str) -> Path:
+    with NamedTemporaryFile(dir=folder, prefix=prefix, suffix=suffix, delete=False) as made:
+        return Path(made.name)
+
+
+def _of(named: object, path: Path, temporary: Path | None) -> bool:
+    """Whether an error's file is the one that is written, or its temporary file, made or not."""
+    if str(named) in (str(path), str(temporary)):
+        return True
+    found = Path(str(named))
+    return found.parent == path.parent.absolute() and found.name.startswith(f".{path.stem}.")
 
 
 def sha256(path: Path | str) -> str:
@@ -64,10 +101,7 @@ def read_report(path: Path, schema: dict[str, Any], what: str) -> dict[str, Any]
     Raises:
         DataError: it is not one, or is of another version.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as {what}: {error}") from error
+    data = read_json(path, what, limit=SMALL)
     if not isinstance(data, dict) or {k: data.get(k) for k in schema} != schema:
         raise DataError(f"{path}: not {what} of version {schema['version']}; remove it and rerun")
     return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,59 @@ def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
             yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def claim(path: Path) -> int | None:
+    """Lock a temporary file or folder itself, so that nobody sweeps it; gives a handle, to be closed.
+
+    Returns None where it is another's, or was swept in this moment. A file system without locks gives a
+    handle too: nothing is swept there.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:
+        return handle
+    try:
+        if os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
+    except FileNotFoundError:
+        pass
+    os.close(handle)
+    return None
+
+
+def sweep(folder: Path, prefix: str, suffix: str = "") -> None:
+    """Remove the temporary files and folders that killed processes left: those with nobody's lock on them.
+
+    Args:
+        folder: where to look.
+        prefix, suffix: of their names; between them are the eight letters of :mod:`tempfile`.
+    """
+    named = re.compile(re.escape(prefix) + "[a-z0-9_]{8}" + re.escape(suffix))
+    for stray in folder.iterdir():
+        if not named.fullmatch(stray.name):
+            continue
+        try:
+            handle = os.open(stray, os.O_RDONLY if stray.is_dir() else os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if stray.is_dir():
+                shutil.rmtree(stray, ignore_errors=True)
+            else:
+                stray.unlink(missing_ok=True)
+        except OSError:
+            continue  # at work, or no locks here
+        finally:
+            os.close(handle)
 
 
 def is_locked(folder: Path) -> bool:

@@ -7,6 +7,7 @@ written beside its place and moved there at the end, so that a broken run leaves
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,8 +21,10 @@ from typing import Any
 
 import polars as pl
 
+from rewild.errors import DataError
 from rewild.escape import HIDDEN
 from rewild.files import write_text
+from rewild.locks import claim, sweep
 from rewild.similarity.schema import ALL_METRICS, label
 from rewild.style.markup import WORD
 from rewild.viewer.markdown import render
@@ -111,7 +114,12 @@ def build(
     judgments = read_judgments(inputs.judgments, source, ids)
     metrics = find_metrics(inputs.similarity)
     out.mkdir(parents=True, exist_ok=True)
+    data = out / "data"
+    if data.is_symlink():
+        raise DataError(f"{data}: a link is in the way; remove it, or make the viewer where it leads to")
+    sweep(out, ".data.")
     folder = Path(mkdtemp(dir=out, prefix=".data."))
+    handle = claim(folder)
     try:
         counts = _write_responses(source, conversations, judgments, folder, workers)
         pairs, metrics = _write_similarity(inputs.similarity, metrics, source, conversations, folder)
@@ -139,10 +147,12 @@ def build(
             },
         )
         folder.chmod(0o755)
-        shutil.rmtree(out / "data", ignore_errors=True)
-        folder.rename(out / "data")
+        shutil.rmtree(data, ignore_errors=True)
+        folder.rename(data)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
     write_text(out / "index.html", make_page())
     return {
         "conversations": len(ids),
