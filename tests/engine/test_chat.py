@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tiny import TEMPLATE, make_tokenizer
 
@@ -11,6 +13,7 @@ from rewild.responses.fit import fit
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 
+ROOT = Path(__file__).resolve().parents[2]
 LLAMA2 = (
     "{% for m in messages %}"
     "{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}"
@@ -94,6 +97,29 @@ def test_no_template_is_an_error():
 def test_a_template_cannot_know_the_day(chat):
     dated = Chat(make_tokenizer(DATED), "dated")
     assert dated.text(user("x")).startswith("Today is 26 Jul 2024, 2024.\n")
+
+
+TRICKY = (
+    "{%- set ns = namespace(first=true) -%}\n{% for m in messages %}\n"
+    "    {%- if loop.index0 > 2 %}{% break %}{% endif -%}\n"
+    "    {%- if not ns.first %}{{ eos_token }}{% endif %}{% set ns.first = false %}\n"
+    "    {{- m.role | capitalize + ': ' + m['content'] | trim }} {{ m | tojson(indent=2) }}\n"
+    "{% endfor %}{{ '' if add_generation_prompt else messages | length }}{{ tools is none }}"
+)
+
+
+@pytest.mark.parametrize(
+    "template", [TRICKY, *sorted(ROOT.glob("resources/chat_templates/*.jinja"))], ids=lambda t: str(t)[-14:]
+)
+def test_a_chat_is_rendered_as_transformers_renders_it(template):
+    text = template if isinstance(template, str) else template.read_text(encoding="utf-8")
+    tokenizer = make_tokenizer(text)
+    messages = [{"role": "system", "content": " Be kind. "}, *user("é <b> & {{ x }}\n"), *talk("y", "z")[1:]]
+    for answer in (True, False):
+        theirs = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=answer, date_string="26 Jul 2024"
+        )
+        assert Chat(tokenizer, "model").text(messages, answer=answer) == theirs
 
 
 def test_a_conversation_the_template_refuses_is_a_failure_of_its_row():

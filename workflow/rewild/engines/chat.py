@@ -11,17 +11,17 @@ chat and which message each token belongs to.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from rewild.engines.base import EngineError, Message
-from rewild.engines.dates import TODAY, fixed_clock
+from rewild.engines.dates import TODAY
 from rewild.engines.encoding import Encoded, Encoder
+from rewild.engines.template import Template
 from rewild.engines.tokenizer import load_tokenizer
-from rewild.errors import first_line
 
 
 class Chat:
@@ -38,7 +38,7 @@ class Chat:
             template: a chat template to use instead of the tokenizer's own.
 
         Raises:
-            EngineError: there is no chat template, or it fails on the simplest conversation.
+            EngineError: there is no chat template.
         """
         self.tokenizer, self.name = tokenizer, name
         self.template = template or tokenizer.chat_template
@@ -50,6 +50,10 @@ class Chat:
                 "learned them; use the instruction-tuned model, or give the study's settings of this model a "
                 "'chat_template' file"
             )
+        special = {k: list(map(str, v)) if isinstance(v, list) else str(v) for k, v in _special(tokenizer)}
+        self._template = Template(
+            str(self.template), special | {"date_string": TODAY.strftime("%d %b %Y")}, name
+        )
         self._extra_ends = tuple(end_tokens)
 
     @classmethod
@@ -83,26 +87,12 @@ class Chat:
         return sha256(str(self.template).encode()).hexdigest()
 
     def text(self, messages: Sequence[Message], *, answer: bool = True) -> str:
-        """Render a chat, up to the assistant's header if ``answer``.
+        """Render a chat, up to the assistant's header if ``answer``, in a bounded process.
 
         Raises:
             ValueError: the template refuses this chat (roles out of order, no system role, ...).
         """
-        from jinja2.exceptions import TemplateError
-
-        try:
-            with fixed_clock():
-                return str(
-                    self.tokenizer.apply_chat_template(
-                        list(messages),
-                        chat_template=self.template,
-                        tokenize=False,
-                        add_generation_prompt=answer,
-                        date_string=TODAY.strftime("%d %b %Y"),
-                    )
-                )
-        except (TemplateError, ValueError, TypeError) as error:
-            raise ValueError(f"the chat template refuses this conversation: {first_line(error)}") from error
+        return self._template.render(messages, answer=answer)
 
     def render(self, chats: Sequence[Sequence[Message]]) -> list[tuple[int, ...] | ValueError]:
         """Each chat as token ids, up to the assistant's header; an error where the template refuses it."""
@@ -245,3 +235,8 @@ class Chat:
             except ValueError as error:
                 found.append(f"no system prompt is possible: {error}")
         return found
+
+
+def _special(tokenizer: Any) -> Iterator[tuple[str, Any]]:
+    """The tokenizer's named tokens, as templates read them."""
+    yield from dict(tokenizer.special_tokens_map).items()
