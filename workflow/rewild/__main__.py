@@ -13,6 +13,7 @@ from rewild.cli import PHASES
 from rewild.errors import RewildError
 from rewild.quiet import report_nothing
 from rewild.system import explain
+from rewild.terminal import accept_any_character
 
 app = typer.Typer(
     name="rewild",
@@ -62,6 +63,7 @@ def main() -> None:
     system), or nobody reads the output any more; 2, a command or an option that does not exist; 130, Ctrl-C.
     A traceback is a fault of the program.
     """
+    accept_any_character()
     try:
         app(words(sys.argv[1:]))
     except RewildError as error:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
 from rewild.config.site import Partition, Site, expanded
 from rewild.errors import ConfigError, nearest
+from rewild.terminal import Column, output, print_table
 
 LEAST_JOB_AGE = 90  # seconds; squeue must still show a job when the profile first asks: three times 30 s
 SHARED = (
@@ -67,20 +66,20 @@ def check_site(site: Site, root: Path = Path()) -> list[Check]:
 
 def print_checks(what: str, checks: Sequence[Check], console: Console | None = None) -> None:
     """Print checks as a table: what is missing first, then what may be, then what is well."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120, file=console.file)
-    whole = Column("found", overflow="fold")  # long words are to be copied, so none is cut
-    table = Table("", "check", whole, box=box.SIMPLE_HEAD, pad_edge=False)
-    shown = {"missing": "[red]no[/]", "unsure": "[yellow]?[/]", "ok": "[green]ok[/]"}
-    for state, sign in shown.items():
-        for check in checks:
-            if check.state == state:
-                table.add_row(sign, Text(check.name), Text(check.detail))
-    console.print(table)
+    console = output(console)
+    shown = {
+        "missing": Text("no", style="red"),
+        "unsure": Text("?", style="yellow"),
+        "ok": Text("ok", style="green"),
+    }
+    rows = [(shown[check.state], check.name, check.detail) for check in checks]
+    rows.sort(key=lambda row: list(shown.values()).index(row[0]))
+    print_table([Column(""), Column("check", prose=True), Column("found", prose=True)], rows, console=console)
     counts = {state: sum(check.state == state for check in checks) for state in shown}
     console.print(
-        f"{what}: {counts['ok']} well, {counts['unsure']} to look at (?), {counts['missing']} missing (no)"
+        f"{what}: {counts['ok']} well, {counts['unsure']} to look at (?), {counts['missing']} missing (no)",
+        soft_wrap=True,
+        markup=False,
     )
 
 

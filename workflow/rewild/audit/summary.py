@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rewild.audit import report
@@ -14,6 +13,7 @@ from rewild.audit.outcome import VERDICTS
 from rewild.errors import DataError
 from rewild.findings import report as findings
 from rewild.findings.headline import shown
+from rewild.terminal import Column, fits, output, print_table
 
 COLOURS = {
     "contradicted": "yellow",
@@ -42,18 +42,14 @@ def show(folder: Path, study: str) -> None:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no results; run `snakemake --config study={study}` first")
-    console = Console(highlight=False)
+    console = output()
     if (folder / "audit/audit.json").is_file():
         data = report.read(folder / "audit/audit.json")
-        verdicts = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-        verdicts.add_column(justify="right")
+        console.print(Text(f"Claims of the paper, study {study}", style="bold"), soft_wrap=True)
+        most = max(len(str(n)) for n in data["counts"].values())
         for verdict, name in VERDICTS.items():
-            verdicts.add_row(
-                Text(str(data["counts"][verdict])),
-                Text(f"{report.MARKS[verdict]} {name}", style=COLOURS[verdict]),
-            )
-        console.print(f"[bold]Claims of the paper, study {study}[/]")
-        console.print(verdicts)
+            line = Text(f"{data['counts'][verdict]:>{most}}  ")
+            console.print(line.append(f"{report.MARKS[verdict]} {name}", style=COLOURS[verdict]))
         contradicted = report.by_importance(data, "contradicted")
         if contradicted:
             console.print("\n[bold]Contradicted[/] (claim: published → computed)")
@@ -77,18 +73,22 @@ def show(folder: Path, study: str) -> None:
 def _show_headline(console: Console, data: dict[str, Any], study: str) -> None:
     """The headline table; without the intervals where they do not fit the terminal."""
     head = data["headline"]
-    console.print(f"[bold]Scores of study {study}[/]")
-    unlimited = console.options.update(max_width=10_000)
+    console.print(Text(f"Scores of study {study}", style="bold"), soft_wrap=True)
+    # The average stays longest; the other benchmarks go from the right.
+    last = len(head["columns"]) - 1
+    last = len(head["columns"]) - 1
+    ranks = [0 if i == last else i + 1 for i in range(last + 1)]
     for whole in (True, False):
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column("Run", overflow="fold")
-        for column in head["columns"]:
-            table.add_column(column, justify="right", no_wrap=True)
-        for row in head["rows"]:
-            cells = [shown(cell if whole else cell | {"half": None}) for cell in row["cells"]]
-            table.add_row(Text(row["label"]), *cells)
-        if console.measure(table, options=unlimited).maximum <= console.width:
+        rows = [
+            (row["label"], *(shown(cell if whole else cell | {"half": None}) for cell in row["cells"]))
+            for row in head["rows"]
+        ]
+        columns = [
+            Column("Run"),
+            *(Column(c, r, right=True) for c, r in zip(head["columns"], ranks, strict=True)),
+        ]
+        if fits(columns, rows, console):
             break
-    console.print(table)
+    print_table(columns, rows, rules=False, console=console)
     said = "± half of the 95 % interval. " if whole else ""
-    console.print(f"{said}Avg: {head['average']['meaning']}", style="bright_black")
+    console.print(f"{said}Avg: {head['average']['meaning']}", style="bright_black", soft_wrap=True)

@@ -102,7 +102,7 @@ def judge(  # noqa: PLR0917
         from rewild.judging.estimate import estimate, table
 
         runs = [run] if run else evaluated_runs(found)
-        typer.echo(table([estimate(task, r) for r in runs for task in tasks], tasks))
+        typer.echo(table([estimate(task, r) for r in runs for task in tasks], tasks), nl=False)
         return
     if run is None or benchmark is None:
         raise ConfigError("name a run and a benchmark (or add --dry: all of them, and nothing is asked)")

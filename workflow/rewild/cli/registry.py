@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rewild.cli.study import ConfigFolder
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from rewild.config import Model
 
 app = typer.Typer()
@@ -31,34 +29,58 @@ def models(
 
     from rewild.config import load_models
     from rewild.config.models import Role
+    from rewild.terminal import Column, print_table
 
     known = load_models(config)
     _check("family", family, sorted({m.family for m in known.values()}))
     _check("role", role, get_args(Role))
     chosen = [m for m in known.values() if family in (None, m.family) and (role is None or role in m.roles)]
-    table = _table("model", "abbr.", "family", "kind", ">params", ">context", "licence", "flags")
+    rows = []
     for m in chosen:
         context = f"{m.native_context:,}" if m.native_context else UNKNOWN
         flags = [*m.listed.flags, *(["gated"] if m.gated else []), *(["ships code"] if m.ships_code else [])]
         cells = (m.slug, m.abbreviation, m.family, m.kind, _size(m), context, m.licence or UNKNOWN)
-        table.add_row(*cells, ", ".join(flags))
-    _print(table, f"{len(chosen)} of {len(known)} models")
+        rows.append((*cells, ", ".join(flags)))
+    columns = [
+        Column("model"),
+        Column("abbr.", 5),
+        Column("family", 6),
+        Column("kind", 3),
+        Column("params", 1, right=True),
+        Column("context", 2, right=True),
+        Column("licence", 4),
+        Column("flags", 7),
+    ]
+    print_table(columns, rows)
+    typer.echo(f"{len(chosen)} of {len(known)} models")
 
 
 @app.command()
 def benchmarks(config: ConfigFolder = Path("config")) -> None:
     """List the benchmarks; the nine of the paper's tables first, in their order."""
     from rewild.config import load_benchmarks, load_models
+    from rewild.terminal import Column, print_table
 
     known = load_benchmarks(config, load_models(config))
-    table = _table(
-        "benchmark", "title", "nine", "group", "runner", "task", "metric", ">shots", ">max", "judge"
-    )
+    rows = []
     for b in known.values():
         shots = UNKNOWN if b.fewshot is None else str(b.fewshot)
         cells = (b.slug, b.title, "yes" if b.nine else "", b.group, b.runner, b.task or "", b.metric)
-        table.add_row(*cells, shots, str(b.scale.max), b.judge or "")
-    _print(table, f"{len(known)} benchmarks")
+        rows.append((*cells, shots, str(b.scale.max), b.judge or ""))
+    columns = [
+        Column("benchmark"),
+        Column("title", 5),
+        Column("nine", 3),
+        Column("group", 7),
+        Column("runner", 2),
+        Column("task", 9),
+        Column("metric", 1),
+        Column("shots", 4, right=True),
+        Column("max", 6, right=True),
+        Column("judge", 8),
+    ]
+    print_table(columns, rows)
+    typer.echo(f"{len(known)} benchmarks")
 
 
 def _check(what: str, value: str | None, known: tuple[str, ...] | list[str]) -> None:
@@ -78,28 +100,3 @@ def _size(model: Model) -> str:
         return UNKNOWN
     size = f"{total / 1e9:.1f}B"
     return size if active in (None, total) else f"{size} ({active / 1e9:.1f}B)"
-
-
-def _table(*columns: str) -> Table:
-    """A plain table; a column whose name begins with > is aligned to the right."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        name = column.removeprefix(">")
-        justify: Literal["right", "left"] = "right" if column.startswith(">") else "left"
-        table.add_column(name, justify=justify, overflow="fold")
-    return table
-
-
-def _print(table: Table, last: str) -> None:
-    """As wide as the terminal; into a file or a pipe, as wide as the table, so that a row stays a line."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        wide = Console(width=10_000)
-        console = Console(highlight=False, width=wide.measure(table).maximum)
-    console.print(table)
-    console.print(last)

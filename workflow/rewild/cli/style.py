@@ -80,6 +80,7 @@ def style_responses(
     from rewild.style.figures import elements, ratios
     from rewild.style.responses import count_models, proportions
     from rewild.table import provenance, write_table
+    from rewild.terminal import Column, print_table
 
     counts, rates = count_models(responses, cores)
     pairs = proportions(counts)
@@ -90,5 +91,8 @@ def style_responses(
     names, _ = names_and_sizes(load_models(config), imported)
     save(elements(counts, rates, names), out / "elements", "Styling elements of responses")
     save(ratios(pairs, names), out / "proportional", "Proportional frequencies of styling")
-    shown = counts.filter(pl.col("feature").is_in(["strong", "ul", "ol", "h2", "p", "len", "responses"]))
-    typer.echo(shown.pivot("feature", index="model", values="value"))
+    features = ("strong", "ul", "ol", "h2", "p", "len", "responses")
+    shown = counts.filter(pl.col("feature").is_in(features))
+    wide = shown.pivot("feature", index="model", values="value").select("model", *features)
+    ranked = [Column(name, rank, right=True) for rank, name in enumerate(features, start=1)]
+    print_table([Column("model"), *ranked], [(m, *(f"{n:,g}" for n in found)) for m, *found in wide.rows()])

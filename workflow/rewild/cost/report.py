@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rewild.cost.assumptions import Assumptions, Number
 from rewild.cost.estimate import STAGES, Line, World, conversations, mix_size, total
+from rewild.terminal import Column, output, print_table
 
 NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
 """Models of the study that the paper does not list (docs/models.md)."""
@@ -32,51 +31,58 @@ def as_json(world: World, lines: Sequence[Line]) -> dict[str, Any]:
 
 def print_cost(world: World, lines: Sequence[Line], each: bool, console: Console | None = None) -> None:
     """Print stages (or every line), what the paper says of its own study, and the assumptions."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120, file=console.file)
+    console = output(console)
     number = conversations(world)
     about = f"{len(world.study.responses.models)} models, " if world.study.responses else ""
     about += f"{number:,} conversations, " if number else ""
-    console.print(f"{world.study.name}: {about}{len(world.study.runs)} runs", markup=False)
-    console.print(_stages(lines, each))
+    console.print(f"{world.study.name}: {about}{len(world.study.runs)} runs", markup=False, soft_wrap=True)
+    _stages(lines, each, console)
     trained = [line for line in lines if line.stage == "training"]
     if any(line.gpus for line in lines):
-        console.print(_beside_the_paper(world, lines, trained))
+        _beside_the_paper(world, lines, trained, console)
     console.print(
         "hours: of the longest job. tokens: read by models (context again at each turn) and written.\n"
         "disk: what stays. while it runs: chunks of a model's shards until it is collected, optimiser\n"
         "states of a run until it ends; if all ran at once.",
         style="dim",
+        soft_wrap=True,
     )
     measured = sum(line.basis == "measured" for line in lines if line.stage in ("responses", "training"))
     published = sum(line.basis == "published" for line in lines if line.stage in ("responses", "training"))
     unknown = sum(line.basis == "assumed" for line in lines if line.stage in ("responses", "training"))
     console.print(
         f"speeds of models and runs: {measured} as this study measured them (throughput.csv, training.json), "
-        f"{published} from published speeds" + (f", {unknown} on a CPU: not known" if unknown else "")
+        f"{published} from published speeds" + (f", {unknown} on a CPU: not known" if unknown else ""),
+        soft_wrap=True,
     )
     for text in _sources(world.assumed):
         console.print(text, style="dim", markup=False, soft_wrap=True)
 
 
-def _stages(lines: Sequence[Line], each: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("stage")
-    if each:
-        table.add_column("what", overflow="fold")
-    for name in ("jobs", "GPU-hours", "hours", "tokens read", "written", "disk", "while it runs", "judge"):
-        table.add_column(name, justify="right")
+def _stages(lines: Sequence[Line], each: bool, console: Console) -> None:
+    columns = [
+        Column("stage"),
+        *([Column("what")] if each else []),
+        Column("jobs", 4, right=True),
+        Column("GPU-hours", 1, right=True),
+        Column("hours", 2, right=True),
+        Column("tokens read", 7, right=True),
+        Column("written", 6, right=True),
+        Column("disk", 3, right=True),
+        Column("while it runs", 8, right=True),
+        Column("judge", 5, right=True),
+    ]
+    rows: list[tuple[str, ...]] = []
     for stage in STAGES:
         mine = [line for line in lines if line.stage == stage]
         if each:
-            for line in mine:
-                table.add_row(stage, line.what, *_cells([line]))
+            rows += [(stage, line.what, *_cells([line])) for line in mine]
         elif mine:
-            table.add_row(stage, *_cells(mine))
-    table.add_section()
-    table.add_row("all", *([""] if each else []), *_cells(list(lines)), style="bold")
-    return table
+            rows.append((stage, *_cells(mine)))
+    rows.append(("all", *([""] if each else []), *_cells(list(lines))))
+    last = len(rows) - 1
+    styles = [*[None] * last, "bold"]
+    print_table(columns, rows, styles=styles, sections=[last], console=console)
 
 
 def _cells(lines: Sequence[Line]) -> list[str]:
@@ -93,44 +99,52 @@ def _cells(lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Line]) -> Table:
+def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Line], console: Console) -> None:
     a = world.assumed
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("beside the paper")
-    for name in ("paper", "here"):
-        table.add_column(name, justify="right")
-    table.add_column("note")
+    columns = [
+        Column("beside the paper", prose=True),
+        Column("paper", right=True),
+        Column("here", right=True),
+        Column("note", 1, prose=True),
+    ]
+    rows = []
     made = [line for line in lines if line.stage == "responses"]
     unlisted = [line for line in made if line.what in NOTEBOOK]
     if made:
         here = total(made, "gpu_hours")
-        table.add_row(
-            "GPU-hours of all responses",
-            f"{a.paper.generation_gpu_hours.value:,.0f}",
-            f"{here:,.0f}",
-            f"{len(made)} models; the paper: 54, of which it lists 52",
+        rows.append(
+            (
+                "GPU-hours of all responses",
+                f"{a.paper.generation_gpu_hours.value:,.0f}",
+                f"{here:,.0f}",
+                f"{len(made)} models; the paper: 54, of which it lists 52",
+            )
         )
         if unlisted:
-            table.add_row(
-                "the same, of the models it lists",
-                "",
-                f"{here - total(unlisted, 'gpu_hours'):,.0f}",
-                f"without {', '.join(line.what for line in unlisted)}",
+            rows.append(
+                (
+                    "the same, of the models it lists",
+                    "",
+                    f"{here - total(unlisted, 'gpu_hours'):,.0f}",
+                    f"without {', '.join(line.what for line in unlisted)}",
+                )
             )
     usual = [line for line in trained if line.gpus and _is_usual(world, line.what)]
     measured = [line for line in usual if line.basis == "measured"]
     if usual:
         shown = measured or usual
         mean = sum(line.hours for line in shown) / len(shown)
-        table.add_row(
-            "hours of a run of 250,000 conversations",
-            f"{a.training_hours.value:g}",
-            f"{mean:.1f}",
-            f"mean of {len(measured)} runs as measured"
-            if measured
-            else "the paper's own, until a run is measured",
+        rows.append(
+            (
+                "hours of a run of 250,000 conversations",
+                f"{a.training_hours.value:g}",
+                f"{mean:.1f}",
+                f"mean of {len(measured)} runs as measured"
+                if measured
+                else "the paper's own, until a run is measured",
+            )
         )
-    return table
+    print_table(columns, rows, console=console)
 
 
 def _is_usual(world: World, run: str) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rich.console import Console
 
 from rewild.judging.ask import requests_of
 from rewild.judging.budget import ceiling, cost, estimated_input, shown
 from rewild.judging.store import Store, request_hash
 from rewild.judging.task import Task, check_answers, read_answers
+from rewild.terminal import Column, output, print_table
 
 REPLY_TOKENS = 300  # of a judge's reply, about: what a few sentences and a verdict take
 
@@ -69,11 +73,23 @@ def estimate(task: Task, run: str) -> Estimate:
     )
 
 
+COLUMNS = (
+    Column("run"),
+    Column("benchmark"),
+    Column("judge", 4),
+    Column("calls", 3, right=True),
+    Column("kept", 7, right=True),
+    Column("tokens read", 6, right=True),
+    Column("written", 5, right=True),
+    Column("price", 1, right=True),
+    Column("at most", 2, right=True),
+)
+
+
 def table(estimates: Sequence[Estimate], tasks: Sequence[Task]) -> str:
-    """The estimates as lines of text, with their sum and the prices they are by."""
-    rows: list[tuple[str, ...]] = [
-        ("run", "benchmark", "judge", "calls", "kept", "tokens read", "written", "price", "at most")
-    ]
+    """The estimates as text as wide as the terminal, with their sum and the prices they are by."""
+    console = Console(file=io.StringIO(), width=output().width, highlight=False)
+    rows: list[tuple[str, ...]] = []
     total = [0, 0, 0, 0, 0.0, 0.0]
     for e in estimates:
         name = e.benchmark if e.answered else f"{e.benchmark} *"
@@ -84,19 +100,16 @@ def table(estimates: Sequence[Estimate], tasks: Sequence[Task]) -> str:
             total[i] += value or 0
     calls, done, read, wrote, price, most = total
     rows.append(("in all", "", "", *_shown(int(calls), int(done), int(read), int(wrote), price, most)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    print_table(COLUMNS, rows, sections=[len(estimates)], console=console)
     judges = {task.judge: task.study.judging.price_of(task.judge) for task in tasks}
     notes = [f"{judge}: {shown(p) if p else 'its price is not known'}" for judge, p in sorted(judges.items())]
     if any(not e.answered for e in estimates):
         notes.append("* not answered yet: answers are taken at their longest")
     notes.append(f"Tokens are estimates (a token for 4 characters; replies of {REPLY_TOKENS}).")
-    return "\n".join([*(line.rstrip() for line in lines), "", *notes])
+    for note in notes:
+        console.print(note, markup=False, soft_wrap=True)
+    console.file.seek(0)
+    return console.file.read()
 
 
 def _shown(*values: float | None) -> tuple[str, ...]:

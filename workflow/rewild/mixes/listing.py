@@ -6,65 +6,54 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from rewild.config.mixes import Mix
 from rewild.config.study import Study
+from rewild.terminal import Column, output, print_table
 
 
 def print_mixes(study: Study, results: Path) -> None:
     """Print a study's mixes and preference pairs: what is asked for, and what there is."""
-    console = Console()
     if not (study.mixes or study.preferences):
-        console.print(f"study {study.name} has neither mixes nor preferences")
+        output().print(f"study {study.name} has neither mixes nor preferences", markup=False)
         return
     if study.mixes:
-        console.print(_mixes(study, results / study.name / "mixes"))
+        _mixes(study, results / study.name / "mixes")
     if study.preferences:
-        console.print(_preferences(study, results / study.name / "preferences"))
+        _preferences(study, results / study.name / "preferences")
 
 
-def _mixes(study: Study, folder: Path) -> Table:
-    table = Table(title=f"Mixes of {study.name}", title_justify="left")
-    for column, side in (
-        ("mix", "left"),
-        ("sources", "left"),
-        ("asked for", "right"),
-        ("made", "right"),
-        ("train tokens", "right"),
-    ):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
+def _mixes(study: Study, folder: Path) -> None:
+    columns = [
+        Column("mix"),
+        Column("sources", 4),
+        Column("asked for", 3, right=True),
+        Column("made", 1, right=True),
+        Column("train tokens", 2, right=True),
+    ]
+    rows = []
     for name, mix in study.mixes.items():
         card = _card(folder / name)
         tokens = card["train_tokens"]["sum"] if card and "train_tokens" in card else None
-        table.add_row(
-            name,
-            " + ".join(s.label for s in mix.sources),
-            _asked(mix),
-            _number(card, "conversations"),
-            "-" if tokens is None else f"{tokens:,}",
-        )
-    return table
+        sources = " + ".join(s.label for s in mix.sources)
+        made = _number(card, "conversations")
+        rows.append((name, sources, _asked(mix), made, "-" if tokens is None else f"{tokens:,}"))
+    print_table(columns, rows, title=f"Mixes of {study.name}")
 
 
-def _preferences(study: Study, folder: Path) -> Table:
-    table = Table(title=f"Preference pairs of {study.name}", title_justify="left")
-    for column in ("set", "model", "scorer"):
-        table.add_column(column)
-    for column in ("prompts", "samples", "pairs"):
-        table.add_column(column, justify="right")
+def _preferences(study: Study, folder: Path) -> None:
+    columns = [
+        Column("set"),
+        Column("model", 1),
+        Column("scorer", 5),
+        Column("prompts", 3, right=True),
+        Column("samples", 4, right=True),
+        Column("pairs", 2, right=True),
+    ]
+    rows = []
     for name, row in study.preferences.items():
-        card = _card(folder / name)
-        table.add_row(
-            name,
-            row.model,
-            row.scorer.kind,
-            f"{row.prompts:,}",
-            str(row.samples),
-            _number(card, "pairs"),
-        )
-    return table
+        pairs = _number(_card(folder / name), "pairs")
+        rows.append((name, row.model, row.scorer.kind, f"{row.prompts:,}", str(row.samples), pairs))
+    print_table(columns, rows, title=f"Preference pairs of {study.name}")
 
 
 def _asked(mix: Mix) -> str:

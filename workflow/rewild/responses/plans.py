@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.errors import ConfigError
 from rewild.plan import architecture_of, find_gpu, plan
+from rewild.terminal import Column, output, print_table
 
 FEW, LARGE = (
     3,
@@ -27,16 +26,9 @@ def print_plans(
 
     Models without an established dimension, or that do not fit, are listed below the table with the reason.
     """
-    console = console or Console()
+    console = output(console)
     about = find_gpu(gpu, dict(gpus))
-    table = Table(
-        title=f"{gpu}: {about.memory_gib} GiB, {about.utilization:.0%} usable, "
-        f"{about.reserve_gib} GiB reserved",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("model", overflow="fold")
-    for column in ("GPUs", "weights", "GB/GPU", "KV B/token", "KV tokens", "context", "paper"):
-        table.add_column(column, justify="right")
+    rows = []
     reasons = []
     for model in models:
         try:
@@ -44,17 +36,30 @@ def print_plans(
         except ConfigError as error:
             reasons.append(str(error))
             continue
-        table.add_row(
-            model.slug,
-            str(made.gpus),
-            made.precision,
-            f"{made.weight_bytes / 1e9:.1f}",
-            f"{made.kv_bytes:,}",
-            f"{made.kv_tokens:,}",
-            f"{made.context:,}",
-            f"{model.paper_context:,}" if model.paper_context else "",
+        rows.append(
+            (
+                model.slug,
+                str(made.gpus),
+                made.precision,
+                f"{made.weight_bytes / 1e9:.1f}",
+                f"{made.kv_bytes:,}",
+                f"{made.kv_tokens:,}",
+                f"{made.context:,}",
+                f"{model.paper_context:,}" if model.paper_context else "",
+            )
         )
-    console.print(table)
+    columns = [
+        Column("model"),
+        Column("GPUs", 1, right=True),
+        Column("weights", 3, right=True),
+        Column("GB/GPU", 4, right=True),
+        Column("KV B/token", 7, right=True),
+        Column("KV tokens", 5, right=True),
+        Column("context", 2, right=True),
+        Column("paper", 6, right=True),
+    ]
+    title = f"{gpu}: {about.memory_gib} GiB, {about.utilization:.0%} usable, {about.reserve_gib} GiB reserved"
+    print_table(columns, rows, title=title, console=console)
     console.print(
         "weights and KV bytes are per GPU; the context is the longest that the KV cache holds, at most "
         "the model's own;\npaper: the context its text states (section 2.2)",
@@ -62,8 +67,8 @@ def print_plans(
         highlight=False,
     )
     for reason in reasons:
-        console.print(f"no plan: {reason}", style="yellow", highlight=False, markup=False)
-    console.print(variety(models), highlight=False, markup=False)
+        console.print(f"no plan: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(variety(models), highlight=False, markup=False, soft_wrap=True)
 
 
 def variety(models: Sequence[Model]) -> str:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rewild.config.prompts import shard_names
 from rewild.config.study import Study
@@ -19,6 +17,7 @@ from rewild.locks import is_locked
 from rewild.responses.chunks import Cost
 from rewild.responses.layout import Layout
 from rewild.responses.schema import Measurement
+from rewild.terminal import Column, print_table
 
 
 @dataclass
@@ -134,28 +133,36 @@ def _add(found: Progress, rows: int, failures: int, tokens: int, seconds: float)
 
 def print_status(study: Study, results: Path, console: Console | None = None) -> None:
     """Print :func:`progress` as a table."""
-    console = console or Console()
-    table = Table(title=f"{study.name}: {study.title}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("model", no_wrap=True, overflow="fold")
-    for column in ("pilot", "shards", "running", "rows", "done", "failed", "tok/s", "left"):
-        table.add_column(column, justify="right")
+    columns = [
+        Column("model"),
+        Column("pilot", 4, right=True),
+        Column("shards", 2, right=True),
+        Column("running", 6, right=True),
+        Column("rows", 7, right=True),
+        Column("done", 1, right=True),
+        Column("failed", 3, right=True),
+        Column("tok/s", 8, right=True),
+        Column("left", 5, right=True),
+    ]
+    rows, styles = [], []
     for p in progress(study, results):
         made = p.answered + p.failed
-        share = f"{made / p.rows:.0%}" if p.rows else "-"
-        style = "red" if p.pilot == "failed" else "green" if p.collected else None
-        table.add_row(
-            p.model,
-            p.pilot,
-            f"{p.done}/{p.shards}",
-            str(p.running),
-            f"{p.rows:,}" if p.rows is not None else "-",
-            share,
-            f"{p.failed:,}",
-            f"{p.tokens_per_second:,.0f}" if p.tokens_per_second else "-",
-            "-" if p.done == p.shards else duration(p.seconds_left),
-            style=style,
+        rows.append(
+            (
+                p.model,
+                p.pilot,
+                f"{p.done}/{p.shards}",
+                str(p.running),
+                f"{p.rows:,}" if p.rows is not None else "-",
+                f"{made / p.rows:.0%}" if p.rows else "-",
+                f"{p.failed:,}",
+                f"{p.tokens_per_second:,.0f}" if p.tokens_per_second else "-",
+                "-" if p.done == p.shards else duration(p.seconds_left),
+            )
         )
-    console.print(table)
+        styles.append("red" if p.pilot == "failed" else "green" if p.collected else None)
+    title = f"{study.name}: {study.title}"
+    print_table(columns, rows, title=title, styles=styles, console=console)
 
 
 def duration(seconds: float | None) -> str:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rewild.config.models import Model
 from rewild.config.runs import Run, display, start_of
@@ -19,6 +17,7 @@ from rewild.runs.checks import read_report
 from rewild.runs.layout import RunFiles
 from rewild.runs.log import read_log
 from rewild.runs.schema import Measured
+from rewild.terminal import Column, print_table
 
 
 @dataclass
@@ -108,28 +107,35 @@ def print_runs(
     study: Study, models: Mapping[str, Model], results: Path, console: Console | None = None
 ) -> None:
     """Print :func:`states` as a table."""
-    console = console or Console()
-    table = Table(title=f"{study.name}: {study.title}", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("run", "name", "state"):
-        table.add_column(column, overflow="fold")
-    for column in ("steps", "loss", "hours", "tokens/s"):
-        table.add_column(column, justify="right")
-    table.add_column("model", overflow="fold")
+    columns = [
+        Column("run"),
+        Column("name", 6),
+        Column("state", 1),
+        Column("steps", 3, right=True),
+        Column("loss", 2),
+        Column("hours", 4, right=True),
+        Column("tokens/s", 5, right=True),
+        Column("model", 7),
+    ]
+    rows, styles = [], []
     for s in states(study, models, results):
         bad = s.state.startswith(("stopped", "failed"))
         loss = f"{s.first:.3f} → {s.last:.3f}" if s.first is not None and s.last is not None else "-"
-        table.add_row(
-            s.run,
-            s.name,
-            s.state,
-            f"{s.steps:,}" if s.steps is not None else "-",
-            loss,
-            _hours(s.hours),
-            f"{s.tokens_per_second:,.0f}" if s.tokens_per_second else "-",
-            s.where or "-",
-            style="red" if bad else "green" if s.state == "ready" else None,
+        rows.append(
+            (
+                s.run,
+                s.name,
+                s.state,
+                f"{s.steps:,}" if s.steps is not None else "-",
+                loss,
+                _hours(s.hours),
+                f"{s.tokens_per_second:,.0f}" if s.tokens_per_second else "-",
+                s.where or "-",
+            )
         )
-    console.print(table)
+        styles.append("red" if bad else "green" if s.state == "ready" else None)
+    title = f"{study.name}: {study.title}"
+    print_table(columns, rows, title=title, styles=styles, console=console)
 
 
 def _hours(hours: float | None) -> str:
