@@ -22,6 +22,13 @@ SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES) --quiet host reason
 help:
 	@sed -n 's/^#   //p' Makefile
 
+# What an editable install comes to. setuptools fails in a folder whose name has braces.
+define BY_PATH
+import pathlib, site
+(pathlib.Path(site.getsitepackages()[0]) / "rewild.pth").write_text(f"{pathlib.Path('workflow').resolve()}\n")
+endef
+export BY_PATH
+
 # The light environment. Rebuilt when its lock changes; `.venv/ready` is the last thing written.
 setup: .venv/ready
 .venv/ready: envs/workflow.txt pyproject.toml
@@ -29,7 +36,8 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version.split()[0])'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) -r envs/workflow.txt 2>&1 | $(PROGRESS)
-	@$(PIP) --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) --quiet --no-deps --no-build-isolation -e . >.venv/install.log 2>&1 || { $(BIN)/python -c "$$BY_PATH" && \
+		echo "pip cannot link this folder (.venv/install.log); .venv/bin/python -m rewild works, .venv/bin/rewild does not"; }
 	@ln -sfn profiles/slurm slurm   # so that `snakemake --profile slurm` finds it
 	@touch $@
 

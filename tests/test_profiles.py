@@ -174,7 +174,7 @@ def test_every_rule_that_uses_gpus_is_mapped(parsed, profile) -> None:
         assert rule.resources["gpu"].is_evaluable(), f"{name}: not from the plan"
         assert "gpu_model" in rule.resources, f"{name}: GPUs of any kind"
         assert rule.resources["nodes"] == 1, f"{name}: GPUs may be spread over nodes"
-    assert profile["default-resources"]["cpus_per_gpu"] == 12
+    assert profile["default-resources"]["cpus_per_gpu"] == "?site.cpus_per_gpu", "a site's, not everybody's"
 
 
 def test_groups_are_of_short_rules_that_exist(parsed, profile) -> None:

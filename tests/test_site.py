@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 import conftest
-from rewild.config.site import PLACEHOLDER, Site, find_site, load_site
+from rewild.config.site import PLACEHOLDER, Site, find_site, load_site, minutes
 from rewild.errors import ConfigError
-from rewild.site import check_site, minutes
+from rewild.site import check_site
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "profiles/slurm/site.example.yaml"

@@ -32,6 +32,24 @@ def evaluation_target(wildcards):
     return evaluations.target_of(STUDIES[wildcards.study], wildcards.run, MODELS)
 
 
+def evaluation_gpus(wildcards):
+    """The GPUs that a run's job needs."""
+    return evaluations.gpus_of(
+        STUDIES[wildcards.study], evaluation_target(wildcards), DEFAULTS.gpus
+    )
+
+
+def evaluation_gpu(wildcards):
+    """SLURM's name of these."""
+    return gpu_name(STUDIES[wildcards.study].evaluation.compute.gpu)
+
+
+def evaluation_minutes(wildcards):
+    """How long it may take: by the estimate, within what the study allows."""
+    most = STUDIES[wildcards.study].evaluation.compute.minutes
+    return estimated(wildcards.study, "benchmarks", wildcards.run, most)
+
+
 @promised
 def ground_truth_scores(study):
     """The scores of each of a study's runs on each of its ground-truth benchmarks."""

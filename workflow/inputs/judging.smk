@@ -74,6 +74,11 @@ def judged_jobs(name, run):
     ]
 
 
+def judged_job(name, wildcards):
+    """The first of them; all ask for the same."""
+    return judged_jobs(name, wildcards.run)[0]
+
+
 def answer_settings(name, run):
     """What identifies a run's answers: model, limits, seed, and how many questions of each benchmark."""
     jobs = [settings_of(job) for job in judged_jobs(name, run)]

@@ -16,6 +16,11 @@ def answering_job(wildcards):
     return preference_job(job_of(answering(wildcards)), row, seed)
 
 
+def answering_gpus(wildcards):
+    """The GPUs it needs."""
+    return answering_job(wildcards).gpus
+
+
 def preference_files(kind):
     """An input function: the files of all shards of a set, `answers` or `scores`."""
     return lambda wildcards: [
@@ -32,6 +37,12 @@ def reward_model(wildcards):
 def scorer_tool(wildcards):
     """The environment that a reward model runs in; none of its own for a judge or rules."""
     return "engine-cpu" if reward_model(wildcards) else None
+
+
+def scorer_gpus(wildcards):
+    """The GPUs that the scorer needs: one for a reward model, unless it runs on a CPU."""
+    row = preference_of(wildcards)
+    return int(reward_model(wildcards) and row.scorer.device != "cpu")
 
 
 def scorer_gpu(wildcards):

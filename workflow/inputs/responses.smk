@@ -12,9 +12,20 @@ def job_of(wildcards):
     return JOBS[wildcards.study, wildcards.model]
 
 
-def gpu_type(wildcards):
-    """SLURM's name of the GPUs that a model's jobs need."""
+def model_gpus(wildcards):
+    """The GPUs that a model's jobs need."""
+    return job_of(wildcards).gpus
+
+
+def model_gpu(wildcards):
+    """SLURM's name of these."""
     return gpu_model_of(job_of(wildcards))
+
+
+def shard_minutes(wildcards):
+    """How long a shard may take: by the estimate, within what the study allows."""
+    most = job_of(wildcards).settings.compute.minutes
+    return estimated(wildcards.study, "responses", wildcards.model, most)
 
 
 def engine_of(wildcards):

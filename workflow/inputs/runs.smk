@@ -38,6 +38,22 @@ def axolotl_ready(wildcards):
     return ready_of(axolotl_of(wildcards))
 
 
+def training_gpus(wildcards):
+    """The GPUs that a run is trained on."""
+    return training(wildcards).recipe.gpus
+
+
+def trial_gpus(wildcards):
+    """The GPUs that its checkpoint is tried on."""
+    return min(training_gpus(wildcards), 1)
+
+
+def training_minutes(wildcards):
+    """How long a training may take: by the estimate, within what its recipe allows."""
+    most = training(wildcards).recipe.minutes
+    return estimated(wildcards.study, "training", wildcards.run, most)
+
+
 def training_gpu(wildcards):
     """SLURM's name of the GPUs that a run is trained on: of the kind that the study's models answer on."""
     study = STUDIES[wildcards.study]

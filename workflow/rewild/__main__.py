@@ -9,8 +9,9 @@ from pathlib import Path
 import typer
 
 from rewild import __version__
+from rewild.attempts import LASTING
 from rewild.cli import PHASES
-from rewild.errors import RewildError
+from rewild.errors import ConfigError, DataError, RewildError
 from rewild.quiet import report_nothing
 from rewild.system import explain
 from rewild.terminal import accept_any_character
@@ -68,6 +69,8 @@ def main() -> None:
         app(words(sys.argv[1:]))
     except RewildError as error:
         _say(str(error))
+        if isinstance(error, ConfigError | DataError) and "SLURM_JOB_ID" in os.environ:
+            typer.echo(LASTING, err=True)  # for the workflow: rewild.attempts
     except BrokenPipeError:
         # Python would complain once more when it closes the output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,7 +18,7 @@ from rewild.config.mixes import FromHub
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import Hub, hub_file
 from rewild.config.runs import find_run
-from rewild.config.site import Site, load_site
+from rewild.config.site import Site, load_site, minutes
 from rewild.config.study import Study
 from rewild.cost.estimate import Line, World, estimate
 from rewild.cost.report import size
@@ -26,7 +26,7 @@ from rewild.errors import ConfigError, RewildError, nearest
 from rewild.evaluation.recipe import evaluated, gpus_of, target_of
 from rewild.judging.job import answer_job
 from rewild.responses.recipe import make_job
-from rewild.site import Check, check_site, minutes
+from rewild.site import Check, check_site
 
 OPEN = ("apache-2.0", "mit", "bsd-3-clause", "odc-by", "cc-by-4.0")
 """Licences that ask for no consent and restrict no use."""

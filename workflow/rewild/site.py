@@ -16,8 +16,8 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from rewild.config.site import Partition, Site, expanded
-from rewild.errors import ConfigError, nearest
+from rewild.config.site import Partition, Site, expanded, minutes
+from rewild.errors import nearest
 from rewild.terminal import Column, output, print_table
 
 LEAST_JOB_AGE = 90  # seconds; squeue must still show a job when the profile first asks: three times 30 s
@@ -81,26 +81,6 @@ def print_checks(what: str, checks: Sequence[Check], console: Console | None = N
         soft_wrap=True,
         markup=False,
     )
-
-
-def minutes(text: str | int) -> float:
-    """A time as SLURM writes it (``2-00:00:00``, ``90:00``, ``UNLIMITED``), in minutes; numbers are minutes.
-
-    Raises:
-        ConfigError: it is no time.
-    """
-    text = str(text).strip()
-    if text.lower() in ("infinite", "unlimited"):
-        return float("inf")
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
-    if match is None:
-        raise ConfigError(f"'{text}' is no time; SLURM writes 2-00:00:00 for two days")
-    days, *rest = match.groups()
-    given = [int(part) for part in rest if part is not None]
-    if days is None and len(given) < 3:  # MM, MM:SS; else HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
-        given.insert(0, 0)
-    hours, over, seconds = (*given, 0, 0)[:3]
-    return 1440 * int(days or 0) + 60 * hours + over + seconds / 60
 
 
 def _ask(*command: str) -> str | None:

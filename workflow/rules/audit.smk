@@ -28,8 +28,8 @@ rule audit_claims:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("audit_claims", 700),
+        runtime=minutes("audit_claims", 5),
     params:
         claims=lambda wildcards: STUDIES[wildcards.study].audit.claims,
         odd=lambda wildcards: odd([STUDIES[wildcards.study].audit.claims]),

@@ -1,6 +1,7 @@
 # Configuration, and what all rules share. Nothing heavy: a dry run imports pydantic and YAML only. The input functions
 # of each phase are in workflow/inputs.
 import json
+import math
 import os
 import sys
 from functools import cache
@@ -13,7 +14,9 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from snakemake.io import contains_wildcard
+from snakemake.jobs import GroupJob, Job
 
+from rewild.attempts import earlier, enough, is_lasting
 from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
 from rewild.config.imports import imported
@@ -29,6 +32,8 @@ from rewild.config.recipes import load_recipes
 from rewild.config.roster import make_roster
 from rewild.config.runs import check_runs, display, style_models, weights_of
 from rewild.config.site import find_site
+from rewild.cost.assumptions import load_assumptions
+from rewild.cost.estimate import World, estimate
 from rewild.errors import RewildError
 from rewild.evaluation.recipe import check_evaluation
 from rewild.fetch import read_manifest
@@ -102,7 +107,7 @@ os.environ["REWILD_MIRROR"] = DEFAULTS.mirror or ""
 over = {key: value for key, value in config.items() if key != "mirror"}
 shell.prefix(
     braced(
-        f"{SITE.shell() if SITE else ''}"
+        f"{SITE.shell() + SITE.places() if SITE else ''}"
         f'set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" '
         f"PYTHONPATH={quote(str(ROOT / 'workflow'))} "
         f"REWILD_CONFIG={quote(json.dumps(over))}; "
@@ -125,6 +130,112 @@ def odd(paths):
         for path in paths
         if contains_wildcard(path) and Path(path).is_file()
     ]
+
+
+# Snakemake asks a job how often it may be tried again: one whose error comes again is not. There is no setting for it.
+def tries(job):
+    """How often a job may be tried again."""
+    return (
+        0 if any(is_lasting(Path(log)) for log in job.log) else job.rule.restart_times
+    )
+
+
+if SITE:
+    Job.restart_times = property(tries)
+    GroupJob.restart_times = property(lambda group: min(map(tries, group.jobs)))
+
+
+def no_gpus(wildcards):
+    return 0
+
+
+def memory(rule, base, gpus=no_gpus):
+    """A resource: main memory in MB. More only after an attempt whose memory was up; no more than a node has.
+
+    `base` is a number, or a function of the wildcards; so is `gpus`, the GPUs that decide on which nodes it runs.
+    """
+
+    def asked(wildcards, attempt):
+        ends = earlier(rule, wildcards, attempt)
+        most = SITE.memory_mb(bool(gpus(wildcards))) if SITE else None
+        return enough(of(base, wildcards), ends, "memory", most)
+
+    return asked
+
+
+def minutes(rule, base, gpus=no_gpus, more=None):
+    """A resource: run time. More only after an attempt whose time was up, of a job that begins anew each time.
+
+    A job that goes on from what it has (it has GPUs, or asks a judge) takes as many attempts as it needs.
+    """
+    again = gpus is no_gpus if more is None else more
+
+    def asked(wildcards, attempt):
+        ends = earlier(rule, wildcards, attempt)
+        most = SITE.longest(bool(gpus(wildcards))) if SITE else None
+        return enough(of(base, wildcards), ends, "time" if again else None, most)
+
+    return asked
+
+
+def of(base, wildcards):
+    return base(wildcards) if callable(base) else base
+
+
+@cache
+def estimated_hours(study):
+    """Stage and model or run of a study → hours of its longest job, by `rewild cost`; none where it cannot say."""
+    try:
+        world = World(
+            study=STUDIES[study],
+            models=MODELS,
+            recipes=RECIPES,
+            benchmarks=BENCHMARKS,
+            gpus=DEFAULTS.gpus,
+            assumed=load_assumptions(ROOT),
+            results=Path("results"),
+        )
+        return {(line.stage, line.what): line.hours for line in estimate(world)}
+    except RewildError:
+        return {}
+
+
+def estimated(study, stage, what, most):
+    """Minutes to ask for: twice the estimate and half an hour to load, `most` where there is none."""
+    hours = estimated_hours(study).get((stage, what), 0)
+    return min(most, math.ceil(120 * hours / 10) * 10 + 30) if hours else most
+
+
+# GPUs as SLURM is asked for them: `--gpus=TYPE:COUNT`, or `--gres=gpu:TYPE:COUNT` where a site takes only that. The
+# plugin takes one of the two.
+BY_GRES = bool(SITE) and SITE.gpu_request == "gres"
+
+
+def gpus(count):
+    """The resource `gpu`."""
+    return lambda wildcards: 0 if BY_GRES else count(wildcards)
+
+
+def gpu_type(model):
+    """The resource `gpu_model`."""
+    return lambda wildcards: None if BY_GRES else model(wildcards)
+
+
+def gres(count, model):
+    """The resource `gres`."""
+
+    def asked(wildcards):
+        number = count(wildcards)
+        if not (BY_GRES and number):
+            return ""
+        return ":".join(filter(None, ("gpu", model(wildcards), str(number))))
+
+    return asked
+
+
+def gres_cpus(count):
+    """The resource `cpus_per_task` of these jobs; elsewhere the profile gives CPUs per GPU."""
+    return lambda wildcards: SITE.cpus_per_gpu * count(wildcards) if BY_GRES else 0
 
 
 def gpu_name(kind):

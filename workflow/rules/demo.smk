@@ -15,8 +15,8 @@ rule make_demo_model:
         conda_of("engine-cpu")
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=memory("make_demo_model", 2000),
+        runtime=minutes("make_demo_model", 20),
     params:
         python=python_of("engine-cpu"),
         text=lambda wildcards: STUDIES[wildcards.study].demo.text,

@@ -14,8 +14,8 @@ rule build_env:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("build_env", 2000),
+        runtime=minutes("build_env", 60),
     params:
         python="python",
         folder=lambda wildcards: f".envs/{wildcards.tool}",

@@ -15,8 +15,8 @@ rule make_questions:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("make_questions", 500),
+        runtime=minutes("make_questions", 5),
     params:
         folder=lambda wildcards: evaluations.QUESTIONS.format(study=wildcards.study),
         text=lambda wildcards: STUDIES[wildcards.study].demo.text,
@@ -46,20 +46,18 @@ rule evaluate_run:
         lambda wildcards: image_of(lm_eval_environment(wildcards))
     threads: lambda wildcards: STUDIES[wildcards.study].evaluation.compute.threads
     resources:
-        mem_mb=lambda wildcards, attempt: evaluations.memory_mb(
-            STUDIES[wildcards.study], evaluation_target(wildcards)
-        )
-        * attempt,
-        runtime=lambda wildcards, attempt: STUDIES[
-            wildcards.study
-        ].evaluation.compute.minutes
-        * attempt,
-        gpu=lambda wildcards: evaluations.gpus_of(
-            STUDIES[wildcards.study], evaluation_target(wildcards), DEFAULTS.gpus
+        mem_mb=memory(
+            "evaluate_run",
+            lambda wildcards: evaluations.memory_mb(
+                STUDIES[wildcards.study], evaluation_target(wildcards)
+            ),
+            evaluation_gpus,
         ),
-        gpu_model=lambda wildcards: gpu_name(
-            STUDIES[wildcards.study].evaluation.compute.gpu
-        ),
+        runtime=minutes("evaluate_run", evaluation_minutes, evaluation_gpus),
+        gpu=gpus(evaluation_gpus),
+        gpu_model=gpu_type(evaluation_gpu),
+        gres=gres(evaluation_gpus, evaluation_gpu),
+        cpus_per_task=gres_cpus(evaluation_gpus),
         nodes=1,
     params:
         settings=lambda wildcards: evaluations.settings_of(
@@ -91,8 +89,8 @@ rule score_benchmark:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("score_benchmark", 1000),
+        runtime=minutes("score_benchmark", 10),
     params:
         metric=lambda wildcards: BENCHMARKS[wildcards.benchmark].metric,
         max_empty=lambda wildcards: STUDIES[wildcards.study].evaluation.max_empty,

@@ -15,8 +15,8 @@ for collection, files in RELEASED.items():
         conda:
             conda_of("workflow")
         resources:
-            mem_mb=lambda wildcards, attempt: 500 * attempt,
-            runtime=lambda wildcards, attempt: 30 * attempt,
+            mem_mb=memory(f"fetch_{collection.replace('-', '_')}", 500),
+            runtime=minutes(f"fetch_{collection.replace('-', '_')}", 30),
         params:
             collection=collection,
         message:

@@ -21,8 +21,8 @@ rule draw_radar:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("draw_radar", 700),
+        runtime=minutes("draw_radar", 5),
     params:
         stem=lambda wildcards, output: Path(output.svg).with_suffix(""),
         source=lambda wildcards: STUDIES[wildcards.study].source,
@@ -57,8 +57,8 @@ rule draw_scaling:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("draw_scaling", 700),
+        runtime=minutes("draw_scaling", 5),
     params:
         stem=lambda wildcards, output: Path(output.svg).with_suffix(""),
         inputs=lambda wildcards, input: [f"--scores={f}" for f in input.scores]
@@ -83,8 +83,8 @@ rule note_figures:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 300 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("note_figures", 300),
+        runtime=minutes("note_figures", 5),
     message:
         "{wildcards.study}: noting what the paper does not publish of its figures"
     shell:

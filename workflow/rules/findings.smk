@@ -28,8 +28,8 @@ rule collect_scores:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("collect_scores", 1000),
+        runtime=minutes("collect_scores", 10),
     params:
         folders=lambda wildcards: evaluated(STUDIES[wildcards.study]),
         runs=lambda wildcards: repr(ROSTERS[wildcards.study]),
@@ -60,8 +60,8 @@ rule fill_table:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("fill_table", 700),
+        runtime=minutes("fill_table", 5),
     params:
         settings=findings_settings,
         scores=subpath(input.scores, parent=True),
@@ -98,8 +98,8 @@ rule compare_answers:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("compare_answers", 700),
+        runtime=minutes("compare_answers", 10),
     params:
         settings=findings_settings,
         scores=subpath(input.scores, parent=True),
@@ -141,8 +141,8 @@ rule state_findings:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("state_findings", 2000),
+        runtime=minutes("state_findings", 10),
     params:
         settings=findings_settings,
         figures=lambda wildcards, input: [f"--figure={f}" for f in input.figures],

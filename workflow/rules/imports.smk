@@ -33,8 +33,8 @@ for name, study in STUDIES.items():
             conda:
                 conda_of("workflow")
             resources:
-                mem_mb=lambda wildcards, attempt: 4000 * attempt,
-                runtime=lambda wildcards, attempt: 60 * attempt,
+                mem_mb=memory(f"import_{name.replace('-', '_')}_{number}", 4000),
+                runtime=minutes(f"import_{name.replace('-', '_')}_{number}", 60),
             params:
                 number=number,
                 odd=lambda wildcards, files=files: odd(sorted({f.path for f in files})),
@@ -81,8 +81,8 @@ for name, study in STUDIES.items():
             conda:
                 conda_of("workflow")
             resources:
-                mem_mb=lambda wildcards, attempt: 1000 * attempt,
-                runtime=lambda wildcards, attempt: 10 * attempt,
+                mem_mb=memory(f"collect_imports_{name.replace('-', '_')}", 1000),
+                runtime=minutes(f"collect_imports_{name.replace('-', '_')}", 10),
             params:
                 folder=lambda wildcards, output: Path(output.models).parents[1],
             message:

@@ -33,18 +33,34 @@ for study in STUDIES.values():
             image_of(answers_tool(study))
         threads: study.judging.answers.compute.threads
         resources:
-            mem_mb=lambda wildcards, attempt, name=study.name: memory_mb(
-                judged_jobs(name, wildcards.run)[0]
-            )
-            * attempt,
-            runtime=lambda wildcards, attempt, minutes=study.judging.answers.compute.minutes: (
-                minutes * attempt
+            mem_mb=memory(
+                f"answer_benchmarks_{study.name.replace('-', '_')}",
+                lambda wildcards, name=study.name: memory_mb(
+                    judged_job(name, wildcards)
+                ),
+                lambda wildcards, name=study.name: judged_job(name, wildcards).gpus,
             ),
-            gpu=lambda wildcards, name=study.name: judged_jobs(name, wildcards.run)[
-                0
-            ].gpus,
-            gpu_model=lambda wildcards, name=study.name: gpu_model_of(
-                judged_jobs(name, wildcards.run)[0]
+            runtime=minutes(
+                f"answer_benchmarks_{study.name.replace('-', '_')}",
+                study.judging.answers.compute.minutes,
+                lambda wildcards, name=study.name: judged_job(name, wildcards).gpus,
+            ),
+            gpu=gpus(
+                lambda wildcards, name=study.name: judged_job(name, wildcards).gpus
+            ),
+            gpu_model=gpu_type(
+                lambda wildcards, name=study.name: gpu_model_of(
+                    judged_job(name, wildcards)
+                )
+            ),
+            gres=gres(
+                lambda wildcards, name=study.name: judged_job(name, wildcards).gpus,
+                lambda wildcards, name=study.name: gpu_model_of(
+                    judged_job(name, wildcards)
+                ),
+            ),
+            cpus_per_task=gres_cpus(
+                lambda wildcards, name=study.name: judged_job(name, wildcards).gpus
             ),
             nodes=1,
         params:
@@ -79,8 +95,8 @@ rule judge_answers:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory("judge_answers", 1000),
+        runtime=minutes("judge_answers", 240, more=False),
         judges=1,  # `snakemake --resources judges=2` asks an endpoint about two runs at once, no more
     params:
         judged=judged_by,
@@ -109,8 +125,8 @@ rule score_judgments:
     conda:
         lambda wildcards: conda_of(scoring_tool(wildcards))
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=memory("score_judgments", 1000),
+        runtime=minutes("score_judgments", 20),
     params:
         limit=lambda wildcards: judged_limit(wildcards),
         python=scoring_python,

@@ -27,8 +27,8 @@ rule compare_preferences:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("compare_preferences", 500),
+        runtime=minutes("compare_preferences", 5),
     params:
         out=subpath(output.preferences, parent=True),
     message:
@@ -64,8 +64,8 @@ rule compare_words:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("compare_words", 500),
+        runtime=minutes("compare_words", 5),
     params:
         minimum=lambda wildcards: STUDIES[wildcards.study].judgments.minimum,
         out=subpath(output.words, parent=True),
@@ -106,8 +106,8 @@ rule draw_words:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("draw_words", 700),
+        runtime=minutes("draw_words", 5),
     params:
         most=lambda wildcards: words_shown(wildcards)[0],
         seed=lambda wildcards: STUDIES[wildcards.study].seed,

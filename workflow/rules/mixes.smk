@@ -24,8 +24,8 @@ rule make_mix:
         counter(mix_of).conda
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=memory("make_mix", 6000),
+        runtime=minutes("make_mix", 120),
     params:
         settings=lambda wildcards: mix_of(wildcards).model_dump_json(),
         seed=mix_seed,
@@ -56,8 +56,8 @@ rule fetch_dataset:
     conda:
         conda_of("data")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory("fetch_dataset", 2000),
+        runtime=minutes("fetch_dataset", 240),
     params:
         python=python_of("data"),
     message:

@@ -17,8 +17,8 @@ rule draw_preference_prompts:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("draw_preference_prompts", 3000),
+        runtime=minutes("draw_preference_prompts", 60),
     params:
         seed=lambda wildcards: answering_job(wildcards).seed,
         amount=lambda wildcards: preference_of(wildcards).prompts,
@@ -50,13 +50,22 @@ rule sample_answers:
         lambda wildcards: image_of(engine_of(answering(wildcards)))
     threads: lambda wildcards: answering_job(wildcards).settings.compute.threads
     resources:
-        mem_mb=lambda wildcards, attempt: memory_mb(answering_job(wildcards)) * attempt,
-        runtime=lambda wildcards, attempt: answering_job(
-            wildcards
-        ).settings.compute.minutes
-        * attempt,
-        gpu=lambda wildcards: answering_job(wildcards).gpus,
-        gpu_model=lambda wildcards: gpu_model_of(answering_job(wildcards)),
+        mem_mb=memory(
+            "sample_answers",
+            lambda wildcards: memory_mb(answering_job(wildcards)),
+            answering_gpus,
+        ),
+        runtime=minutes(
+            "sample_answers",
+            lambda wildcards: answering_job(wildcards).settings.compute.minutes,
+            answering_gpus,
+        ),
+        gpu=gpus(answering_gpus),
+        gpu_model=gpu_type(lambda wildcards: gpu_model_of(answering_job(wildcards))),
+        gres=gres(
+            answering_gpus, lambda wildcards: gpu_model_of(answering_job(wildcards))
+        ),
+        cpus_per_task=gres_cpus(answering_gpus),
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(answering_job(wildcards)),
@@ -86,13 +95,16 @@ rule score_answers:
     container:
         lambda wildcards: image_of(scorer_tool(wildcards))
     resources:
-        mem_mb=lambda wildcards, attempt: (24000 if reward_model(wildcards) else 3000)
-        * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
-        gpu=lambda wildcards: int(
-            reward_model(wildcards) and preference_of(wildcards).scorer.device != "cpu"
+        mem_mb=memory(
+            "score_answers",
+            lambda wildcards: 24000 if reward_model(wildcards) else 3000,
+            scorer_gpus,
         ),
-        gpu_model=scorer_gpu,
+        runtime=minutes("score_answers", 720, scorer_gpus, more=True),
+        gpu=gpus(scorer_gpus),
+        gpu_model=gpu_type(scorer_gpu),
+        gres=gres(scorer_gpus, scorer_gpu),
+        cpus_per_task=gres_cpus(scorer_gpus),
         nodes=1,
     params:
         grading=lambda wildcards: json.dumps(grading_of(preference_of(wildcards))),
@@ -126,8 +138,8 @@ rule pair_answers:
     conda:
         counter(preference_of).conda
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("pair_answers", 4000),
+        runtime=minutes("pair_answers", 60),
     params:
         settings=lambda wildcards: preference_of(wildcards).model_dump_json(),
         python=counter(preference_of).python,

@@ -31,8 +31,8 @@ for name, study in STUDIES.items():
                 conda_of("workflow")
             threads: 4
             resources:
-                mem_mb=lambda wildcards, attempt: 4000 * attempt,
-                runtime=lambda wildcards, attempt: 60 * attempt,
+                mem_mb=memory(f"prepare_prompts_{name.replace('-', '_')}", 4000),
+                runtime=minutes(f"prepare_prompts_{name.replace('-', '_')}", 60),
             params:
                 study=name,
                 odd=lambda wildcards, study=study: odd(input_files(study.prompts)),
@@ -62,8 +62,8 @@ rule fetch_hub:
     conda:
         conda_of("data")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory("fetch_hub", 2000),
+        runtime=minutes("fetch_hub", 240),
     params:
         python=python_of("data"),
     message:

@@ -24,10 +24,14 @@ rule run_pilot:
         lambda wildcards: image_of(engine_of(wildcards))
     threads: lambda wildcards: job_of(wildcards).settings.compute.threads
     resources:
-        mem_mb=lambda wildcards, attempt: memory_mb(job_of(wildcards)) * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-        gpu=lambda wildcards: job_of(wildcards).gpus,
-        gpu_model=gpu_type,
+        mem_mb=memory(
+            "run_pilot", lambda wildcards: memory_mb(job_of(wildcards)), model_gpus
+        ),
+        runtime=minutes("run_pilot", 60, model_gpus, more=True),
+        gpu=gpus(model_gpus),
+        gpu_model=gpu_type(model_gpu),
+        gres=gres(model_gpus, model_gpu),
+        cpus_per_task=gres_cpus(model_gpus),
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
@@ -57,8 +61,8 @@ rule check_pilot:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("check_pilot", 500),
+        runtime=minutes("check_pilot", 5),
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
     shell:
@@ -86,11 +90,14 @@ rule answer_shard:
         lambda wildcards: image_of(engine_of(wildcards))
     threads: lambda wildcards: job_of(wildcards).settings.compute.threads
     resources:
-        mem_mb=lambda wildcards, attempt: memory_mb(job_of(wildcards)) * attempt,
-        runtime=lambda wildcards, attempt: job_of(wildcards).settings.compute.minutes
-        * attempt,
-        gpu=lambda wildcards: job_of(wildcards).gpus,
-        gpu_model=gpu_type,
+        mem_mb=memory(
+            "answer_shard", lambda wildcards: memory_mb(job_of(wildcards)), model_gpus
+        ),
+        runtime=minutes("answer_shard", shard_minutes, model_gpus),
+        gpu=gpus(model_gpus),
+        gpu_model=gpu_type(model_gpu),
+        gres=gres(model_gpus, model_gpu),
+        cpus_per_task=gres_cpus(model_gpus),
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
@@ -121,8 +128,8 @@ rule collect_responses:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("collect_responses", 2000),
+        runtime=minutes("collect_responses", 60),
     params:
         shards=lambda wildcards: [f"--shard={name}" for name in shards(wildcards.study)],
     message:

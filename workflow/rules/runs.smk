@@ -22,10 +22,11 @@ rule preflight_run:
         lambda wildcards: image_of(axolotl_of(wildcards))
     threads: lambda wildcards: 8 if training(wildcards).recipe.gpus else 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000
-        * min(training(wildcards).recipe.memory_gb, 64)
-        * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=memory(
+            "preflight_run",
+            lambda wildcards: 1000 * min(training(wildcards).recipe.memory_gb, 64),
+        ),
+        runtime=minutes("preflight_run", 120),
     params:
         settings=lambda wildcards: training(wildcards).settings,
         python=lambda wildcards: python_of(axolotl_of(wildcards)),
@@ -58,12 +59,16 @@ rule train_run:
         lambda wildcards: image_of(axolotl_of(wildcards))
     threads: lambda wildcards: max(1, 8 * training(wildcards).recipe.gpus)
     resources:
-        mem_mb=lambda wildcards, attempt: 1000
-        * training(wildcards).recipe.memory_gb
-        * attempt,
-        runtime=lambda wildcards, attempt: training(wildcards).recipe.minutes * attempt,
-        gpu=lambda wildcards: training(wildcards).recipe.gpus,
-        gpu_model=training_gpu,
+        mem_mb=memory(
+            "train_run",
+            lambda wildcards: 1000 * training(wildcards).recipe.memory_gb,
+            training_gpus,
+        ),
+        runtime=minutes("train_run", training_minutes, training_gpus),
+        gpu=gpus(training_gpus),
+        gpu_model=gpu_type(training_gpu),
+        gres=gres(training_gpus, training_gpu),
+        cpus_per_task=gres_cpus(training_gpus),
         nodes=1,
     params:
         settings=lambda wildcards: training(wildcards).settings,
@@ -96,8 +101,8 @@ rule draw_loss:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("draw_loss", 500),
+        runtime=minutes("draw_loss", 5),
     params:
         title=lambda wildcards: display(STUDIES[wildcards.study], wildcards.run, MODELS),
         stem=lambda wildcards: f"results/{wildcards.study}/runs/{wildcards.run}/loss",
@@ -127,12 +132,16 @@ rule postflight_run:
         conda_of("engine-cpu")
     threads: lambda wildcards: 8 if training(wildcards).recipe.gpus else 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000
-        * min(training(wildcards).recipe.memory_gb, 48)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-        gpu=lambda wildcards: min(training(wildcards).recipe.gpus, 1),
-        gpu_model=training_gpu,
+        mem_mb=memory(
+            "postflight_run",
+            lambda wildcards: 1000 * min(training(wildcards).recipe.memory_gb, 48),
+            trial_gpus,
+        ),
+        runtime=minutes("postflight_run", 60, trial_gpus, more=True),
+        gpu=gpus(trial_gpus),
+        gpu_model=gpu_type(training_gpu),
+        gres=gres(trial_gpus, training_gpu),
+        cpus_per_task=gres_cpus(trial_gpus),
         nodes=1,
     params:
         settings=lambda wildcards: training(wildcards).settings,
@@ -159,8 +168,8 @@ rule check_run:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("check_run", 500),
+        runtime=minutes("check_run", 5),
     message:
         "{wildcards.study}: checking the post-flight of {wildcards.run}"
     shell:
@@ -197,8 +206,8 @@ rule compare_inherited_style:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory("compare_inherited_style", 2000),
+        runtime=minutes("compare_inherited_style", 30),
     params:
         settings=lambda wildcards: STUDIES[
             wildcards.study

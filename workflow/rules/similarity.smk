@@ -17,8 +17,8 @@ rule score_similarity:
         conda_of("workflow")
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("score_similarity", 2000),
+        runtime=minutes("score_similarity", 60),
     params:
         settings=lambda wildcards: split(
             STUDIES[wildcards.study].similarity.block_arguments(
@@ -65,8 +65,8 @@ rule merge_similarity:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory("merge_similarity", 4000),
+        runtime=minutes("merge_similarity", 30),
     params:
         settings=lambda wildcards: split(
             STUDIES[wildcards.study].similarity.summary_arguments(
@@ -124,8 +124,8 @@ rule plot_similarity:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("plot_similarity", 1000),
+        runtime=minutes("plot_similarity", 10),
     params:
         folder=subpath(input.summary, parent=True),
         out=subpath(output.heatmap, parent=True),
@@ -155,8 +155,8 @@ rule compute_similarity_cells:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("compute_similarity_cells", 500),
+        runtime=minutes("compute_similarity_cells", 5),
     message:
         "{wildcards.study}: Table 5 of the models that the study has"
     shell:
@@ -193,8 +193,8 @@ rule measure_diversity:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("measure_diversity", 2000),
+        runtime=minutes("measure_diversity", 60),
     params:
         settings=lambda wildcards: split(
             STUDIES[wildcards.study].diversity.arguments(STUDIES[wildcards.study].seed)

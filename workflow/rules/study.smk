@@ -10,8 +10,8 @@ rule write_config:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 300 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("write_config", 300),
+        runtime=minutes("write_config", 5),
     params:
         # What triggers it. The study itself is read by the command: an argument has 128 KiB.
         study=lambda wildcards: sha256(

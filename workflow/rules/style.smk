@@ -25,8 +25,8 @@ rule count_style:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("count_style", 500),
+        runtime=minutes("count_style", 5),
     params:
         model="Q72 : None",
         out=subpath(output.counts, parent=True),
@@ -57,8 +57,8 @@ rule compare_style:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("compare_style", 500),
+        runtime=minutes("compare_style", 5),
     message:
         "{wildcards.study}: comparing the styling of pairs of models"
     shell:
@@ -114,8 +114,8 @@ rule count_response_style:
         conda_of("workflow")
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("count_response_style", 2000),
+        runtime=minutes("count_response_style", 60),
     params:
         out=subpath(output.counts, parent=True),
         imported=imported_argument,

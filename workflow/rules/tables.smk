@@ -16,8 +16,8 @@ rule tidy_scores:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("tidy_scores", 500),
+        runtime=minutes("tidy_scores", 5),
     message:
         "{wildcards.study}: making the released scores tidy"
     shell:
@@ -41,8 +41,8 @@ rule identify_averages:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("identify_averages", 500),
+        runtime=minutes("identify_averages", 5),
     message:
         "{wildcards.study}: finding which averages the paper reports"
     shell:
@@ -68,8 +68,8 @@ rule compute_score_cells:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("compute_score_cells", 500),
+        runtime=minutes("compute_score_cells", 5),
     message:
         "{wildcards.study}: computing {wildcards.table} from the released scores"
     shell:
@@ -105,8 +105,8 @@ rule make_table:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("make_table", 500),
+        runtime=minutes("make_table", 5),
     params:
         computed=lambda wildcards, input: [
             f"--computed={f}" for f in input.get("computed", [])

@@ -32,8 +32,8 @@ rule measure_throughput:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("measure_throughput", 1000),
+        runtime=minutes("measure_throughput", 10),
     params:
         out=subpath(output.models, parent=True),
         figure=lambda wildcards: f"results/{wildcards.study}/figures/throughput",

@@ -14,8 +14,8 @@ rule import_judgments:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("import_judgments", 1500),
+        runtime=minutes("import_judgments", 10),
     params:
         imports=lambda wildcards: [
             source.model_dump_json() for source in STUDIES[wildcards.study].imports
@@ -43,8 +43,8 @@ rule make_viewer:
         conda_of("workflow")
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory("make_viewer", 4000),
+        runtime=minutes("make_viewer", 60),
     params:
         title=lambda wildcards: STUDIES[wildcards.study].title,
         models=lambda wildcards: [

@@ -26,8 +26,8 @@ rule compute_win_rates:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("compute_win_rates", 1500),
+        runtime=minutes("compute_win_rates", 5),
     params:
         out=subpath(output.rates, parent=True),
     message:
@@ -52,8 +52,8 @@ rule recover_length_control:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 5 * attempt,
+        mem_mb=memory("recover_length_control", 1500),
+        runtime=minutes("recover_length_control", 5),
     message:
         "Recovering AlpacaEval's instruction difficulties from released annotations"
     shell:
@@ -75,8 +75,8 @@ rule build_alpaca_eval:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory("build_alpaca_eval", 1000),
+        runtime=minutes("build_alpaca_eval", 30),
     params:
         folder=subpath(output.ready, parent=True),
     message:
@@ -107,8 +107,8 @@ rule check_win_rates:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory("check_win_rates", 2000),
+        runtime=minutes("check_win_rates", 10),
     params:
         python=lambda wildcards, input: f"{Path(input.ready).parent}/bin/python",
     message:

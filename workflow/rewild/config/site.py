@@ -10,12 +10,12 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict, validate
-from rewild.errors import ConfigError
+from rewild.errors import ConfigError, nearest
 from rewild.reading import read_yaml
 
 FILE = Path("profiles/slurm/site.yaml")
@@ -61,8 +61,19 @@ class Partition(Strict):
         return self
 
 
+# What the plugin takes for a GPU's name (set_gres_string): it refuses a job with another one.
+GPU_NAME = re.compile(r"[A-Za-z0-9_.]+")
+
+
+class Node(Strict):
+    """What a node of a partition has, for a job."""
+
+    cpus: int = Field(gt=0, description="CPUs that one job may have")
+    memory_gb: int = Field(gt=0, description="Memory that one job may have, in GB")
+
+
 class Site(Strict):
-    """``profiles/slurm/site.yaml``. No key has a default: a site says what it is, with null for 'none'."""
+    """``profiles/slurm/site.yaml``. The template has every key, with null for 'none'."""
 
     account: Name | None = Field(description="What the jobs are charged to (sbatch --account)")
     partitions: dict[Name, Partition] = Field(
@@ -77,13 +88,51 @@ class Site(Strict):
         description="Jobs here may be preempted: SLURM starts them again itself (--requeue)"
     )
     accounting: bool = Field(description="Whether `sacct` knows finished jobs: the efficiency report")
-    setup: list[Name] = Field(description="Shell commands before every job, such as `module load cuda/12.8`")
+    setup: list[Name] = Field(description="Shell commands before every job, such as `module load cuda/13.0`")
     scratch: Name | None = Field(
         description="A shared folder for weights and images that are downloaded; null leaves the usual places"
     )
     containers: Name | None = Field(
         description="A folder of image files TOOL-VERSION.sif; null pulls images from their registry"
     )
+
+    nodes: dict[Name, Node] = Field(
+        default_factory=dict, description="Partition → what a node of it has; no job asks for more"
+    )
+    cpus_per_gpu: int = Field(12, gt=0, description="CPUs that a job with GPUs asks for, for each of them")
+    gpu_request: Literal["gpus", "gres"] = Field(
+        "gpus", description="How GPUs are asked for: sbatch --gpus, or --gres where a site takes only that"
+    )
+    staging: Name | None = Field(
+        None,
+        description="A folder on the node's own disk for copies of weights, such as $TMPDIR; null: none",
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> Site:
+        """What the plugin would refuse, job by job, is refused here."""
+        given = [model for p in self.partitions.values() for model in p.available_gpu_models]
+        for name in [*given, *filter(None, self.gpu_names.values())]:
+            if not GPU_NAME.fullmatch(name):
+                raise ValueError(
+                    f"'{name}' is no name of a GPU type that Snakemake's SLURM plugin takes (letters, "
+                    "digits, _ and .); ask for GPUs of any type instead: gpu_names: {TYPE: null}, "
+                    "available_gpu_models: []"
+                )
+        for name in self.partitions:
+            if not name.strip():
+                raise ValueError("partitions: a name is empty")
+        for name in self.nodes:
+            if name not in self.partitions:
+                raise ValueError(f"nodes: '{name}' is none of the partitions{nearest(name, self.partitions)}")
+        for name, node in self.nodes.items():
+            gpus = self.partitions[name].max_gpu
+            if gpus * self.cpus_per_gpu > node.cpus:
+                raise ValueError(
+                    f"cpus_per_gpu: {gpus} GPUs of '{name}' with {self.cpus_per_gpu} CPUs each are "
+                    f"{gpus * self.cpus_per_gpu}, but a node has {node.cpus}: {node.cpus // gpus} at most"
+                )
+        return self
 
     @model_validator(mode="after")
     def _order(self) -> Site:
@@ -110,12 +159,32 @@ class Site(Strict):
             )
         return self.gpu_names[kind]
 
+    def memory_mb(self, gpus: bool) -> int | None:
+        """The memory of the largest node with GPUs, or without, in MB; None where it is not said."""
+        found = [n.memory_gb for name, n in self.nodes.items() if bool(self.partitions[name].max_gpu) == gpus]
+        return max(found) * 1000 if found else None
+
+    def longest(self, gpus: bool) -> int:
+        """The longest job of a partition with GPUs, or without, in minutes."""
+        found = [p.max_runtime for p in self.partitions.values() if bool(p.max_gpu) == gpus]
+        return int(max(map(minutes, found), default=365 * 1440))
+
     def shell(self) -> str:
         """Shell commands that prepare a job, ending in ``; `` where there are any."""
         commands = list(self.setup)
         if self.weights:
-            commands.append(f'export HF_HOME="{self.weights}"')
+            commands.append(f'export HF_HOME="{quoted(self.weights)}"')
         return "".join(f"{command}; " for command in commands)
+
+    def places(self) -> str:
+        """The same for what jobs keep outside of homes: compiled kernels (gigabytes), copies of weights."""
+        found = []
+        if self.scratch:
+            base = quoted(expanded(self.scratch))
+            found += [f'export {name}="{base}/{folder}"; ' for name, folder in CACHES.items()]
+        if self.staging:
+            found.append(f'export REWILD_STAGING="{quoted(expanded(self.staging))}"; ')
+        return "".join(found)
 
     @property
     def weights(self) -> str | None:
@@ -126,6 +195,39 @@ class Site(Strict):
     def images(self) -> str | None:
         """The folder of image files."""
         return expanded(self.containers) if self.containers else None
+
+
+# What vLLM, Triton and torch keep of what they compiled: by default in the home.
+CACHES = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+}
+
+
+def quoted(path: str) -> str:
+    """A path between double quotes of a shell: variables of the nodes are put in, nothing else happens."""
+    return re.sub(r'[\\"`]|\$(?![A-Za-z_{])', lambda found: "\\" + found[0], path)
+
+
+def minutes(text: str | int) -> float:
+    """A time as SLURM writes it (``2-00:00:00``, ``90:00``, ``UNLIMITED``), in minutes; numbers are minutes.
+
+    Raises:
+        ConfigError: it is no time.
+    """
+    text = str(text).strip()
+    if text.lower() in ("infinite", "unlimited"):
+        return float("inf")
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if match is None:
+        raise ConfigError(f"'{text}' is no time; SLURM writes 2-00:00:00 for two days")
+    days, *rest = match.groups()
+    given = [int(part) for part in rest if part is not None]
+    if days is None and len(given) < 3:  # MM, MM:SS; else HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
+        given.insert(0, 0)
+    hours, over, seconds = (*given, 0, 0)[:3]
+    return 1440 * int(days or 0) + 60 * hours + over + seconds / 60
 
 
 def expanded(path: str) -> str:
