@@ -38,6 +38,10 @@ def start_browser() -> webdriver.Chrome:
         "no-sandbox",
         "disable-gpu",
         "disable-background-networking",
+        "disable-quic",
+        "disable-component-update",
+        "disable-sync",
+        "no-first-run",
         "window-size=1400,900",
     ):
         options.add_argument(f"--{argument}")

@@ -246,7 +246,7 @@ def to_latex(grid: Grid, comment: str) -> str:
 # HTML
 
 _CSS = (
-    "body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem;color:#222}"
+    "body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem;color:#222}.scroll{overflow-x:auto}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left}"
@@ -275,10 +275,12 @@ def to_html(grid: Grid, comment: str) -> str:
     title = f"{_heading(grid.name)}. {grid.title}"
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<!--\n{escape.comment(comment)}\n-->\n"
         f"<title>{escape.html(title)}</title>\n<style>{_CSS} tbody th{{font-weight:normal}}</style>\n"
-        f"<table>\n<caption>{escape.html(title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</html>\n"
+        f'<div class="scroll">\n<table>\n<caption>{escape.html(title)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>\n<ul>{notes}</ul>\n</html>\n"
     )
