@@ -19,6 +19,7 @@ from rewild.config import load_models
 from rewild.config.base import validate
 from rewild.config.endpoint import Takes
 from rewild.config.judging import Judging, asked_judge
+from rewild.config.preferences import Judge, Preference, grades_of, grading_of
 from rewild.engines.base import EngineError
 from rewild.engines.wire import read_answer
 from rewild.errors import DataError
@@ -32,7 +33,8 @@ from rewild.judging.schema import JUDGMENTS
 from rewild.judging.store import Store, request_hash
 from rewild.judging.verdicts import conclusion, last_bracket, unquoted
 from rewild.judging.wildbench import WildBench
-from rewild.preferences.scorers import read_rating
+from rewild.preferences import scorers
+from rewild.preferences.scorers import Grade, Item, read_rating
 from rewild.table import read_table
 
 MIXEVAL = {"options": ["a", "b"], "target": 1}
@@ -199,10 +201,64 @@ def test_a_stored_nan_is_unclear_and_not_a_traceback(work: Workspace, server: Se
         judge(work.task(), "one")
     folder = work.task().work("one", "judging")
     for path in folder.glob("[!.]*.parquet"):
-        pl.read_parquet(path).with_columns(reply=pl.lit("no"), logprobs=pl.lit('[{"m": NaN}]')).write_parquet(
-            path
-        )
+        spoilt = pl.read_parquet(path).with_columns(reply=pl.lit("no"), logprobs=pl.lit('[{"m": NaN}]'))
+        spoilt.write_parquet(folder / "0123456789abcdef.parquet")  # without a seal, as then
+        path.unlink()
     assert judge(work.task(), "one").judgments == 0
+
+
+def test_a_chunk_with_a_flipped_bit_is_asked_for_again(work: Workspace, server: Server) -> None:
+    """Wherever the bit is: some flips load, with another reply or another number."""
+    with answering(server, {"choices": [{"message": {"content": "[[7]]"}}]}):
+        judge(work.task(), "one")
+        folder = work.task().work("one", "judging")
+        (chunk,) = folder.glob("[!.]*.parquet")
+        whole = chunk.read_bytes()
+        for at in range(0, 8 * len(whole), 997):
+            flipped = bytearray(whole)
+            flipped[at // 8] ^= 1 << at % 8
+            chunk.write_bytes(flipped)
+            store = Store(folder)
+            store.load()
+            assert store.rows == {}, at
+        assert judge(work.task(), "one").failures == {}
+    assert chunk.with_suffix(".unreadable").exists()
+    assert chunk.read_bytes() == whole
+
+
+def test_grades_of_preferences_are_asked_for_and_kept_alike(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unclear is asked again, credit that runs out keeps what is finished, and a rerun asks for the rest."""
+    monkeypatch.setattr(scorers, "CHUNK", 2)
+    # One at a time: a request that is cancelled may be heard late, and these are counted.
+    given_ = {"kind": "judge", "model": "gpt-4o-mini", "endpoint": server.url, "concurrency": 1}
+    settings_ = validate(Judge, given_, "scorer")
+    asked = asked_judge("gpt-4o-mini", load_models(Path(__file__).parent.parent / "config"))
+    items = [Item(f"a/{i}", ({"role": "user", "content": "Hi"},), f"Ho {i}") for i in range(6)]
+
+    def grade() -> list[Grade]:
+        return scorers.JudgeScorer(settings_, pause=0.001, work=tmp_path, asked=asked).grade(items)
+
+    def says(text: str) -> tuple[int, bytes, dict[str, str]]:
+        return 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode(), {}
+
+    server.always = [says("<think>[[3]]</think> Rating: [[8]]")]
+    first = grade()
+    assert [g.score for g in first] == [8.0] * 6
+    assert {body["model"] for body in server.seen} == {"gpt-4o-mini-2024-07-18"}
+    for chunk in sorted(tmp_path.glob("[!.]*.parquet"))[1:]:
+        chunk.unlink()
+    server.always = [(402, b"{}", {})]
+    with pytest.raises(EngineError, match="402"):
+        grade()
+    server.always, before = [says('It says "[[3]]".')], len(server.seen)
+    again = grade()
+    assert [g.score for g in again].count(8.0) == 2
+    assert {g.failure for g in again} == {None, "no_rating: a verdict stands only in what it quotes"}
+    assert len(server.seen) - before == 4 * 3
+    assert grade() == again
+    assert len(server.seen) - before == 4 * 3
 
 
 # Who is asked
@@ -226,6 +282,19 @@ def test_a_judgment_is_of_who_is_asked_and_not_of_a_row(tmp_path: Path, work: Wo
     keys += [key(**hub, revision="a" * 40), key(**hub, revision="b" * 40)]
     assert len(set(keys)) == len(keys)
     assert asked_judge("rubric", models).identity == "rubric"
+
+
+def test_grades_of_preferences_are_of_who_is_asked_too(root: Path) -> None:
+    models = load_models(root / "config")
+    scorer = {"kind": "judge", "model": "gpt-4o-mini", "endpoint": "https://u:hunter2@h/v1?token=hunter2"}
+    given_ = {"model": "m", "prompts": 2, "scorer": scorer}
+    judged = validate(Preference, given_, "p")
+    pinned = models["gpt-4o-mini"].model_copy(update={"api": "gpt-4o-mini-2025-01-01"})
+    first, second = (grades_of(judged, m) for m in (models, {**models, "gpt-4o-mini": pinned}))
+    assert first != second
+    assert "hunter2" not in repr(first)
+    other = validate(Preference, given_ | {"scorer": {"kind": "rubric"}}, "p")
+    assert grades_of(other, models) == grading_of(other)
 
 
 def test_every_judge_at_an_api_has_a_dated_name(root: Path) -> None:

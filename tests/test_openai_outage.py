@@ -21,6 +21,10 @@ from rewild.config.endpoint import NEUTRAL, Takes, fold, without_secrets
 from rewild.engines import EngineError, Request, Sampling, make_engine
 from rewild.engines.wire import RefusalError, is_here, judge_status, make_client, read_answer, read_completion
 from rewild.errors import ConfigError, RewildError
+from rewild.responses.kitchen import open_kitchen
+from rewild.responses.recipe import make_job
+from rewild.responses.shard import run_shard
+from test_responses import Place, prompts
 
 KEY = "sk-secret-0123456789"
 SAID = b'{"error": {"message": "Nothing goes here, says sk-secret-0123456789.", "code": "some_code"}}'
@@ -128,6 +132,23 @@ def test_an_error_inside_an_answer_may_pass(server: Server) -> None:
     counted = {"error": "cut off", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     answer = read_answer(json.dumps(counted).encode())
     assert (answer.failure, answer.input_tokens) == ("endpoint: an error in the answer: cut off", 3)
+
+
+def test_an_outage_midway_through_a_shard_is_no_row(tmp_path: Path, server: Server) -> None:
+    """Two chunks are kept; the rest is asked for by the next run, and only that."""
+    # One at a time: a request that is cancelled may be heard late, and these are counted.
+    place = Place(tmp_path, compute={"endpoint": server.url, "chunk": 3, "concurrency": 1})
+    prompts(place.layout.prompts("0000"), [[f"talk {i}"] for i in range(12)])
+    made = open_kitchen(make_job(place.study, "m1", {}))
+    files = [tmp_path / "x.parquet", tmp_path / "x.json"]
+    where = place.layout.prompts("0000"), place.layout.work("m1", "0000"), *files
+    server.always, server.after = [(402, SAID, {})], 7
+    with pytest.raises(EngineError, match="402: it wants to be paid: Nothing goes here"):
+        run_shard(made, *where)
+    assert not any(path.exists() for path in files)
+    server.always, before = [], len(server.seen)
+    measured = run_shard(made, *where)
+    assert (measured.rows, measured.failures, len(server.seen) - before) == (12, 0, 6)
 
 
 # What is sent

@@ -23,7 +23,7 @@ from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.mixes import UNPINNED, mix_folder, mix_inputs
 from rewild.config.preferences import (
-    grading_of,
+    grades_of,
     preference_benchmarks,
     preference_shards,
 )

@@ -107,7 +107,9 @@ rule score_answers:
         cpus_per_task=gres_cpus(scorer_gpus),
         nodes=1,
     params:
-        grading=lambda wildcards: json.dumps(grading_of(preference_of(wildcards))),
+        grading=lambda wildcards: json.dumps(
+            grades_of(preference_of(wildcards), MODELS)
+        ),
         python=lambda wildcards: python_of(scorer_tool(wildcards)),
     message:
         "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"

@@ -5,6 +5,7 @@ The method is MAGPIE's (Xu et al., 2024, section 2.2).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,9 @@ from pydantic import Field
 
 from rewild.config.base import Strict
 from rewild.config.endpoint import EndpointUrl
+from rewild.config.judging import READING, asked_judge
 from rewild.config.mixes import Share
-from rewild.config.models import Slug
+from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, files_matching, shard_name
 from rewild.config.responses import SamplingSettings
 
@@ -97,6 +99,15 @@ def grading_of(preference: Preference) -> dict[str, object]:
     """What identifies the grades of a set: which answers are graded, and by what."""
     found = preference.model_dump(mode="json", include=GRADING)
     return found | {"scorer": preference.scorer.model_dump(mode="json", exclude=COMPUTED)}
+
+
+def grades_of(preference: Preference, models: Mapping[str, Model]) -> dict[str, object]:
+    """:func:`grading_of`, and who is asked where a judge is: another snapshot gives other grades."""
+    found = grading_of(preference)
+    if isinstance(preference.scorer, Judge):
+        asked = asked_judge(preference.scorer.model, models)
+        found |= {"asked": asked.identity, "reading": READING}
+    return found
 
 
 def preference_benchmarks(preference: Preference, root: Path = Path()) -> list[str]:

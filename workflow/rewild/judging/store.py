@@ -7,18 +7,21 @@ anew, and everything else never is.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rewild.errors import RewildError
+from rewild.errors import DataError, RewildError
 from rewild.files import atomic
 from rewild.judging.base import JudgeRequest
 from rewild.judging.schema import JUDGMENTS
+from rewild.reading import faults
 from rewild.responses.chunks import disk_errors
 from rewild.table import TableSchema
 
@@ -45,6 +48,9 @@ RAW = TableSchema(
 """What a call gave. The verdict is not stored: it is read from the reply again, which costs nothing."""
 
 
+_SEALED = re.compile(r"-([0-9a-f]{16})$")
+
+
 def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) -> str:
     """20 hexadecimal digits over all that a judgment depends on.
 
@@ -64,6 +70,21 @@ def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) ->
         seed,
     ]
     return sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def _seal(content: bytes) -> str:
+    """16 hexadecimal digits over a chunk's bytes: a flipped bit may still load, with another verdict."""
+    return sha256(content).hexdigest()[:16]
+
+
+def _unsealed(path: Path) -> pl.DataFrame:
+    """A chunk, if it is as it was written. Chunks of earlier versions have no seal in their name."""
+    content = path.read_bytes()
+    seal = _SEALED.search(path.stem)
+    if seal and seal[1] != _seal(content):
+        raise DataError(f"{path}: it is not as it was written")
+    with faults(path):
+        return RAW.check(pl.read_parquet(BytesIO(content)), path)
 
 
 @dataclass
@@ -86,8 +107,8 @@ class Store:
                     path.unlink(missing_ok=True)
                 continue
             try:
-                frame = RAW.check(pl.read_parquet(path), path)
-            except (pl.exceptions.PolarsError, RewildError, OSError):
+                frame = _unsealed(path)
+            except (RewildError, OSError):
                 if mend:
                     path.rename(path.with_suffix(".unreadable"))
                 continue
@@ -104,9 +125,14 @@ class Store:
         """
         frame = pl.DataFrame(rows, schema=RAW.dtypes, orient="row", infer_schema_length=None)
         name = sha256("".join(sorted(row["request"] for row in rows)).encode()).hexdigest()[:16]
-        path = self.folder / f"{name}.parquet"
+        content = BytesIO()
+        RAW.check(frame, self.folder / name).write_parquet(content, compression="zstd")
+        path = self.folder / f"{name}-{_seal(content.getvalue())}.parquet"
         with disk_errors(path), atomic(path) as temporary:
-            RAW.check(frame, path).write_parquet(temporary, compression="zstd")
+            temporary.write_bytes(content.getvalue())
+        for earlier in self.folder.glob(f"{name}*.parquet"):  # of the same requests, asked for again
+            if earlier != path:
+                earlier.unlink(missing_ok=True)
         self.rows |= {row["request"]: dict(row) for row in rows}
 
     def forget_failures(self) -> int:

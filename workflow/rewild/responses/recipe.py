@@ -109,6 +109,8 @@ def make_job(
     row = fine_tune or row
     precision = own.precision or ("bf16" if fine_tune and fine_tune.family != "demo" else None)
     source = replace(_source(model, settings, row, folder, precision), template=own.chat_template)
+    if row is not None and settings.engine == "openai":
+        source = replace(source, takes=row.endpoint)
     made = share = None
     if settings.compute.gpu and settings.engine != "openai":
         share = find_gpu(settings.compute.gpu, dict(gpus or {})).utilization
@@ -162,7 +164,6 @@ def _source(
             made,
             path=row.api or row.hub or model,
             revision=None,
-            takes=row.endpoint,
             at_its_maker=row.api is not None,
         )
     if row.api is not None:
