@@ -17,6 +17,7 @@ from rewild.config.models import Model, Native
 from rewild.config.site import Site
 from rewild.cost.estimate import World
 from rewild.preflight import check_profile, check_study, environment_of_jobs
+from rewild.preflight_models import check_models, models_to_look_at
 from rewild.responses.recipe import make_job
 from rewild.site import Check
 from test_cost import make_world
@@ -110,6 +111,27 @@ def test_a_native_checkpoint_is_loaded_where_the_makers_needs_code(good: World) 
     assert make_job(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source.path == "zai-org/q-hf"
     trusted = change(pinned, Q72, trust_remote_code=True)
     assert make_job(trusted.study, Q72, trusted.models, dict(trusted.gpus)).source.path != "zai-org/q-hf"
+
+
+def test_every_model_is_looked_at_as_it_will_be_loaded(good: World, tmp_path: Path) -> None:
+    world = change(good, Q72, paper_precision="fp8", quantized="a/Q-FP8", quantized_revision=COMMIT)
+    asked = {m["name"]: m for m in models_to_look_at(world)}
+    assert set(asked) == {Q72, L70, "llama-3.1-8b"}
+    assert (asked[Q72]["path"], asked[Q72]["revision"], asked[Q72]["chats"]) == ("a/Q-FP8", COMMIT, True)
+    assert asked[Q72]["context"] == make_job(world.study, Q72, world.models, dict(world.gpus)).plan.context  # type: ignore[union-attr]
+    assert (asked["llama-3.1-8b"]["path"], asked["llama-3.1-8b"]["chats"]) == (
+        "meta-llama/Llama-3.1-8B",
+        False,
+    )
+
+
+def test_without_an_environment_no_model_can_be_looked_at(
+    good: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    (check,) = check_models(good, {}, tmp_path)
+    assert check.state == "missing"
+    assert "rewild build-env envs/engine-cpu.txt .envs/engine-cpu" in check.detail
 
 
 def test_licences_are_accepted_or_listed(good: World) -> None:
@@ -247,7 +269,7 @@ def test_the_command_says_all_and_fails(rewild: Run, monkeypatch: pytest.MonkeyP
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    run = rewild(ROOT, "preflight", "--profile", "slurm", "wildchat50m")
+    run = rewild(ROOT, "preflight", "--no-files", "--profile", "slurm", "wildchat50m")
     assert run.returncode == 1
     for name in ("site.yaml", "places of models", "pinned revisions", "licences", "token of the hub"):
         assert f"no   {name}" in run.stdout

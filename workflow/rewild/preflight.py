@@ -201,15 +201,6 @@ def _places(world: World, used: Mapping[str, Used]) -> Iterator[Check]:
             f"these ship code that may not run (trust_remote_code is off): {_few(code)}; they work only if "
             "vLLM knows their architecture; their pilots will show it",
         )
-    untold = [s for s in (world.study.responses.models if world.study.responses else []) if s in used]
-    untold = [s for s in untold if used[s].row.chat_template is None]
-    if untold:
-        yield Check(
-            "chat templates",
-            "unsure",
-            f"not known of {len(untold)} models whether they have one: {_few(untold)}; a model without one "
-            "fails its pilot, and responses.overrides.MODEL.chat_template gives it one",
-        )
 
 
 def _revisions(world: World, used: Mapping[str, Used]) -> Check:

@@ -51,18 +51,25 @@ def preflight(  # noqa: PLR0917
     runs: Runs = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
+    files: Annotated[
+        bool, typer.Option(help="Load every model's configuration, tokenizer and template, as jobs will")
+    ] = True,
 ) -> None:
-    """Check that a study can start here: plans, places, revisions, licences, keys, disk, and the cluster."""
+    """Check that a study can start here: models, plans, revisions, licences, keys, disk, and the cluster."""
     import os
 
     from rewild.config import load_defaults
     from rewild.errors import ConfigError
     from rewild.preflight import check_profile, check_study, environment_of_jobs
+    from rewild.preflight_models import check_models
     from rewild.site import print_checks
 
     world = _world(study, models, runs, results, config)
     checks = check_profile(world, profile, config.parent)
-    checks += check_study(world, load_defaults(config).licences, environment_of_jobs(profile, os.environ))
+    environ = environment_of_jobs(profile, os.environ)
+    checks += check_study(world, load_defaults(config).licences, environ)
+    if files:
+        checks += check_models(world, environ, config.parent / ".envs")
     print_checks(world.study.name, checks)
     if failed := [check.name for check in checks if check.state == "missing"]:
         raise ConfigError(f"study {world.study.name} cannot start here yet: {', '.join(failed)}")
