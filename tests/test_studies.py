@@ -74,7 +74,7 @@ def test_paper_makes_its_tables_figures_and_audit(paper: Path) -> None:
         assert r"\toprule" in table.with_suffix(".tex").read_text(encoding="utf-8")
         assert "<table" in table.with_suffix(".html").read_text(encoding="utf-8")
     assert (paper / "results/paper/figures/figure2.pdf").read_bytes().startswith(b"%PDF")
-    assert sum(counts(paper, "paper").values()) == 144
+    assert sum(counts(paper, "paper").values()) == 146
     assert leftovers(paper) == []
 
 

@@ -72,6 +72,7 @@ def tests() -> dict[str, Test]:
         tests_dataset,
         tests_intervals,
         tests_judges,
+        tests_notebooks,
         tests_style,
         tests_tables,
         tests_workbook,
