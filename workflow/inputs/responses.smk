@@ -47,6 +47,38 @@ def engine_python(wildcards):
     return python_of(tool)
 
 
+WITH_CODE = {
+    hub
+    for row in MODELS.values()
+    if row.trust_remote_code
+    for hub in (row.hub, row.quantized)
+    if hub
+}
+
+
+def fetched(path, revision):
+    """What says that a model of the hub is there, on a cluster; elsewhere the engine fetches it."""
+    if not SITE or path.count("/") != 1 or Path(path).exists():
+        return []
+    return [f"results/downloads/models/{path}/{revision or UNPINNED}.json"]
+
+
+def model_weights(wildcards):
+    """The same of a study's model; none for a folder or an endpoint."""
+    job = job_of(wildcards)
+    if job.settings.engine == "openai" or local_model(wildcards):
+        return []
+    return fetched(job.source.path, job.source.revision)
+
+
+def staged_model(wildcards):
+    """The repository whose weights a job copies to its node's disk, where the site names one."""
+    return [
+        path.removeprefix("results/downloads/models/").rpartition("/")[0]
+        for path in model_weights(wildcards)
+    ]
+
+
 def local_model(wildcards):
     """The folder of a model that is not on the hub."""
     folder = local_folder(STUDIES[wildcards.study], wildcards.model)

@@ -14,6 +14,18 @@ def run_model(wildcards):
     return plain([weights.path]) if weights.local else []
 
 
+def run_weights(wildcards):
+    """What says that the weights of a run's model are there."""
+    weights = weights_of(STUDIES[wildcards.study], wildcards.run, MODELS)
+    return [] if weights.local else fetched(weights.path, weights.revision)
+
+
+def start_weights(wildcards):
+    """The same of the model that its training starts from."""
+    start = training(wildcards).start
+    return [] if start.local else fetched(start.path, start.revision)
+
+
 def run_start(wildcards):
     """The files that a run's training starts from: none for a model of the hub."""
     study, start = wildcards.study, training(wildcards).start
@@ -49,9 +61,8 @@ def trial_gpus(wildcards):
 
 
 def training_minutes(wildcards):
-    """How long a training may take: by the estimate, within what its recipe allows."""
-    most = training(wildcards).recipe.minutes
-    return estimated(wildcards.study, "training", wildcards.run, most)
+    """How long a training may take."""
+    return training(wildcards).recipe.minutes
 
 
 def training_gpu(wildcards):

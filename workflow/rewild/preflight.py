@@ -253,20 +253,43 @@ def _licences(world: World, used: Mapping[str, Used], accepted: Sequence[str]) -
     return Check("licences", "ok", shown or "no models")
 
 
+GATED_DATA = (
+    "Idavidrein/gpqa",
+    "allenai/WildChat-1M-Full",
+    "lmsys/lmsys-chat-1m",
+    "cais/hle",
+)
+"""Data sets of the hub that ask for consent; lower and upper case are one."""
+
+
+def _gated_data(world: World) -> list[str]:
+    """Data sets that the study reads of the hub and that ask for consent."""
+    listed = world.study.evaluation.benchmarks if world.study.evaluation else []
+    read = [world.benchmarks[name].dataset for name in listed if name in world.benchmarks]
+    if world.study.prompts:
+        read += [getattr(source, "repository", None) for source in world.study.prompts.sources]
+    for mix in world.study.mixes.values():
+        read += [getattr(source, "repository", None) for source in mix.sources]
+    known = {name.lower() for name in GATED_DATA}
+    return sorted({name for name in read if name and name.lower() in known})
+
+
 def _tokens(world: World, used: Mapping[str, Used], environ: Mapping[str, str]) -> Iterator[Check]:
     """Keys that are needed are in the environment. Their values are never shown."""
-    gated = [s for s, m in used.items() if m.row.gated and not m.local]
+    gated = [s for s, m in used.items() if m.row.gated and not m.local] + _gated_data(world)
     cached = Path(environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "token"
     if gated and not any(environ.get(name) for name in TOKENS) and not cached.is_file():
         yield Check(
             "token of the hub",
             "missing",
-            f"{len(gated)} models ask for consent ({_few(gated, 3)}): ask for access on their pages, set "
+            f"{len(gated)} models and data sets ask for consent ({_few(gated, 3)}): ask for access on their pages, set "
             "HF_TOKEN",
         )
     elif gated:
         yield Check(
-            "token of the hub", "ok", f"there is one; {len(gated)} models ask for consent: {_few(gated, 3)}"
+            "token of the hub",
+            "ok",
+            f"there is one; {len(gated)} models and data sets ask for consent: {_few(gated, 3)}",
         )
     for key, what in sorted(_keys(world)):
         there = bool(environ.get(key))

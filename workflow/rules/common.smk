@@ -112,6 +112,11 @@ shell.prefix(
         f"PYTHONPATH={quote(str(ROOT / 'workflow'))} "
         f"REWILD_CONFIG={quote(json.dumps(over))}; "
         'rewild() { python -m rewild "$@"; }; '
+        # Weights are copied to the node's disk, where the site names one and they fit; else they stay where they are.
+        'staged() { local model from to; for model in "$@"; do [ -n "${REWILD_STAGING:-}" ] || return 0; '
+        'from="${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}/models--${model//\\//--}"; to="$REWILD_STAGING/hub"; '
+        'if mkdir -p "$to" && cp -a "$from" "$to/"; then export HF_HUB_CACHE="$to"; '
+        'else rm -rf "$to/${from##*/}"; fi; done; }; '
         "words() { printf '%s\\0' \"$@\"; }; "
         'conda_python() { "$CONDA_PREFIX/bin/python" "$@"; }; '
     )

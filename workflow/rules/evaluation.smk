@@ -30,6 +30,7 @@ rule make_questions:
 rule evaluate_run:
     input:
         model=run_model,
+        weights=lambda wildcards: ancient(run_weights(wildcards)),
         questions=lambda wildcards: plain(question_files(wildcards)),
         env=lambda wildcards: ancient(ready_of(lm_eval_environment(wildcards))),
     output:

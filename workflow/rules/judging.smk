@@ -15,6 +15,9 @@ for study in STUDIES.values():
                 {f for row in JUDGED[name] for f in question_roles(row)}
             ),
             model=lambda wildcards, name=study.name: run_model_of(name, wildcards.run),
+            weights=lambda wildcards, name=study.name: ancient(
+                run_weights(SimpleNamespace(study=name, run=wildcards.run))
+            ),
             env=ancient(answers_ready(study)),
         output:
             answers=[

@@ -9,6 +9,7 @@ rule run_pilot:
     input:
         prompts=lambda wildcards: prompt_shards(wildcards)[:4],
         model=local_model,
+        weights=lambda wildcards: ancient(model_weights(wildcards)),
         env=lambda wildcards: ancient(engine_ready(wildcards)),
     output:
         json="results/{study}/pilot/{model}/report.json",
@@ -37,13 +38,14 @@ rule run_pilot:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
         pilot=lambda wildcards: job_of(wildcards).settings.pilot.model_dump_json(),
         python=engine_python,
+        hub=staged_model,
         shards=lambda wildcards: [
             f"--shard={name}" for name in shards(wildcards.study)[:4]
         ],
     message:
         "{wildcards.study}: trying {wildcards.model} on a small sample"
     shell:
-        "{params.python:q} -m rewild pilot {wildcards.study:q} {wildcards.model:q} {params.shards:q}"
+        "staged {params.hub:q}; {params.python:q} -m rewild pilot {wildcards.study:q} {wildcards.model:q} {params.shards:q}"
         " --threads {threads:q} > {log:q} 2>&1"
 
 
@@ -102,10 +104,11 @@ rule answer_shard:
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
         python=engine_python,
+        hub=staged_model,
     message:
         "{wildcards.study}: {wildcards.model} answers shard {wildcards.shard}"
     shell:
-        "{params.python:q} -m rewild respond {wildcards.study:q} {wildcards.model:q} {wildcards.shard:q}"
+        "staged {params.hub:q}; {params.python:q} -m rewild respond {wildcards.study:q} {wildcards.model:q} {wildcards.shard:q}"
         " --threads {threads:q} > {log:q} 2>&1"
 
 
@@ -137,3 +140,35 @@ rule collect_responses:
     shell:
         "rewild --words <(words {params.shards:q}) collect {wildcards.study:q} {wildcards.model:q}"
         " > {log:q} 2>&1"
+
+
+# Weights of a model of the hub, before a job with GPUs asks for them. Nodes of a cluster may have no network.
+rule fetch_model:
+    input:
+        env=ancient(ready_of("data")),
+    output:
+        record="results/downloads/models/{owner}/{name}/{revision}.json",
+    log:
+        "logs/fetch_model/{owner}/{name}/{revision}.log",
+    benchmark:
+        "logs/fetch_model/{owner}/{name}/{revision}.benchmark.tsv"
+    wildcard_constraints:
+        revision=f"[0-9a-f]{{40}}|{UNPINNED}",
+        owner=r"[\w.-]+",
+        name=r"[\w.-]+",
+    localrule: True
+    conda:
+        conda_of("data")
+    resources:
+        mem_mb=memory("fetch_model", 4000),
+        runtime=minutes("fetch_model", 1440),
+    params:
+        python=python_of("data"),
+        code=lambda wildcards: (
+            ["--code"] if f"{wildcards.owner}/{wildcards.name}" in WITH_CODE else []
+        ),
+    message:
+        "Fetching the weights of {wildcards.owner}/{wildcards.name}"
+    shell:
+        "{params.python:q} -m rewild fetch-model {wildcards.owner:q}/{wildcards.name:q} {wildcards.revision:q}"
+        " {params.code:q} --out {output.record:q} > {log:q} 2>&1"

@@ -7,6 +7,7 @@ rule preflight_run:
     input:
         mix=run_mix,
         model=run_start,
+        weights=lambda wildcards: ancient(start_weights(wildcards)),
         env=lambda wildcards: ancient(axolotl_ready(wildcards)),
     output:
         config="results/{study}/runs/{run}/axolotl.yaml",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 app = typer.Typer()
@@ -19,3 +22,18 @@ def check_site() -> None:
     missing = [check.name for check in found if check.state == "missing"]
     if missing:
         raise ConfigError(f"{site_path()}: not as the cluster is: {', '.join(missing)}")
+
+
+@app.command("fetch-model")
+def fetch_model(
+    hub: Annotated[str, typer.Argument(help="The repository on the hub, OWNER/NAME")],
+    revision: Annotated[str, typer.Argument(help="Its commit, or `unpinned`")],
+    out: Annotated[Path, typer.Option(help="A record of what came (.json)")],
+    code: Annotated[bool, typer.Option("--code", help="Fetch the repository's code too")] = False,
+) -> None:
+    """Download a model's safetensors into HF_HOME, without a GPU."""
+    from rewild.weights import UNPINNED
+    from rewild.weights import fetch_model as fetch
+
+    pinned = None if revision == UNPINNED else revision
+    fetch(hub, pinned, out, code, lambda line: typer.echo(line, err=True))
