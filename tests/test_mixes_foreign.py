@@ -153,9 +153,9 @@ def test_re_wild_in_small(tmp_path: Path) -> None:
             "the content of message 2 is NaN, not text",
         ),
         ({"messages": [CHAT[0], CHAT[1] | {"content": None}]}, "the content of message 2 is missing"),
-        ('{"messages": [', "not JSON: Expecting value: column"),
+        ('{"messages": [', "not JSON: Expecting value (column"),
         ("[1, 2]", "an object was expected, not [1, 2]"),
-        ('{"messages": "\\ud800"}', "not UTF-8 text"),
+        ('{"messages": "\\ud800"}', "not usable JSON: '\\ud800' is half of a surrogate pair"),
     ],
 )
 def test_a_row_that_is_no_conversation_is_named(tmp_path: Path, row: Any, message: str) -> None:
@@ -188,7 +188,7 @@ def test_a_question_that_is_none(tmp_path: Path, change: dict[str, Any], message
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    fails(tmp_path, "data.jsonl: no such file (source 'data')", sources=[files()])
+    fails(tmp_path, "data.jsonl: no such file (source 'data' was expected)", sources=[files()])
     (tmp_path / "data.jsonl").write_text("", encoding="utf-8")
     fails(tmp_path, "data.jsonl: the file is empty", sources=[files()])
     (tmp_path / "data.jsonl").write_text("\n\n", encoding="utf-8")
@@ -197,11 +197,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     fails(
         tmp_path,
         "data.jsonl: no column 'messages'; did you mean 'message'? (it has: message)",
-        sources=[files()],
+        sources=[files(format={"kind": "chat"})],
     )
-    parquet = [files(files=["data.parquet"])]
+    fails(tmp_path, "the nearest form is 'messages', of which 'messages' is missing", sources=[files()])
+    parquet = [files(files=["data.parquet"], format={"kind": "chat"})]
     (tmp_path / "data.parquet").write_bytes(b"PAR1 and then nothing")
-    fails(tmp_path, "data.parquet: cannot be read as Parquet (cut off or corrupt?)", sources=parquet)
+    fails(tmp_path, "data.parquet: cannot be read as Parquet: ", sources=parquet)
     pl.DataFrame({"mesages": [1.5]}).write_parquet(tmp_path / "data.parquet")
     fails(tmp_path, "data.parquet: no column 'messages'; did you mean 'mesages'?", sources=parquet)
     pl.DataFrame(schema={"messages": pl.String}).write_parquet(tmp_path / "data.parquet")

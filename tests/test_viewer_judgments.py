@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from rewild.config.imports import Imported
@@ -71,3 +72,28 @@ def test_all_released_scores_are_brought_in(mirror: Path) -> None:
         m: sorted(s) for m, s in given.items()
     }
     assert frame.height == sum(map(len, given.values())) > 0
+
+
+def test_a_judgments_file_may_be_csv(tmp_path: Path) -> None:
+    """As documented: Parquet or CSV, told by content; cells may be empty, and longer than 128 KiB."""
+    from rewild.table import write_table
+    from rewild.viewer.read import Source, read_judgments
+
+    long = 'It is, well, "long".\n' * 20_000
+    rows = [
+        ("c1", 0, "m", "j", 7.5, 10.0, long),
+        ("c1", 1, "m", "j", None, None, None),
+        ("c2", 0, "n", "j", 1.0, 1.0, "x"),
+    ]
+    frame = pl.DataFrame(rows, schema=JUDGMENTS.dtypes, orient="row")
+    frame.write_csv(tmp_path / "x.csv")  # by hand: without the file beside it
+    write_table(tmp_path / "y.parquet", frame, JUDGMENTS, {})
+    source = Source({"m": [], "n": []})
+    found = read_judgments([tmp_path / "x.csv"], source, ["c1"])
+    assert found.rows() == rows[:2]
+    assert found.equals(read_judgments([tmp_path / "y.parquet"], source, ["c1"]))
+    (tmp_path / "bad.csv").write_text("conversation_id,turn\nc1,0\n")
+    with pytest.raises(DataError, match=r"bad\.csv: column 'model' is missing"):
+        read_judgments([tmp_path / "bad.csv"], source, ["c1"])
+    with pytest.raises(DataError, match="a folder, not a file"):
+        read_judgments([tmp_path], source, ["c1"])

@@ -125,7 +125,7 @@ def test_preferences_are_unrounded_from_logprobs(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([], "a list of annotations was expected"),
-        ({"a": 1}, "a list of annotations was expected"),
+        ({"a": 1}, "row 1: the field 'instruction' is missing"),
         ([row(1, 1), 7], "row 2: an annotation is an object, not int"),
         ([{"instruction": "x"}], "row 1: the field 'output_1' is missing"),
         ([row(1, 1, output_2=None)], "row 1, field 'output_2': text was expected, not None"),
@@ -143,23 +143,26 @@ def test_bad_annotations_are_named(tmp_path: Path, rows: Any, message: str) -> N
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"none\.json: no such file"):
         read_annotations(tmp_path / "none.json")
     (tmp_path / "cut.json").write_text('[{"instruction": "x"')
-    with pytest.raises(DataError, match=r"cut\.json: not JSON"):
+    with pytest.raises(DataError, match=r"cut\.json.*: not JSON"):
         read_annotations(tmp_path / "cut.json")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "column 'win_rate' is missing (it has: nothing)"),
+        ("", "empty (a table of numbers was expected)"),
         (",win_rate,n_total\n", "column 'standard_error' is missing"),
         (LEADERBOARD, "no rows"),
-        (LEADERBOARD + "a,1\n", "row 1: 2 cells under 12 columns"),
-        (LEADERBOARD + "a,many,1,1,1,1,1,1,x,1,1,1\n", "row 1, column 'win_rate': 'many' is not a number"),
-        (LEADERBOARD + "a,nan,1,1,1,1,1,1,x,1,1,1\n", "row 1, column 'win_rate': nan is not a finite number"),
-        (LEADERBOARD + "a,1,1,1,1,1,1,1,x,1,1,1\n" * 2, "row 2: 'a' stands twice"),
+        (LEADERBOARD + "a,1\n", "line 2: 12 values were expected, not 2"),
+        (LEADERBOARD + "a,many,1,1,1,1,1,1,x,1,1,1\n", "line 2, column 'win_rate': 'many' is not a number"),
+        (
+            LEADERBOARD + "a,nan,1,1,1,1,1,1,x,1,1,1\n",
+            "line 2, column 'win_rate': nan is not a finite number",
+        ),
+        (LEADERBOARD + "a,1,1,1,1,1,1,1,x,1,1,1\n" * 2, "line 3: 'a' stands twice"),
     ],
 )
 def test_a_bad_leaderboard_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -176,14 +179,18 @@ def test_coefficients_must_be_whole(tmp_path: Path) -> None:
         read_coefficients(path)
 
 
-def test_models_must_be_on_the_leaderboard_once(tmp_path: Path, published: Path) -> None:
+def test_models_stand_once_and_need_no_leaderboard(tmp_path: Path, published: Path) -> None:
     board = read_leaderboard(published)
     file = read_annotations(write(tmp_path / "a.json", [row(1, 1), row(2, 2)]))
     with pytest.raises(DataError, match=r"model stands in .* already"):
         win_rates([file, file], board, {}, None)
     other = read_annotations(write(tmp_path / "b.json", [row(1, 1, generator_2="modle")]))
-    with pytest.raises(DataError, match="the leaderboard has no 'modle'; did you mean 'model'"):
-        win_rates([other], board, {}, None)
+    new = win_rates([other], board, {}, None)  # what the analysis is for: a model nobody has ranked
+    assert set(new["model"]) == {"modle"}
+    assert new["published"].null_count() == new.height
+    known = win_rates([file], board, {}, None)
+    assert new.filter(metric="discrete_win_rate")["value"].to_list() == [0.0]
+    assert known["published"].null_count() < known.height
     empty = read_annotations(write(tmp_path / "c.json", [row(1, None)]))
     with pytest.raises(DataError, match="not one annotation has a preference"):
         win_rates([empty], board, {}, None)

@@ -26,6 +26,7 @@ def win_rates(
     """Compute win rates, raw and length-controlled, of every model beside the leaderboard's."""
     import polars as pl
 
+    from rewild.errors import nearest
     from rewild.files import write_text
     from rewild.table import provenance, write_table
     from rewild.win_rates import annotations as a
@@ -35,6 +36,10 @@ def win_rates(
 
     published = a.read_leaderboard(leaderboard)
     files = [a.read_annotations(path, published) for path in annotations]
+    for file in files:
+        if file.model not in published:
+            hint = nearest(file.model, published)
+            typer.echo(f"{file.model}: not on the leaderboard, so nothing to compare with{hint}", err=True)
     coefficients = a.read_coefficients(weights)
     difficulties = recover_difficulties(files, coefficients)
     rates = compute.win_rates(files, published, coefficients, difficulties)

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict
+from rewild.config.forms import FormName
 from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, Range, files_matching
 
@@ -56,8 +57,8 @@ class LengthControl(Strict):
     behaviour: Literal["truncate", "released_script"] = Field(
         "truncate",
         description="truncate: cut each answer, in characters. released_script: what "
-        "src/util/length_control.py of the release does: it cuts messages 0, 2, 4, ... , which are the "
-        "user's and the same in both, so it cuts nothing",
+        "src/util/length_control.py of the release does: it cuts messages 0, 2, 4, ..., the user's, where "
+        "the two files have them differently; of originals, which are the same, it cuts nothing",
     )
 
 
@@ -73,12 +74,35 @@ class Chat(Strict):
         return [self.messages]
 
 
+class AnyForm(Strict):
+    """Rows in one of the forms of docs/formats.md: ShareGPT, messages, Alpaca, Magpie, and others."""
+
+    kind: Literal["form"]
+    form: FormName = Field("auto", description="The form; auto: that of a file's first row")
+
+    @property
+    def columns(self) -> list[str]:
+        """What is read of a row: all of it."""
+        return []
+
+
 class Pair(Strict):
     """Rows with a question and its answer in a column each: one user turn, one answer."""
 
     kind: Literal["pair"]
     prompt: str = "prompt"
     response: str = "response"
+    input: str | None = Field(
+        None,
+        description="Column of what the question is about, which goes below it after a blank line where it "
+        "holds text; null: Alpaca's `input` if the question is in `instruction`, else none",
+    )
+
+    @model_validator(mode="after")
+    def _alpaca(self) -> Self:
+        if self.input is None and self.prompt == "instruction":
+            self.input = "input"
+        return self
 
     @property
     def columns(self) -> list[str]:
@@ -139,7 +163,7 @@ def _braces(names: set[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in sorted(names))
 
 
-Format = Annotated[Chat | Pair | MultipleChoice, Field(discriminator="kind")]
+Format = Annotated[AnyForm | Chat | Pair | MultipleChoice, Field(discriminator="kind")]
 
 
 class _Source(Strict):
@@ -184,7 +208,7 @@ class FromPrompts(_Source):
 class _Foreign(_Source):
     """Data that this study did not make."""
 
-    format: Format = Field(Chat(messages="messages"), description="How its rows become conversations")
+    format: Format = Field(AnyForm(kind="form", form="auto"), description="How its rows become conversations")
     id: str | None = Field(None, description="Column that names a row; null: a hash of its conversation")
     language: str = Field("unknown", description="Language of all its conversations, such as English")
     licence: str = Field(description="Terms of the data, for the card")
@@ -210,7 +234,7 @@ class FromHub(_Foreign):
 
 
 class FromFiles(_Foreign):
-    """JSON Lines (.jsonl) or Parquet (.parquet) files."""
+    """JSON, JSON Lines or Parquet files, told by content."""
 
     kind: Literal["files"]
     files: list[str] = Field(min_length=1, description="Paths or patterns (data/*.jsonl) from the repository")

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict
+from rewild.config.forms import FormName
 from rewild.errors import ConfigError, nearest
 from rewild.fetch import MANIFEST, ReleasedFile, read_manifest
 
@@ -61,6 +62,18 @@ class MTBench(Strict):
     )
 
 
+class FormFiles(Strict):
+    """Files in any form of docs/formats.md: ShareGPT, OpenAI messages, Alpaca, Magpie, and others."""
+
+    kind: Literal["files"]
+    name: Name
+    files: list[str] = Field(
+        min_length=1, description="Paths, patterns (data/*.jsonl) or `released:COLLECTION/ENDING`"
+    )
+    form: FormName = Field("auto", description="The form of the rows; auto: that of a file's first row")
+    language: str | None = Field(None, description="Language of rows that do not say theirs, such as English")
+
+
 class Demo(Strict):
     """The prompts that this project ships."""
 
@@ -69,7 +82,7 @@ class Demo(Strict):
     file: str = Field("resources/prompts/demo.jsonl", description="The file")
 
 
-Source = Annotated[Hub | WildChatFile | AlpacaEval | MTBench | Demo, Field(discriminator="kind")]
+Source = Annotated[Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo, Field(discriminator="kind")]
 
 
 class Range(Strict):
@@ -154,7 +167,7 @@ def source_files(source: Source, root: Path = Path()) -> list[str]:
     match source:
         case Hub():
             return [hub_file(source)]
-        case WildChatFile():
+        case WildChatFile() | FormFiles():
             return files_matching(source.files, root)
         case _:
             return files_matching([source.file], root)

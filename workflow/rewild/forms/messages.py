@@ -125,6 +125,6 @@ def check_turns(turns: Sequence[Turn], *, answered: bool = False) -> None:
         names = ", ".join(t.role for t in turns[:6]) + (", ..." if len(turns) > 6 else "")
         raise BadRow(
             "roles",
-            f"user and assistant do not take turns: the roles are {names or 'none'}: not (system,) user, "
-            "assistant, user, assistant, ...",
+            f"the roles are {names or 'none'}: not (system,) user, assistant, user, assistant, ... (user and "
+            "assistant do not take turns)",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,7 +55,15 @@ def kind_of(path: Path | str, what: str = "") -> str:
     return "empty"
 
 
-def read_rows(path: Path | str, what: str = "") -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+def is_packed(path: Path | str) -> bool:
+    """Whether a file is packed with gzip."""
+    with open_file(path) as handle, faults(path):
+        return handle.read(2) == GZIP
+
+
+def read_rows(
+    path: Path | str, what: str = "", columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     """The rows of a file, each with its number from 1: its line, its place in the list, its row in the table.
 
     Memory holds one row of JSON, or :data:`BATCH` rows of Parquet; a JSON list is read piece by piece.
@@ -64,13 +72,14 @@ def read_rows(path: Path | str, what: str = "") -> Iterator[tuple[int, dict[str,
         path: JSON Lines (blank lines are skipped), a JSON list, either packed with gzip, or Parquet, of which
             the parts in :data:`UNREAD` are left out.
         what: what was expected, for messages.
+        columns: of a Parquet file that has them all, those that are read; null: all.
 
     Raises:
         DataError: missing, a folder, cut off, damaged; names the file and the row.
     """
     kind = kind_of(path, what)
     if kind == "parquet":
-        yield from _parquet(Path(path))
+        yield from _parquet(Path(path), columns)
         return
     rows = _lines(path, what) if kind != "list" else _list(Path(path), what)
     for number, value in rows:
@@ -109,7 +118,7 @@ def _refuse_object(path: Path | str, what: str) -> None:
 def parse(text: str | bytes) -> Any:
     """A row's JSON, or the :class:`BadRow` that it is."""
     try:
-        return parse_json(text, "")
+        return parse_json(text, "", nan=True)  # as pandas writes what is missing
     except DataError as error:
         said = str(error).lstrip(":, ").removeprefix("line 1, ").removeprefix("line 1: ")
         if place := re.match(r"(column \d+): (.*)", said, re.DOTALL):
@@ -158,7 +167,7 @@ class _Pieces:
             self.more()
 
     def values(self) -> Iterator[tuple[int, Any]]:
-        decoder = json.JSONDecoder()
+        decoder = json.JSONDecoder(parse_int=len)  # where it ends is all that is asked
         self.next()
         self.at += 1  # the bracket
         if self.next() == "]":
@@ -203,14 +212,16 @@ class _Pieces:
         raise DataError(f"{self.path}, row {self.row}: not JSON: {why}")
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     import pyarrow.parquet as pq
 
     hint = " (is it cut off, or damaged?)"
     number = 0
     with faults(path, "Parquet", hint=hint), pq.ParquetFile(path) as parquet:
         paths = [parquet.schema.column(i).path for i in range(len(parquet.schema))]
-        wanted = [p for p in paths if not UNREAD & set(p.split("."))]
+        names = parquet.schema_arrow.names
+        tops = set(columns if columns and set(columns) <= set(names) else names)
+        wanted = [p for p in paths if not UNREAD & set(p.split(".")) and p.split(".")[0] in tops]
         # Each step by itself: an exception that is thrown into the generator is not the file's fault.
         batches = parquet.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False)
         while True:

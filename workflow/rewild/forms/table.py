@@ -298,6 +298,11 @@ FORMS: Mapping[str, Form] = {form.name: form for form in reversed(_ALL)}
 """Name → form. (Forms without answers share the name of that with them, which is the one here.)"""
 
 
+def find_form(name: str, questions: bool) -> Form:
+    """The form of this name, of which some have a variant without answers."""
+    return next(form for form in _ALL if form.name == name and (form.questions or not questions))
+
+
 def forms_of(stage: Stage) -> list[Form]:
     """The forms that a stage reads."""
     return [form for form in FORMS.values() if stage in form.stages][::-1]

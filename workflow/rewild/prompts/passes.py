@@ -118,10 +118,9 @@ def sift(work: Work, number: int, task: Task) -> Sifted:
     keys = [pl.DataFrame(schema=KEYS)]
     batches: dict[int, list[int]] = {}
     writer, written = None, 0
-    questions = task.form in ("alpaca-eval", "mt-bench")
     with pa.OSFile(str(spill_file(work, number)), "wb") as sink:
         for batch in read(task):
-            examined, odd = examine(batch.frame, questions=questions)
+            examined, odd = examine(batch.frame, questions=task.questions)
             found = [*batch.failures, *odd]
             failures += [(f.line, f.reason, f.detail) for f in found]
             outcomes["read"] += len(batch.frame) + len(batch.failures)

@@ -6,10 +6,10 @@ A row that cannot be read is a failure with its line, and the others go on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rewild.config.prompts import NEEDED, AlpacaEval, Hub, MTBench, Prompts, Source, source_files
+from rewild.config.prompts import NEEDED, AlpacaEval, FormFiles, Hub, MTBench, Prompts, Source, source_files
 from rewild.errors import DataError, nearest
+from rewild.forms.messages import read_messages
+from rewild.forms.rows import BadRow, is_packed, kind_of, parse, read_rows, shown
+from rewild.forms.table import find_form, form_of, read_row
 from rewild.prompts.schema import MESSAGES
+from rewild.reading import faults
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 32 << 20
@@ -65,17 +69,25 @@ class Task:
         file: its name in results; ``path`` is where it lies.
         first: the 1-based line or row that the part begins with.
         needed: the WildChat columns without which the study's filters have no meaning.
-        form: "parquet", "lines" (WildChat), "alpaca-eval" or "mt-bench".
+        form: of the rows: "wildchat" or another of :mod:`rewild.forms.table`.
+        kind: of the file: "lines", "parquet" (WildChat's columns), or "rows" (read from its beginning).
+        questions: the rows are lists of questions without answers.
+        language: of rows that do not say theirs.
+        nameless: rows are named by their numbers.
     """
 
     source: int
     file: str
     path: Path
     form: str
+    kind: str
     start: int
     stop: int
     first: int
     needed: frozenset[str]
+    questions: bool = False
+    language: str | None = None
+    nameless: bool = False
 
 
 def plan(prompts: Prompts, root: Path) -> list[Task]:
@@ -98,19 +110,43 @@ def plan(prompts: Prompts, root: Path) -> list[Task]:
 
 
 def _cut(index: int, source: Source, file: str, path: Path, needed: frozenset[str]) -> Iterator[Task]:
-    if not path.is_file():
-        bring = "; the rule fetch_hub or `rewild fetch-hub` brings it" if isinstance(source, Hub) else ""
-        raise DataError(f"{path}: no such file (source '{source.name}'){bring}")
-    if path.stat().st_size == 0:
+    if isinstance(source, Hub) and not path.exists():
+        bring = "the rule fetch_hub or `rewild fetch-hub` brings it"
+        raise DataError(f"{path}: no such file (source '{source.name}'); {bring}")
+    kind = kind_of(path, f"source '{source.name}'")
+    if kind == "empty":
         raise DataError(f"{path}: the file is empty (source '{source.name}')")
-    if isinstance(source, AlpacaEval):
-        yield Task(index, file, path, "alpaca-eval", 0, path.stat().st_size, 1, frozenset())
-    elif path.suffix == ".parquet" and not isinstance(source, MTBench):
+    form, questions = _form(source, path)
+    if form == "wildchat" and kind == "parquet":
         yield from _cut_parquet(index, file, path, needed)
-    else:
-        form = "mt-bench" if isinstance(source, MTBench) else "lines"
+        return
+    language = source.language if isinstance(source, FormFiles) else "English" if questions else None
+    whole = Task(
+        index, file, path, form, "rows", 0, path.stat().st_size, 1, needed,
+        questions, language, nameless=isinstance(source, AlpacaEval),
+    )  # fmt: skip
+    if kind == "lines" and not isinstance(source, AlpacaEval) and not is_packed(path):
         for start, stop, first in _line_blocks(path):
-            yield Task(index, file, path, form, start, stop, first, needed)
+            yield replace(whole, kind="lines", start=start, stop=stop, first=first)
+    else:
+        yield whole
+
+
+def _form(source: Source, path: Path) -> tuple[str, bool]:
+    """The form of a source's rows, and whether they are lists of questions."""
+    match source:
+        case AlpacaEval():
+            return "alpaca", True
+        case MTBench():
+            return "mt-bench-questions", True
+        case FormFiles():
+            for number, row in read_rows(path):
+                if not isinstance(row, BadRow):
+                    form = form_of(row, f"{path}, row {number}", "prompts", source.form)
+                    return form.name, form.questions
+            raise DataError(f"{path}: no row can be read (source '{source.name}')")
+        case _:
+            return "wildchat", False
 
 
 def _cut_parquet(index: int, file: str, path: Path, needed: frozenset[str]) -> Iterator[Task]:
@@ -123,7 +159,7 @@ def _cut_parquet(index: int, file: str, path: Path, needed: frozenset[str]) -> I
         for group in range(parquet.num_row_groups):
             rows += parquet.metadata.row_group(group).num_rows
             if rows >= GROUPS_PER_TASK or group == parquet.num_row_groups - 1:
-                yield Task(index, file, path, "parquet", start, group + 1, first + 1, needed)
+                yield Task(index, file, path, "wildchat", "parquet", start, group + 1, first + 1, needed)
                 start, first, rows = group + 1, first + rows, 0
 
 
@@ -151,11 +187,9 @@ def read(task: Task) -> Iterator[Batch]:
     Raises:
         DataError: the file is corrupt, or is not of the form its source has.
     """
-    if task.form == "parquet":
+    if task.kind == "parquet":
         return _read_parquet(task)
-    if task.form == "alpaca-eval":
-        return _read_alpaca_eval(task)
-    return _read_lines(task, _mt_bench_row if task.form == "mt-bench" else _wildchat_row)
+    return _read_lines(task, _convert(task)) if task.kind == "lines" else _read_rows(task, _convert(task))
 
 
 # Parquet
@@ -279,64 +313,77 @@ def _microseconds(value: object) -> int | None:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-# JSON
+# JSON, and tables in other forms
 
 Row = tuple[Any, ...]
+Convert = Callable[[dict[str, Any], frozenset[str]], Row]
 
 
-class _BadRow(Exception):  # noqa: N818 (a failure to record, not an error)
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason, self.detail = reason, detail
+def _convert(task: Task) -> Convert:
+    if task.form == "wildchat":
+        return _wildchat_row
+    form = find_form(task.form, task.questions)
+
+    def convert(value: dict[str, Any], _: frozenset[str]) -> Row:
+        record = read_row(form, value)
+        if isinstance(record, BadRow):
+            raise record
+        turns = [t for t in record.turns if not task.questions or t.role == "user"]
+        messages = [{"role": t.role, "content": t.content} for t in turns]
+        language = record.language or task.language
+        return (None if task.nameless else record.name, language, False, False, False, None, messages)
+
+    return convert
 
 
-def _read_lines(task: Task, convert: Callable[[dict[str, Any], frozenset[str]], Row]) -> Iterator[Batch]:
-    with task.path.open("rb") as handle:
+def _read_lines(task: Task, convert: Convert) -> Iterator[Batch]:
+    with faults(task.path), task.path.open("rb") as handle:
         handle.seek(task.start)
         lines = handle.read(task.stop - task.start).split(b"\n")
     for start in range(0, len(lines), BATCH_ROWS):
-        yield _lines_batch(lines[start : start + BATCH_ROWS], task.first + start, convert, task.needed)
+        part = enumerate(lines[start : start + BATCH_ROWS], task.first + start)
+        yield _batch(task, ((n, _parse(line)) for n, line in part if line.strip()), convert)
 
 
-def _lines_batch(
-    lines: Sequence[bytes],
-    first: int,
-    convert: Callable[[dict[str, Any], frozenset[str]], Row],
-    needed: frozenset[str],
-) -> Batch:
+def _read_rows(task: Task, convert: Convert) -> Iterator[Batch]:
+    """A JSON list, a table in another form than WildChat's, or anything packed."""
+    rows = read_rows(task.path)
+    while part := list(islice(rows, BATCH_ROWS)):
+        yield _batch(task, iter(part), convert)
+
+
+def _batch(task: Task, values: Iterable[tuple[int, Any]], convert: Convert) -> Batch:
     rows, failures = [], []
-    for number, line in enumerate(lines, first):
-        if not line.strip():
-            continue
+    for number, value in values:
         try:
-            rows.append((number, *convert(_parse(line, number), needed)))
-        except _BadRow as bad:
-            failures.append(Failure(number, bad.reason, bad.detail))
+            if isinstance(value, BadRow):
+                raise value
+            row = convert(value, task.needed)
+            rows.append((number, f"{number:04d}" if task.nameless else row[0], *row[1:]))
+        except BadRow as bad:
+            reason = "not_a_conversation" if bad.reason not in KNOWN else bad.reason
+            failures.append(Failure(number, reason, bad.detail))
     return Batch(pl.DataFrame(rows, schema=RAW, orient="row"), failures)
 
 
-def _parse(line: bytes, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-        if b"\\ud" in line or b"\\uD" in line:
-            _check_surrogates(value)
-    except UnicodeDecodeError as error:
-        raise _BadRow("not_utf8", f"byte {error.start + 1} of the line: {error.reason}") from None
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
-        raise _BadRow("not_json", str(error).replace("line 1 column", "column")) from None
-    if not isinstance(value, dict):
-        raise _BadRow("not_a_conversation", f"an object was expected, not {_shown(value)}")
-    return value
+KNOWN = ("not_utf8", "not_json", "missing_key", "not_a_conversation", "roles", "no_text")
+
+
+def _parse(line: bytes) -> dict[str, Any] | BadRow:
+    value = parse(line)
+    if isinstance(value, dict | BadRow):
+        return value
+    return BadRow("not_a_conversation", f"an object was expected, not {_shown(value)}")
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return "null" if value is None else shown(value)
 
 
 def _wildchat_row(value: dict[str, Any], needed: frozenset[str]) -> Row:
     for key in sorted(needed):
         if key not in value:
-            raise _BadRow("missing_key", f"no '{key}'{nearest(key, value)}")
+            raise BadRow("missing_key", f"no '{key}'{nearest(key, value)}")
     moderation = value.get("openai_moderation")
     flagged = None
     if isinstance(moderation, list):
@@ -352,65 +399,15 @@ def _wildchat_row(value: dict[str, Any], needed: frozenset[str]) -> Row:
     )
 
 
-def _check_surrogates(value: Any) -> None:
-    """Half a surrogate pair is valid JSON but no text: it could not be written to a file."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise _BadRow("not_utf8", "half a surrogate pair") from None
-
-
 def _typed(value: dict[str, Any], key: str, kind: type) -> Any:
     given = value.get(key)
     if given is not None and not isinstance(given, kind):
-        raise _BadRow("not_a_conversation", f"'{key}' is {_shown(given)}")
+        raise BadRow("not_a_conversation", f"'{key}' is {_shown(given)}")
     return given
 
 
 def _messages(value: Any) -> list[dict[str, Any]] | None:
     """The messages, for the structure check; ``None`` and null contents are left for it to name."""
-    if value is None:
+    if value is None or value == []:
         return None
-    if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
-        raise _BadRow("not_a_conversation", f"'conversation' is {_shown(value)}")
-    for message in value:
-        for key in ("role", "content"):
-            if not isinstance(message.get(key), str | None):
-                raise _BadRow("no_text", f"'{key}' is {_shown(message[key])}")
-    return [{"role": message.get("role"), "content": message.get("content")} for message in value]
-
-
-def _mt_bench_row(value: dict[str, Any], _: frozenset[str]) -> Row:
-    turns = value.get("turns")
-    if (
-        "question_id" not in value
-        or not isinstance(turns, list)
-        or not all(isinstance(t, str) for t in turns)
-    ):
-        raise _BadRow("not_a_conversation", "an MT-Bench question has 'question_id' and 'turns'")
-    return _question(str(value["question_id"]), turns)
-
-
-def _question(identity: str, turns: Sequence[str]) -> Row:
-    messages = [{"role": "user", "content": turn} for turn in turns]
-    return (identity, "English", False, False, False, None, messages)
-
-
-def _read_alpaca_eval(task: Task) -> Iterator[Batch]:
-    try:
-        items = json.loads(task.path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{task.path}: cannot be read as JSON: {error}") from error
-    if not isinstance(items, list):
-        raise DataError(f"{task.path}: an AlpacaEval file is a list of objects with 'instruction'")
-    rows, failures = [], []
-    for number, item in enumerate(items, 1):
-        instruction = item.get("instruction") if isinstance(item, dict) else None
-        try:
-            if not isinstance(instruction, str):
-                raise _BadRow("not_a_conversation", f"no 'instruction' in {_shown(item)}")
-            _check_surrogates(instruction)
-            rows.append((number, *_question(f"{number:04d}", [instruction])))
-        except _BadRow as bad:
-            failures.append(Failure(number, bad.reason, bad.detail))
-    yield Batch(pl.DataFrame(rows, schema=RAW, orient="row"), failures)
+    return [{"role": t.role, "content": t.content} for t in read_messages(value, "conversation")]

@@ -11,6 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from rewild.errors import ConfigError, DataError, nearest
+from rewild.forms.rows import kind_of
+from rewild.reading import faults
 from rewild.responses.schema import RESPONSES, read_manifest
 from rewild.table import TableSchema, read_table
 from rewild.viewer.schema import JUDGMENTS, PAIR
@@ -51,7 +53,8 @@ def find_models(paths: Iterable[Path], wanted: Sequence[str] = ()) -> Source:
     files: dict[str, list[Path]] = {}
     for path in _expand(paths):
         _check_columns(path, RESPONSES)
-        models = pl.scan_parquet(path).select(pl.col("model").drop_nulls().unique().sort()).collect()
+        with faults(path, "a responses table"):
+            models = pl.scan_parquet(path).select(pl.col("model").drop_nulls().unique().sort()).collect()
         for model in models["model"]:
             files.setdefault(model, []).append(path)
     if not files:
@@ -70,7 +73,8 @@ def choose(source: Source, limit: int) -> list[str]:
     chosen: set[str] = set()
     for files in source.files.values():
         for path in files:
-            ids = pl.scan_parquet(path).select(pl.col("conversation_id").drop_nulls().unique()).collect()
+            with faults(path, "a responses table"):
+                ids = pl.scan_parquet(path).select(pl.col("conversation_id").drop_nulls().unique()).collect()
             chosen.update(ids["conversation_id"])
         chosen = set(heapq.nsmallest(limit, chosen))
     return sorted(chosen)
@@ -104,7 +108,9 @@ def collect_prompts(source: Source, ids: Sequence[str]) -> list[Conversation]:
     languages: dict[str, str | None] = {}
     for model, files in source.files.items():
         for path in files:
-            rows = _of(path, ids, model).select("conversation_id", "turn", "language", "prompt").collect()
+            with faults(path, "a responses table"):
+                wanted = _of(path, ids, model).select("conversation_id", "turn", "language", "prompt")
+                rows = wanted.collect()
             for identity, turn, language, prompt in rows.drop_nulls("prompt").iter_rows():
                 if known[identity].setdefault(turn, prompt) != prompt:
                     raise DataError(
@@ -177,10 +183,8 @@ def _expand(paths: Iterable[Path]) -> list[Path]:
 def _schema(path: Path, name: str) -> pl.Schema:
     if not path.is_file():
         raise DataError(f"{path}: no such file (a {name} table was expected)")
-    try:
+    with faults(path, f"a {name} table"):
         return pl.Schema(pl.read_parquet_schema(path))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a {name} table: {error}") from error
 
 
 def _check_columns(path: Path, schema: TableSchema) -> None:
@@ -201,6 +205,11 @@ def _of(path: Path, ids: Sequence[str], model: str | None = None) -> pl.LazyFram
 
 def _read(path: Path, schema: TableSchema, ids: Sequence[str], model: str | None = None) -> pl.DataFrame:
     """The rows of these conversations, checked. An error names the row of the whole file."""
+    if kind_of(path, f"a {schema.name} table") != "parquet":  # CSV, which is read whole
+        frame = read_table(path, schema, allow_empty=True)
+        keep = pl.col("conversation_id").is_in(pl.lit(pl.Series(ids, dtype=pl.String)).implode())
+        frame = frame.filter(keep)
+        return frame if model is None else frame.filter(pl.col("model") == model)
     _check_columns(path, schema)
     try:
         return schema.check(_of(path, ids, model).collect(), path)

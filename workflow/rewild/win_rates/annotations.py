@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rewild.errors import DataError
+from rewild.reading import read_csv, read_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,14 +60,9 @@ def read_annotations(path: Path, known: Collection[str] = ()) -> Annotations:
         DataError: not JSON, not a list of annotations, a field missing, a preference that is no number from 1
             to 2, or several models in one file; names the file and the row, from 1.
     """
-    try:
-        rows = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}") from error
-    if not isinstance(rows, list) or not rows:
-        raise DataError(f"{path}: a list of annotations was expected")
+    rows = [row for _, row in read_rows(path, "annotations", nan=True)]
+    if not rows:
+        raise DataError(f"{path}: a list of annotations was expected, but there are no rows")
     return annotations_of(rows, path, known)
 
 
@@ -117,7 +111,7 @@ def _check(row: Any, where: str) -> None:
         if key not in row:
             raise DataError(f"{where}: the field '{key}' is missing")
         if key != "preference" and not isinstance(row[key], str):
-            raise DataError(f"{where}, field '{key}': text was expected, not {row[key]!r}")
+            raise DataError(f"{where}, field '{key}': text was expected, not {repr(row[key])[:60]}")
 
 
 def _preference(value: Any, where: str) -> float:
@@ -125,8 +119,8 @@ def _preference(value: Any, where: str) -> float:
         return math.nan
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"{where}, field 'preference': {value!r} is not a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{where}, field 'preference': {repr(value)[:60]} is not a number") from None
     if math.isnan(number):
         return math.nan
     if number == 0:
@@ -145,7 +139,9 @@ def _from_logprobs(completion: Any, preference: float) -> float | None:
         top = {t["token"]: t["logprob"] for t in completion["logprobs"]["content"][0]["top_logprobs"]}
         small, large = (math.exp(top[t]) if t in top else 0.0 for t in ("m", "M"))
         p = small / (small + large)
-    except (KeyError, IndexError, TypeError, ZeroDivisionError):
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError):
+        return None
+    if not math.isfinite(p):
         return None
     nearest = min(p, 1 - p, key=lambda q: abs(q - preference))
     return nearest if abs(nearest - preference) < 1e-6 else None
@@ -184,28 +180,18 @@ def _read_numbers(
     path: Path, needed: tuple[str, ...], skip: tuple[str, ...] = ()
 ) -> dict[str, dict[str, float | None]]:
     """A CSV file of numbers under names in its first column, whatever that column is called."""
-    try:
-        header, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) or [[]]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    for name in needed:
-        if name not in header:
-            raise DataError(f"{path}: column '{name}' is missing (it has: {', '.join(header) or 'nothing'})")
-    if not rows:
-        raise DataError(f"{path}: no rows")
     table: dict[str, dict[str, float | None]] = {}
-    for i, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise DataError(f"{path}, row {i}: {len(row)} cells under {len(header)} columns")
-        if row[0] in table:
-            raise DataError(f"{path}, row {i}: '{row[0]}' stands twice")
-        table[row[0]] = {
-            name: _number(text, f"{path}, row {i}, column '{name}'")
-            for name, text in zip(header[1:], row[1:], strict=True)
+    for line, row in read_csv(path, "a table of numbers", columns=needed):
+        (_, model), *cells = row.items()
+        if model in table:
+            raise DataError(f"{path}, line {line}: '{model}' stands twice")
+        table[model] = {
+            name: _number(text, f"{path}, line {line}, column '{name}'")
+            for name, text in cells
             if name not in skip
         }
+    if not table:
+        raise DataError(f"{path}: no rows")
     return table
 
 

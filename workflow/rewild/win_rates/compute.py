@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rewild.errors import DataError, nearest
+from rewild.errors import DataError
 from rewild.win_rates.annotations import Annotations, Floats
 from rewild.win_rates.length_control import (
     Difficulties,
@@ -68,26 +68,25 @@ def win_rates(
 ) -> pl.DataFrame:
     """Every metric of every model (:data:`~rewild.win_rates.schema.WIN_RATES`), models by name.
 
-    Metrics that need difficulties are absent without them.
+    Metrics that need difficulties are absent without them. A model that is not on the leaderboard has no
+    published values; its length-controlled win rate is ``lc_offline``.
 
     Raises:
-        DataError: a model twice, a model that is not on the leaderboard, or a file without any preference.
+        DataError: a model twice, or a file without any preference.
     """
     seen: dict[str, Annotations] = {}
     for file in files:
         if file.model in seen:
             raise DataError(f"{file.path}: {file.model} stands in {seen[file.model].path} already")
-        if file.model not in leaderboard:
-            hint = nearest(file.model, leaderboard)
-            raise DataError(f"{file.path}: the leaderboard has no '{file.model}'{hint}")
         if np.isnan(file.preference).all():
             raise DataError(f"{file.path}: not one annotation has a preference")
         seen[file.model] = file
     evidence = find_evidence(files, leaderboard, coefficients, difficulties) if difficulties else {}
     rows: list[dict[str, Any]] = []
     for model in sorted(seen):
-        rows += _raw(seen[model], leaderboard[model])
-        rows += _length_controlled(seen[model], leaderboard[model], coefficients, difficulties, evidence)
+        published = leaderboard.get(model, {})
+        rows += _raw(seen[model], published)
+        rows += _length_controlled(seen[model], published, coefficients, difficulties, evidence)
     return pl.DataFrame(rows, schema=WIN_RATES.dtypes)
 
 
@@ -174,7 +173,7 @@ def find_evidence(
     """What the gamed term can be learned from: models whose coefficients give their published win rate."""
     found: dict[str, Evidence] = {}
     for file in files:
-        published = leaderboard[file.model].get(_LC)
+        published = leaderboard.get(file.model, {}).get(_LC)
         if file.model not in coefficients or published is None:
             continue
         b, d = coefficients[file.model], difficulties.by_position(file)
