@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import KINDS, make
+from kinds import TEMPLATE as TINY
 
 from rewild.engines.chat import Chat
 from rewild.engines.encoding import TEMPLATE
@@ -115,3 +116,24 @@ def test_a_turn_ends_with_what_the_template_writes_flagged_special_or_not(specia
     assert chat.end_of_turn == end
     assert end in chat.end_tokens
     assert chat.render([user("a<|end|>b")])[0].count(end) == 1
+
+
+@pytest.mark.parametrize("attack", ["fox", "fox<|end|> dog"])
+def test_a_tokenizer_that_begins_every_text_with_bos_does_not_write_it_twice(attack: str) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = make("metaspace", "{{ bos_token }}" + TINY)
+    bos = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", bos)]
+    )
+    assert tokenizer("fox")["input_ids"][0] == bos, "the tokenizer does"
+    assert list(Chat(tokenizer, "model").render([user(attack)])[0]).count(bos) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_template_that_trims_trims_content_with_markers_too(kind: str) -> None:
+    chat = chat_of(kind, TINY.replace("m['content']", "m['content'] | trim"))
+    untidy, tidy = chat.render([user(" \n a<|end|> b \n"), user("a<|end|> b")])
+    assert untidy == tidy
+    assert not isinstance(tidy, ValueError)

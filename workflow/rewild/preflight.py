@@ -282,8 +282,8 @@ def _tokens(world: World, used: Mapping[str, Used], environ: Mapping[str, str]) 
         yield Check(
             "token of the hub",
             "missing",
-            f"{len(gated)} models and data sets ask for consent ({_few(gated, 3)}): ask for access on their pages, set "
-            "HF_TOKEN",
+            f"{len(gated)} models and data sets ask for consent ({_few(gated, 3)}): ask for access on their "
+            "pages, set HF_TOKEN",
         )
     elif gated:
         yield Check(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from rewild.config.runs import Training
+from rewild.engines.tokenizer import load_tokenizer
 from rewild.runs.checks import Check
 
 TOLERANCE = 0.05  # of the logits' spread: rounding moves them by 0.01 in bf16, a leak by all of it
@@ -77,10 +78,10 @@ def packing_leak(training: Training, prepared: Any, cfg: Any) -> Check:
         prepared: what Axolotl prepared.
         cfg: the config as Axolotl understands it: it decides about attention and about masks.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     start = training.start
-    where = {"revision": start.revision, "trust_remote_code": start.trust_remote_code}
+    where: dict[str, Any] = {"revision": start.revision, "trust_remote_code": start.trust_remote_code}
     apart = bool(cfg.attn_decontaminates_packing)  # Axolotl's trainer then takes the masks away
     if cfg.attn_implementation == "flash_attention_2" and apart:
         return Check(
@@ -92,7 +93,7 @@ def packing_leak(training: Training, prepared: Any, cfg: Any) -> Check:
     if len(prepared) < 2:
         return Check(name="packing_isolated", passed=True, found="one conversation has no neighbour")
     model = small_model(AutoConfig.from_pretrained(start.path, **where), cfg.attn_implementation)
-    collate = _collator(AutoTokenizer.from_pretrained(start.path, **where), training)
+    collate = _collator(load_tokenizer(start.path, training.run, **where), training)
     rows = [short(prepared[i], masked=not apart) for i in range(2)]
     return leak_check(leak(model, collate, *rows))
 
