@@ -324,6 +324,17 @@ def test_an_answer_that_unpacks_to_gigabytes_is_not_unpacked(server: Server, pac
     assert bad.failure == f"endpoint: an answer of more than {32 * 2**20} bytes"
 
 
+def test_what_is_kept_of_a_refusal_holds_no_body(server: Server) -> None:
+    """A traceback's frames hold the answer: sixteen of them would be half a gigabyte."""
+    server.always = [(200, b"x" * 4_000_000, {})]
+    made = engine(server)
+    made.generate(ask("a", "b"), Sampling())
+    assert len(made._streak) == 2
+    for _, refusal in made._streak.values():
+        assert refusal.__traceback__ is refusal.__context__ is None
+        assert len(refusal.why) < 500
+
+
 def test_encodings(server: Server) -> None:
     good = json.dumps(GOOD).encode()
     for name, body, text in (

@@ -186,7 +186,7 @@ class OpenAIEngine:
             try:
                 completion = await self._once(client, request, sampling)
             except RefusalError as refusal:
-                failed = refusal
+                failed = refusal.bare()
                 if refusal.about == "all":
                     raise EngineError(f"{self.shown} {refusal.why} ({self.model}). {KEPT}") from None
                 if refusal.about != "passing":
@@ -239,7 +239,7 @@ class OpenAIEngine:
         """
         if request.name in self._refused:
             return
-        self._streak[request.name] = request, refusal
+        self._streak[request.name] = request, refusal.bare()
         if len(self._streak) < FEW[refusal.about]:
             return
         same = {r.why for _, r in self._streak.values()}

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -59,6 +59,11 @@ class RefusalError(Exception):
     about: str
     wait: float | None = None
     completion: Completion | None = None
+
+    def bare(self) -> Self:
+        """Itself, to be kept: without the traceback, whose frames hold the body of the answer."""
+        self.__traceback__ = self.__context__ = None
+        return self
 
 
 def is_here(host: str) -> bool:
@@ -173,6 +178,7 @@ def _unpacked(content: bytes, most: int) -> bytes:
         except zlib.error:
             continue
         if len(found) > most:
+            del found
             raise RefusalError(f"an answer of more than {most} bytes", "answer")
         if not unpack.eof:
             break

@@ -35,7 +35,9 @@ _SINGLE = re.compile(
     re.IGNORECASE,
 )
 # Between two verdicts that belong together: a scale, or a judge that does not decide.
-_BETWEEN = re.compile(r"\s*(?:to|through|until|and|or|/|-|–|—)\s*", re.IGNORECASE)
+_BETWEEN = re.compile(r"[\s*_]*(?:to|through|until|and|or|/|-|–|—)[\s*_]*", re.IGNORECASE)
+# Between a verdict and the best there is.
+_OUT_OF = re.compile(r"[\s*_]*(?:out\s+)?of(?:\s+(?:a\s+)?(?:possible|maximum))?[\s*_]*", re.IGNORECASE)
 _NOT = re.compile(
     r"(?:\bnot|\bnever|n[’']t|\brather than|\binstead of)(?:\s+(?:a|an|the|be))?[\s*_]*$", re.IGNORECASE
 )
@@ -82,7 +84,8 @@ def last_bracket(reply: str, *, single: bool = True) -> Said:  # noqa: PLR0911 (
     """What the last ``[[...]]`` of a reply holds, by its own words: outside of reasoning and quotations.
 
     No verdict are brackets glued to a word (``nums[[1]]``), the two ends of a scale or a choice (``[[1]] to
-    [[10]]``, ``[[7]] or [[8]]``), and several items of a list (the labels recited, a rating per criterion).
+    [[10]]``, ``[[7]] or [[8]]``), the best there is (``[[9]] out of [[10]]``), a verdict that is rejected
+    (``not [[3]]``), and several items of a list (the labels recited, a rating per criterion).
 
     Args:
         reply: as the judge wrote it.
@@ -123,6 +126,8 @@ def _together(text: str, found: list[re.Match[str]]) -> set[int]:
     for one, other in pairwise(found):
         if one["inside"] != other["inside"] and _BETWEEN.fullmatch(text, one.end(), other.start()):
             together |= {one.start(), other.start()}
+        elif _OUT_OF.fullmatch(text, one.end(), other.start()):
+            together.add(other.start())
     items: list[re.Match[str]] = []
 
     def close() -> None:
