@@ -11,13 +11,22 @@ app = typer.Typer()
 
 
 @app.command("check-site")
-def check_site() -> None:
+def check_site(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run a job of two minutes on each partition too")
+    ] = False,
+) -> None:
     """Check profiles/slurm/site.yaml against the cluster, and say what is missing."""
     from rewild.config.site import load_site, site_path
     from rewild.errors import ConfigError
     from rewild.site import check_site, print_checks
 
-    found = check_site(load_site())
+    site = load_site()
+    found = check_site(site)
+    if probe:
+        from rewild.probe import probe as ask_nodes
+
+        found += ask_nodes(site, Path.cwd(), Path("logs/probe").resolve())
     print_checks(str(site_path()), found)
     missing = [check.name for check in found if check.state == "missing"]
     if missing:
