@@ -6,6 +6,7 @@ import math
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 import conftest
 from rewild.config.site import PLACEHOLDER, Site, find_site, load_site, minutes
 from rewild.errors import ConfigError
-from rewild.site import check_site
+from rewild.site import _nodes, check_site
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "profiles/slurm/site.example.yaml"
@@ -285,3 +286,75 @@ def test_the_command_names_what_failed_and_fails(site_file, slurm, rewild, tmp_p
     assert "no   partition gpu" in run.stdout
     assert "not as the cluster is: partition gpu" in run.stdout
     assert "Traceback" not in run.stdout
+
+
+NODES = "cpu*|64|257000\ngpu|64+|1031000\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "said"),
+    [
+        ({}, "missing", "8 GPUs with cpus_per_gpu: 12 are 96 CPUs, but a node has 64: 8 at most"),
+        ({"cpus_per_gpu": 8}, "unsure", "{cpus: 64, memory_gb: 1031}"),
+        ({"cpus_per_gpu": 8, "nodes": {"gpu": {"cpus": 64, "memory_gb": 1000}}}, "ok", "64 CPUs and 1000 GB"),
+        (
+            {"cpus_per_gpu": 8, "nodes": {"gpu": {"cpus": 64, "memory_gb": 2000}}},
+            "missing",
+            "a node has 64 and",
+        ),
+    ],
+)
+def test_what_jobs_ask_for_is_compared_with_nodes(site_file, changed, state, said) -> None:
+    site_file(**changed)
+    (check,) = [c for c in _nodes(load_site(), NODES) if c.name == "nodes of gpu"]
+    assert check.state == state
+    assert said in check.detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"gpu_names": {"H100-80": "h100-80gb"}},
+            "'h100-80gb' is no name of a GPU type that Snakemake's SLURM",
+        ),
+        (
+            {"nodes": {"gpu": {"cpus": 64, "memory_gb": 1000}}},
+            "8 GPUs of 'gpu' with 12 CPUs each are 96, but",
+        ),
+        (
+            {"nodes": {"gqu": {"cpus": 64, "memory_gb": 1000}}},
+            "'gqu' is none of the partitions; did you mean",
+        ),
+    ],
+)
+def test_what_the_plugin_or_slurm_would_refuse_of_every_job(site_file, changed, said) -> None:
+    site_file(**changed)
+    with pytest.raises(ConfigError) as caught:
+        load_site()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["h100", "nvidia_h100.80", "h100-80gb", "h100:1", "'h100'", "a b"])
+def test_names_of_gpus_are_those_that_the_plugin_takes(site_file, name: str) -> None:
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm.utils")
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    def takes(call) -> bool:
+        try:
+            call()
+        except (ConfigError, WorkflowError):
+            return False
+        return True
+
+    site_file(gpu_names={"H100-80": name})
+    job = SimpleNamespace(resources={"gpu": 1, "gpu_model": name})
+    assert takes(load_site) == takes(lambda: plugin.set_gres_string(job))
+
+
+def test_caches_are_not_in_the_home(site_file) -> None:
+    site_file(scratch='/scratch/a "b"$(c)`d`', staging="$TMPDIR")
+    said = load_site().places()
+    assert 'export VLLM_CACHE_ROOT="/scratch/a \\"b\\"\\$(c)\\`d\\`/vllm"; ' in said
+    assert "TRITON_CACHE_DIR" in said
+    assert 'export REWILD_STAGING="$TMPDIR"; ' in said

@@ -105,6 +105,7 @@ def _slurm(site: Site) -> Iterator[Check]:
         else:
             known = f"{nearest(name, there)} (there are: {', '.join(sorted(there))})"
             yield Check(f"partition {name}", "missing", f"no such partition{known}")
+    yield from _nodes(site, _ask("sinfo", "--noheader", "--format=%P|%c|%m") or "")
     models = {model for p in site.partitions.values() for model in p.available_gpu_models}
     for kind, model in site.gpu_names.items():
         if model is not None and models and model not in models:
@@ -112,6 +113,35 @@ def _slurm(site: Site) -> Iterator[Check]:
             yield Check(f"GPU type {kind}", "missing", detail)
     yield _job_age(_ask("scontrol", "show", "config") or "")
     yield from _accounting(site)
+
+
+def _nodes(site: Site, text: str) -> Iterator[Check]:
+    """Whether nodes have the CPUs and the memory that jobs ask for; ``text`` is sinfo's partition|CPUs|MB."""
+    rows = [
+        line.replace("*", "").replace("+", "").split("|") for line in text.split("\n") if line.count("|") == 2
+    ]
+    for name, partition in site.partitions.items():
+        own = [(int(cpus), int(mb) // 1000) for at, cpus, mb in rows if at.strip() == name]
+        if not own:
+            continue
+        cpus, memory = max(c for c, _ in own), max(m for _, m in own)
+        asked, node = partition.max_gpu * site.cpus_per_gpu, site.nodes.get(name)
+        if asked > cpus:
+            detail = (
+                f"{partition.max_gpu} GPUs with cpus_per_gpu: {site.cpus_per_gpu} are {asked} CPUs, but a node "
+                f"has {cpus}: {cpus // partition.max_gpu} at most"
+            )
+            yield Check(f"nodes of {name}", "missing", detail)
+        elif node and (node.cpus > cpus or node.memory_gb > memory):
+            detail = f"{node.cpus} CPUs and {node.memory_gb} GB, but a node has {cpus} and {memory}"
+            yield Check(f"nodes of {name}", "missing", detail)
+        elif node:
+            yield Check(f"nodes of {name}", "ok", f"{node.cpus} CPUs and {node.memory_gb} GB for a job")
+        else:
+            detail = (
+                f"not in `nodes`: nothing caps what a job asks for: {{cpus: {cpus}, memory_gb: {memory}}}"
+            )
+            yield Check(f"nodes of {name}", "unsure", detail)
 
 
 def _partition(name: str, wanted: Partition, rows: list[list[str]]) -> Check:
