@@ -294,7 +294,7 @@ NODES = "cpu*|64|257000\ngpu|64+|1031000\n"
 @pytest.mark.parametrize(
     ("changed", "state", "said"),
     [
-        ({}, "missing", "8 GPUs with cpus_per_gpu: 12 are 96 CPUs, but a node has 64: 8 at most"),
+        ({}, "missing", "8 GPUs with cpus_per_gpu: 12 are 96, but a node has 64: 8 at most"),
         ({"cpus_per_gpu": 8}, "unsure", "{cpus: 64, memory_gb: 1031}"),
         ({"cpus_per_gpu": 8, "nodes": {"gpu": {"cpus": 64, "memory_gb": 1000}}}, "ok", "64 CPUs and 1000 GB"),
         (

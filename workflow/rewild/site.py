@@ -128,7 +128,7 @@ def _nodes(site: Site, text: str) -> Iterator[Check]:
         asked, node = partition.max_gpu * site.cpus_per_gpu, site.nodes.get(name)
         if asked > cpus:
             detail = (
-                f"{partition.max_gpu} GPUs with cpus_per_gpu: {site.cpus_per_gpu} are {asked} CPUs, but a node "
+                f"{partition.max_gpu} GPUs with cpus_per_gpu: {site.cpus_per_gpu} are {asked}, but a node "
                 f"has {cpus}: {cpus // partition.max_gpu} at most"
             )
             yield Check(f"nodes of {name}", "missing", detail)
