@@ -92,6 +92,12 @@ test: .venv/ready-dev test-environments test-packages
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
 	@$(BIN)/python -m pytest tests/slurm   # a SLURM of its own, started here; or the reason why not
 
+# The fuzz tests, with many more examples than `make test` tries: make fuzz [EXAMPLES=5000]
+EXAMPLES ?= 2000
+.PHONY: fuzz
+fuzz: .venv/ready-dev
+	@REWILD_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -n $(CORES) $$(grep -lE "^from fuzzing import" tests/*.py)
+
 format: .venv/ready-dev
 	@$(BIN)/python -m ruff check --fix
 	@$(BIN)/python -m ruff format

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from fuzzing import FUZZ
 from rewild import reading
 from rewild.errors import ConfigError, DataError, RewildError
 from rewild.reading import (
@@ -29,8 +30,6 @@ from rewild.reading import (
     read_text,
     read_yaml,
 )
-
-FUZZ = settings(max_examples=300, derandomize=True)
 
 
 def said(call: Callable[..., object], *given: object) -> str:

@@ -18,6 +18,7 @@ import polars as pl
 from rewild import __version__
 from rewild.errors import DataError, nearest
 from rewild.files import atomic, sha256, write_json
+from rewild.reading import SMALL, faults, open_file, parse_json, read_json, read_text
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class TableSchema:
             )
         for name, column in self.columns.items():
             series = frame[name]
-            cast = _cast(series, column.dtype)
+            with faults(f"{where}, column '{name}'", str(column.dtype)):
+                cast = _cast(series, column.dtype)
             if (bad := (cast.is_null() & series.is_not_null())).any():
                 row = bad.arg_true()[0]
                 raise DataError(
@@ -161,6 +163,38 @@ def write_table(
     )
 
 
+def about_table(path: Path) -> dict[str, Any]:
+    """What a table's file says of itself: its schema, version and provenance; empty where it says nothing.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if path.suffix == ".parquet":
+        with faults(path, "a table"):
+            found = parse_json(pl.read_parquet_metadata(path).get("rewild", "{}"), f"{path} (its metadata)")
+    else:
+        sidecar = path.with_name(path.name + "-metadata.json")
+        found = read_json(sidecar, "a table's metadata", limit=SMALL) if sidecar.exists() else {"rewild": {}}
+        found = found.get("rewild") if isinstance(found, dict) else None
+        path = sidecar
+    if not isinstance(found, dict) or (found and not {"schema", "version"} <= set(found)):
+        raise DataError(f"{path}: what it says of the table is damaged; remove it and rerun")
+    return found
+
+
+def check_version(path: Path, about: Mapping[str, Any], schema: TableSchema) -> None:
+    """Refuse a file that says it is another table, or of another version.
+
+    Raises:
+        DataError: it does.
+    """
+    if about and (about["schema"], about["version"]) != (schema.name, schema.version):
+        raise DataError(
+            f"{path}: holds {about['schema']} version {about['version']}, "
+            f"but {schema.name} version {schema.version} is needed; remove it and rerun"
+        )
+
+
 def read_table(path: Path | str, schema: TableSchema, *, allow_empty: bool = False) -> pl.DataFrame:
     """Read a CSV or Parquet table and check it.
 
@@ -168,24 +202,42 @@ def read_table(path: Path | str, schema: TableSchema, *, allow_empty: bool = Fal
         DataError: the file is missing, unreadable, empty, of another schema version, or breaks the schema.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file (a {schema.name} table was expected)")
-    try:
-        if path.suffix == ".parquet":
+    what = f"a {schema.name} table"
+    open_file(path, what).close()
+    if path.suffix == ".parquet":
+        with faults(path, what):
             frame = pl.read_parquet(path)
-            about = json.loads(pl.read_parquet_metadata(path).get("rewild", "{}"))
-        else:
+    else:
+        read_text(path, what)  # polars would pass over what is no text, or say only that it is so
+        with faults(path, what):
             frame = pl.read_csv(path, infer_schema=False)
-            sidecar = path.with_name(path.name + "-metadata.json")
-            about = json.loads(sidecar.read_text(encoding="utf-8"))["rewild"] if sidecar.exists() else {}
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a {schema.name} table: {error}") from error
-    if about and (about["schema"], about["version"]) != (schema.name, schema.version):
-        raise DataError(
-            f"{path}: holds {about['schema']} version {about['version']}, "
-            f"but {schema.name} version {schema.version} is needed; remove it and rerun"
-        )
+    check_version(path, about_table(path), schema)
     frame = schema.check(frame, path)
     if frame.is_empty() and not allow_empty:
         raise DataError(f"{path}: this {schema.name} table has no rows")
     return frame
+
+
+def check_parquet(path: Path | str, schema: TableSchema) -> None:
+    """Check what a Parquet table says of itself, without reading its rows: types, schema and version.
+
+    Raises:
+        DataError: as :func:`read_table`, which says what is wrong.
+    """
+    path, what = Path(path), f"a {schema.name} table"
+    open_file(path, what).close()
+    with faults(path, what):
+        found = dict(pl.read_parquet_schema(path))
+    check_version(path, about_table(path), schema)
+    if found != schema.dtypes:
+        read_table(path, schema, allow_empty=True)
+
+
+def collect(rows: pl.LazyFrame, where: object, what: str = "a table") -> pl.DataFrame:
+    """The rows of files that are read lazily, whose faults come only now.
+
+    Raises:
+        DataError: a file is damaged; names ``where``.
+    """
+    with faults(where, what):
+        return rows.collect()

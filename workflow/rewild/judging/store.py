@@ -7,22 +7,19 @@ anew, and everything else never is.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rewild.errors import DataError, RewildError
-from rewild.files import atomic
+from rewild.errors import DataError
 from rewild.judging.base import JudgeRequest
 from rewild.judging.schema import JUDGMENTS
-from rewild.reading import faults
 from rewild.responses.chunks import disk_errors
+from rewild.sealed import read_sealed, set_aside, write_sealed
 from rewild.table import TableSchema
 
 RAW = TableSchema(
@@ -48,9 +45,6 @@ RAW = TableSchema(
 """What a call gave. The verdict is not stored: it is read from the reply again, which costs nothing."""
 
 
-_SEALED = re.compile(r"-([0-9a-f]{16})$")
-
-
 def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) -> str:
     """20 hexadecimal digits over all that a judgment depends on.
 
@@ -72,21 +66,6 @@ def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) ->
     return sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def _seal(content: bytes) -> str:
-    """16 hexadecimal digits over a chunk's bytes: a flipped bit may still load, with another verdict."""
-    return sha256(content).hexdigest()[:16]
-
-
-def _unsealed(path: Path) -> pl.DataFrame:
-    """A chunk, if it is as it was written. Chunks of earlier versions have no seal in their name."""
-    content = path.read_bytes()
-    seal = _SEALED.search(path.stem)
-    if seal and seal[1] != _seal(content):
-        raise DataError(f"{path}: it is not as it was written")
-    with faults(path):
-        return RAW.check(pl.read_parquet(BytesIO(content)), path)
-
-
 @dataclass
 class Store:
     """The finished judgments in a folder."""
@@ -99,7 +78,7 @@ class Store:
 
         Args:
             mend: only for who holds the folder's lock: what a killed job had half written is removed, and a
-                file that cannot be read (a disk's fault) is set aside. Else both are passed over.
+                file that was damaged, or has no seal, is set aside. Else both are passed over.
         """
         for path in sorted(self.folder.glob("*.parquet")):
             if path.name.startswith("."):
@@ -107,10 +86,10 @@ class Store:
                     path.unlink(missing_ok=True)
                 continue
             try:
-                frame = _unsealed(path)
-            except (RewildError, OSError):
+                frame, _ = read_sealed(path, RAW)
+            except DataError as error:
                 if mend:
-                    path.rename(path.with_suffix(".unreadable"))
+                    set_aside(path, error)
                 continue
             for row in frame.iter_rows(named=True):
                 known = self.rows.get(row["request"])
@@ -125,14 +104,9 @@ class Store:
         """
         frame = pl.DataFrame(rows, schema=RAW.dtypes, orient="row", infer_schema_length=None)
         name = sha256("".join(sorted(row["request"] for row in rows)).encode()).hexdigest()[:16]
-        content = BytesIO()
-        RAW.check(frame, self.folder / name).write_parquet(content, compression="zstd")
-        path = self.folder / f"{name}-{_seal(content.getvalue())}.parquet"
-        with disk_errors(path), atomic(path) as temporary:
-            temporary.write_bytes(content.getvalue())
-        for earlier in self.folder.glob(f"{name}*.parquet"):  # of the same requests, asked for again
-            if earlier != path:
-                earlier.unlink(missing_ok=True)
+        about = json.dumps({"schema": RAW.name, "version": RAW.version})
+        with disk_errors(self.folder / f"{name}.parquet"):
+            write_sealed(self.folder, name, frame, RAW, about)
         self.rows |= {row["request"]: dict(row) for row in rows}
 
     def forget_failures(self) -> int:

@@ -19,6 +19,7 @@ from rewild.files import sha256
 from rewild.mixes.foreign import read_foreign
 from rewild.mixes.schema import BATCH
 from rewild.prompts.schema import read_shard
+from rewild.reading import faults, open_file
 from rewild.responses.schema import read_manifest
 
 _COLUMNS = [
@@ -117,10 +118,9 @@ def check_sums(manifest: Path) -> None:
 
 
 def _read(file: Path, columns: list[str]) -> pl.DataFrame:
-    try:
+    open_file(file, "a responses table").close()
+    with faults(file, "a responses table"):
         return pl.read_parquet(file, columns=columns).sort("conversation_id", "turn")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file}: cannot be read as a responses table: {error}") from error
 
 
 def control_length(rows: pl.DataFrame, other: pl.DataFrame, control: LengthControl) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """Chunks: what survives a crash. A folder of finished chunks per shard, model and recipe.
 
 A chunk is a Parquet file with the rows of some conversations and, in its metadata, what they cost. It is
-written whole or not at all. What it holds is looked up by conversation and by a hash of the conversation's
+written whole or not at all, and sealed, so that one that was damaged later is known
+(:mod:`rewild.sealed`). What it holds is looked up by conversation and by a hash of the conversation's
 messages, so chunks stay good when a shard grows or the size of chunks changes.
 """
 
@@ -18,9 +19,9 @@ from typing import Any
 
 import polars as pl
 
-from rewild.errors import RewildError
-from rewild.files import atomic
+from rewild.errors import DataError, RewildError
 from rewild.responses.schema import RESPONSES
+from rewild.sealed import read_sealed, set_aside, write_sealed
 from rewild.table import Column, TableSchema
 
 CHUNK = TableSchema(
@@ -68,15 +69,15 @@ class Chunks:
     done: set[tuple[str, str]] = field(default_factory=set)  # conversation, hash of its messages
 
     def load(self) -> list[tuple[pl.DataFrame, Cost]]:
-        """Read every chunk. A file that cannot be read (a disk's fault) is set aside, not trusted."""
+        """Read every chunk. One that was damaged, or that has no seal, is set aside, not trusted."""
         found = []
         self.done.clear()
         for path in sorted(self.folder.glob("*.parquet")):
             try:
-                frame = CHUNK.check(pl.read_parquet(path), path)
-                cost = Cost(**json.loads(pl.read_parquet_metadata(path)["rewild"])["cost"])
-            except (pl.exceptions.PolarsError, RewildError, OSError, KeyError, TypeError, ValueError):
-                path.rename(path.with_suffix(".unreadable"))
+                frame, about = read_sealed(path, CHUNK)
+                cost = cost_of(about, path)
+            except DataError as error:
+                set_aside(path, error)
                 continue
             found.append((frame, cost))
             self.done.update(frame.select("conversation_id", "content").unique().iter_rows())
@@ -97,18 +98,27 @@ class Chunks:
             [{**row, "content": contents[row["conversation_id"]]} for row in rows], schema=CHUNK.dtypes
         )
         name = sha256("".join(f"{k}{v}" for k, v in contents.items()).encode()).hexdigest()[:16]
-        path = self.folder / f"{name}.parquet"
         about = {"schema": CHUNK.name, "version": CHUNK.version, "cost": asdict(cost)}
-        with disk_errors(path), atomic(path) as temporary:
-            CHUNK.check(frame, path).write_parquet(
-                temporary, compression="zstd", metadata={"rewild": json.dumps(about)}
-            )
+        with disk_errors(self.folder / f"{name}.parquet"):
+            write_sealed(self.folder, name, frame, CHUNK, json.dumps(about))
         self.done.update(contents.items())
 
     def sweep(self) -> None:
         """Remove temporary files that a killed process left."""
         for stray in self.folder.glob(".*.parquet"):
             stray.unlink(missing_ok=True)
+
+
+def cost_of(about: Mapping[str, Any], path: Path) -> Cost:
+    """What goes with a chunk, as a :class:`Cost`.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return Cost(**about["cost"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: does not say what its rows cost") from error
 
 
 @contextmanager

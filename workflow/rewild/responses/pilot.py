@@ -25,6 +25,7 @@ from rewild.escape import markdown as escape
 from rewild.escape import markdown_block, markdown_code
 from rewild.files import write_json, write_text
 from rewild.prompts.schema import read_shard
+from rewild.reading import read_model
 from rewild.responses.kitchen import Kitchen
 from rewild.responses.measures import disagree, language, language_code
 from rewild.responses.rows import reason_of
@@ -289,12 +290,9 @@ def read_report(path: Path) -> Report:
     Raises:
         DataError: missing, or not a pilot's report.
     """
-    try:
-        return Report.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file (run `rewild pilot` first)") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not a pilot's report: {error}") from error
+    if not path.exists():
+        raise DataError(f"{path}: no such file (run `rewild pilot` first)")
+    return read_model(path, Report, "a pilot's report")
 
 
 def why_failed(report: Report) -> str:

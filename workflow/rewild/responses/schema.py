@@ -20,7 +20,8 @@ import polars as pl
 
 from rewild.config.base import Strict
 from rewild.errors import DataError
-from rewild.table import Column, TableSchema
+from rewild.reading import read_model
+from rewild.table import Column, TableSchema, check_parquet
 
 History = Literal["reference", "self"]
 
@@ -131,17 +132,20 @@ def read_manifest(path: Path | str) -> Manifest:
     Raises:
         DataError: missing, not JSON, or not a manifest.
     """
-    try:
-        return Manifest.model_validate_json(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file (the manifest of `rewild collect` was expected)") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not a manifest of responses: {error}") from error
+    manifest = read_model(path, Manifest, "the manifest of responses that `rewild collect` makes")
+    for shard in manifest.shards:
+        if Path(shard.shard).name != shard.shard:
+            raise DataError(f"{path}: '{shard.shard}' is no name of a shard beside the manifest")
+    return manifest
 
 
 def scan(manifest: Path | str, *, failures: bool = False) -> pl.LazyFrame:
     """The responses that a manifest lists, lazily, in the order of shards. Failed rows only if asked for."""
     path = Path(manifest)
     files = [path.parent / f"{s.shard}.parquet" for s in read_manifest(path).shards]
-    frame = pl.scan_parquet(files)
+    if not files:
+        raise DataError(f"{path}: lists no shards")
+    for file in files:
+        check_parquet(file, RESPONSES)
+    frame = pl.scan_parquet(files).cast(pl.Schema(RESPONSES.dtypes))
     return frame if failures else frame.filter(pl.col("failure").is_null())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ from typing import Any
 import polars as pl
 
 from rewild.engines.base import About, Usage
-from rewild.errors import RewildError
+from rewild.errors import DataError, RewildError
 from rewild.files import write_json
 from rewild.locks import locked
 from rewild.prompts.schema import read_shard
+from rewild.reading import read_json
 from rewild.responses.chunks import Chunks, Cost, content_hash, disk_errors
 from rewild.responses.kitchen import Kitchen
 from rewild.responses.rows import Responder, turns_of
@@ -154,11 +154,26 @@ def run_shard(kitchen: Kitchen, prompts: Path, work: Path, out: Path, measured: 
     return measurement
 
 
+def read_about(path: Path) -> About | None:
+    """``engine.json``: what made the chunks beside it; None where it is not there.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if not path.exists():
+        return None
+    hint = "; remove it and run again"
+    found = read_json(path, "what an engine says of itself", hint=hint)
+    try:
+        return About(**found)
+    except TypeError as error:
+        raise DataError(f"{path}: not what an engine says of itself{hint}") from error
+
+
 def measure(kitchen: Kitchen, shard: str, cost: Cost, work: Path) -> Measurement:
     """What a shard cost, summed over its chunks."""
     known = work / kitchen.recipe / "engine.json"  # left by the engine that made the chunks
-    about = About(**json.loads(known.read_text(encoding="utf-8"))) if known.exists() else None
-    about = about or About(kitchen.job.settings.engine)
+    about = read_about(known) or About(kitchen.job.settings.engine)
     tokens, seconds = cost.input_tokens + cost.output_tokens, cost.generate_seconds
     return Measurement(
         study=kitchen.job.study,

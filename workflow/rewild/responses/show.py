@@ -17,6 +17,7 @@ from rewild.config.study import Study
 from rewild.errors import ConfigError, DataError, nearest
 from rewild.prompts.schema import iter_turns
 from rewild.responses.layout import Layout
+from rewild.table import collect
 
 # Control characters but tab and newline, and those that turn the direction of writing around.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -74,7 +75,7 @@ def _find(layout: Layout, wanted: str | None) -> tuple[str, dict[str, Any]]:
     files = sorted(layout.prompts("x").parent.glob("[!.]*.parquet"))
     matching = pl.col("conversation_id").str.starts_with(wanted or "")
     for path in files:
-        found = pl.scan_parquet(path).filter(matching).head(1).collect().to_dicts()
+        found = collect(pl.scan_parquet(path).filter(matching).head(1), path, "a shard of prompts").to_dicts()
         if found:
             return path.stem, found[0]
     what = f"no conversation whose id begins with '{wanted}'" if wanted else "no conversation"
@@ -85,7 +86,8 @@ def _answers(layout: Layout, model: str, shard: str, conversation_id: str) -> pl
     path = layout.responses(model) / f"{shard}.parquet"
     if not path.exists():
         return None
-    return pl.scan_parquet(path).filter(pl.col("conversation_id") == conversation_id).collect()
+    rows = pl.scan_parquet(path).filter(pl.col("conversation_id") == conversation_id)
+    return collect(rows, path, "responses")
 
 
 def _panel(model: str, answers: pl.DataFrame | None, turn: int) -> Panel:

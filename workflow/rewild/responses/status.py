@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,10 @@ from rich.console import Console
 
 from rewild.config.prompts import shard_names
 from rewild.config.study import Study
-from rewild.errors import ConfigError
+from rewild.errors import ConfigError, DataError
 from rewild.locks import is_locked
-from rewild.responses.chunks import Cost
+from rewild.reading import faults, parse_json, read_json, read_model
+from rewild.responses.chunks import Cost, cost_of
 from rewild.responses.layout import Layout
 from rewild.responses.schema import Measurement
 from rewild.terminal import Column, print_table
@@ -81,18 +81,19 @@ def _expected(layout: Layout, shards: Sequence[str]) -> int | None:
     files = [layout.prompts(shard) for shard in shards]
     if not files or not all(f.exists() for f in files):
         return None
-    return int(pl.scan_parquet(files).select(pl.col("n_turns").cast(pl.Int64).sum()).collect().item())
+    with faults(files[0].parent, "shards of prompts"):
+        return int(pl.scan_parquet(files).select(pl.col("n_turns").cast(pl.Int64).sum()).collect().item())
 
 
 def _model(layout: Layout, model: str, shards: Sequence[str], expected: int | None) -> Progress:
     found = Progress(model, shards=len(shards), rows=expected)
     report = layout.pilot(model) / "report.json"
     if report.exists():
-        found.pilot = "passed" if json.loads(report.read_text(encoding="utf-8"))["passed"] else "failed"
+        found.pilot = "passed" if _passed(report) else "failed"
     for shard in shards:
         measured = layout.responses(model) / f"{shard}.json"
         if measured.exists() and measured.with_suffix(".parquet").exists():
-            m = Measurement.model_validate_json(measured.read_text(encoding="utf-8"))
+            m = read_model(measured, Measurement, "a measurement")
             found.done += 1
             _add(found, m.rows, m.failures, m.input_tokens + m.output_tokens, m.generate_seconds)
             continue
@@ -111,6 +112,11 @@ def _model(layout: Layout, model: str, shards: Sequence[str], expected: int | No
     return found
 
 
+def _passed(report: Path) -> bool:
+    found = read_json(report, "a pilot's report")
+    return isinstance(found, dict) and found.get("passed") is True
+
+
 def _newest(work: Path) -> list[Path]:
     """The folder of the recipe that was worked on last; chunks of older recipes do not count."""
     folders = [p for p in work.glob("*") if p.is_dir()]
@@ -118,9 +124,10 @@ def _newest(work: Path) -> list[Path]:
 
 
 def _cost(chunk: Path) -> Cost:
-    try:
-        return Cost(**json.loads(pl.read_parquet_metadata(chunk)["rewild"])["cost"])
-    except (OSError, pl.exceptions.PolarsError, KeyError, TypeError, ValueError):
+    try:  # metadata only: whether the rows are whole is looked at by who needs them
+        with faults(chunk):
+            return cost_of(parse_json(pl.read_parquet_metadata(chunk)["rewild"], chunk), chunk)
+    except (DataError, KeyError):
         return Cost()
 
 

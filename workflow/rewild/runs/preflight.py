@@ -18,6 +18,7 @@ import polars as pl
 from rewild.config.runs import Training
 from rewild.errors import DataError, RewildError, first_line
 from rewild.files import sha256, write_text
+from rewild.reading import faults, open_file
 from rewild.runs.checks import Check, Report, make_report, write_report
 from rewild.runs.environment import variables
 from rewild.runs.layout import RunFiles
@@ -104,12 +105,11 @@ def read_mix(path: Path, kind: str) -> pl.DataFrame:
     Raises:
         DataError: no such file, no rows, or no column of messages.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: no such file; the run has nothing to learn from")
-    try:
+    open_file(path, "a mix").close()
+    with faults(path, "a Parquet file"):
         rows = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not a Parquet file: {error}") from error
     for column in ("messages", "chosen", "rejected") if kind == "dpo" else ("messages",):
         if column not in rows.columns:
             raise DataError(f"{path}: column '{column}' is missing (it has: {', '.join(rows.columns)})")

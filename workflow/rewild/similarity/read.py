@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from rewild.errors import DataError
-from rewild.table import Column
+from rewild.reading import faults, read_json
+from rewild.table import Column, collect
 
 NEEDED = {
     "conversation_id": Column(pl.String, "The conversation"),
@@ -43,10 +43,9 @@ def response_files(paths: Sequence[Path]) -> list[Path]:
             files.append(path)
             continue
         try:
-            files += [
-                path.parent / f"{s['shard']}.parquet" for s in json.loads(path.read_text("utf-8"))["shards"]
-            ]
-        except (ValueError, KeyError, TypeError) as error:
+            shards = read_json(path, "a manifest of responses")["shards"]
+            files += [path.parent / f"{shard['shard']}.parquet" for shard in shards]
+        except (KeyError, TypeError) as error:
             raise DataError(f"{path}: not a manifest of responses: {error!r}") from error
     return sorted(set(files))
 
@@ -55,7 +54,8 @@ def conversation_ids(files: Sequence[Path]) -> list[str]:
     """All conversations, sorted."""
     ids: set[str] = set()
     for file in files:
-        ids.update(_scan(file, ("conversation_id",)).unique().collect().to_series().drop_nulls().to_list())
+        found = collect(_scan(file, ("conversation_id",)).cast(pl.String).unique(), file)
+        ids.update(found.to_series().drop_nulls().to_list())
     return sorted(ids)
 
 
@@ -88,7 +88,9 @@ def read_responses(
         frame = _scan(file, tuple(NEEDED), more).with_row_index("_row", offset=1)
         if ids is not None:
             frame = frame.filter(pl.col("conversation_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
-        frames.append(_checked(frame.collect(), file, more).with_columns(pl.lit(str(file)).alias("_file")))
+        frames.append(
+            _checked(collect(frame, file), file, more).with_columns(pl.lit(str(file)).alias("_file"))
+        )
     if not frames:
         raise DataError("no tables of responses were given")
     whole = pl.concat(frames).sort(*KEY, "_file", "_row")
@@ -105,11 +107,9 @@ def read_responses(
 def _scan(file: Path, columns: Sequence[str], more: Sequence[str] = ()) -> pl.LazyFrame:
     if not file.is_file():
         raise DataError(f"{file}: no such file (a table of responses was expected)")
-    try:
+    with faults(file, "a table of responses"):
         lazy = pl.scan_parquet(file)
         names = lazy.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file}: cannot be read as a table of responses: {error}") from error
     for name in columns:
         if name not in names:
             raise DataError(f"{file}: column '{name}' is missing (it has: {', '.join(names) or 'nothing'})")
@@ -120,7 +120,8 @@ def _scan(file: Path, columns: Sequence[str], more: Sequence[str] = ()) -> pl.La
 def _checked(frame: pl.DataFrame, file: Path, more: Sequence[str]) -> pl.DataFrame:
     rows = frame["_row"]
     for name, column in [*NEEDED.items(), *((m, OPTIONAL[m]) for m in more)]:
-        cast = frame[name].cast(column.dtype, strict=False)
+        with faults(f"{file}, column '{name}'", str(column.dtype)):
+            cast = frame[name].cast(column.dtype, strict=False)
         bad = cast.is_null() & (frame[name].is_not_null() | (not column.nullable))
         if bad.any():
             at = int(bad.arg_true()[0])

@@ -17,7 +17,7 @@ from rewild.style.counts import counts_frame, rates_frame
 from rewild.style.markup import NOTHING, Styling, count_markdown
 from rewild.style.proportional import computed_counts, pairs
 from rewild.style.schema import PER_1000_WORDS
-from rewild.table import read_table
+from rewild.table import collect, read_table
 
 
 def count_models(paths: Sequence[Path], cores: int = 1) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -56,7 +56,8 @@ def count_models(paths: Sequence[Path], cores: int = 1) -> tuple[pl.DataFrame, p
 def count_answers(path: Path) -> Styling:
     """The styling of all of a model's answers, summed."""
     rows = pl.scan_parquet(path) if path.suffix == ".parquet" else scan(path)
-    answers = rows.select(pl.col("response").drop_nulls()).collect()["response"]
+    texts = rows.select(pl.col("response").cast(pl.String).drop_nulls())
+    answers = collect(texts, path, "responses")["response"]
     if answers.is_empty():
         raise DataError(f"{path}: there are no answers to count")
     return reduce(add, map(count_markdown, answers), NOTHING)

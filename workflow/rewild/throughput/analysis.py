@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from rewild.errors import DataError
+from rewild.reading import read_model
 from rewild.responses.schema import Measurement
 from rewild.table import Column, TableSchema
 
@@ -100,15 +101,7 @@ def read_measurements(paths: Sequence[Path]) -> list[Measurement]:
     Raises:
         DataError: a file is missing or is no measurement.
     """
-    found = []
-    for path in paths:
-        try:
-            found.append(Measurement.model_validate_json(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file (the measurement of a shard was expected)") from error
-        except ValueError as error:
-            raise DataError(f"{path}: not the measurement of a shard: {error}") from error
-    return found
+    return [read_model(path, Measurement, "the measurement of a shard") for path in paths]
 
 
 def per_model(measurements: Sequence[Measurement], published: pl.DataFrame) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ import polars as pl
 
 from rewild.errors import ConfigError, DataError, nearest
 from rewild.forms.rows import kind_of
-from rewild.reading import faults
+from rewild.reading import faults, open_file
 from rewild.responses.schema import RESPONSES, read_manifest
-from rewild.table import TableSchema, read_table
+from rewild.table import TableSchema, check_parquet, collect, read_table
 from rewild.viewer.schema import JUDGMENTS, PAIR
 
 
@@ -52,9 +51,10 @@ def find_models(paths: Iterable[Path], wanted: Sequence[str] = ()) -> Source:
     """
     files: dict[str, list[Path]] = {}
     for path in _expand(paths):
-        _check_columns(path, RESPONSES)
-        with faults(path, "a responses table"):
-            models = pl.scan_parquet(path).select(pl.col("model").drop_nulls().unique().sort()).collect()
+        check_parquet(path, RESPONSES)
+        models = collect(
+            pl.scan_parquet(path).select(pl.col("model").cast(pl.String).drop_nulls().unique().sort()), path
+        )
         for model in models["model"]:
             files.setdefault(model, []).append(path)
     if not files:
@@ -73,8 +73,8 @@ def choose(source: Source, limit: int) -> list[str]:
     chosen: set[str] = set()
     for files in source.files.values():
         for path in files:
-            with faults(path, "a responses table"):
-                ids = pl.scan_parquet(path).select(pl.col("conversation_id").drop_nulls().unique()).collect()
+            rows = pl.scan_parquet(path).select(pl.col("conversation_id").drop_nulls().unique())
+            ids = collect(rows, path)
             chosen.update(ids["conversation_id"])
         chosen = set(heapq.nsmallest(limit, chosen))
     return sorted(chosen)
@@ -108,9 +108,8 @@ def collect_prompts(source: Source, ids: Sequence[str]) -> list[Conversation]:
     languages: dict[str, str | None] = {}
     for model, files in source.files.items():
         for path in files:
-            with faults(path, "a responses table"):
-                wanted = _of(path, ids, model).select("conversation_id", "turn", "language", "prompt")
-                rows = wanted.collect()
+            wanted = _of(path, ids, model).select("conversation_id", "turn", "language", "prompt")
+            rows = collect(wanted, path)
             for identity, turn, language, prompt in rows.drop_nulls("prompt").iter_rows():
                 if known[identity].setdefault(turn, prompt) != prompt:
                     raise DataError(
@@ -181,18 +180,9 @@ def _expand(paths: Iterable[Path]) -> list[Path]:
 
 
 def _schema(path: Path, name: str) -> pl.Schema:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file (a {name} table was expected)")
+    open_file(path, f"a {name} table").close()
     with faults(path, f"a {name} table"):
         return pl.Schema(pl.read_parquet_schema(path))
-
-
-def _check_columns(path: Path, schema: TableSchema) -> None:
-    """Leave the complaint, if there is one, to :func:`read_table`, which reads all of the file."""
-    found = dict(_schema(path, schema.name))
-    about = json.loads(pl.read_parquet_metadata(path).get("rewild", "{}"))
-    if found != schema.dtypes or (about and about.get("version") != schema.version):
-        read_table(path, schema, allow_empty=True)
 
 
 def _of(path: Path, ids: Sequence[str], model: str | None = None) -> pl.LazyFrame:
@@ -210,9 +200,9 @@ def _read(path: Path, schema: TableSchema, ids: Sequence[str], model: str | None
         keep = pl.col("conversation_id").is_in(pl.lit(pl.Series(ids, dtype=pl.String)).implode())
         frame = frame.filter(keep)
         return frame if model is None else frame.filter(pl.col("model") == model)
-    _check_columns(path, schema)
+    check_parquet(path, schema)
     try:
-        return schema.check(_of(path, ids, model).collect(), path)
-    except (DataError, pl.exceptions.PolarsError):
+        return schema.check(collect(_of(path, ids, model), path), path)
+    except DataError:
         read_table(path, schema, allow_empty=True)
         raise
