@@ -3,7 +3,7 @@
 A Parquet file of which a bit was flipped, by a disk or on the way to it, may load, with other data. So
 chunks, of which nobody else keeps a copy or a checksum, are named ``NAME-DIGEST.parquet``; one that does not
 match its name is damaged. A chunk without a digest was made before there were seals; what it holds cannot be
-vouched for, so it is treated as a damaged one.
+vouched for, so it is treated as a damaged one, unless it holds what was paid for.
 """
 
 from __future__ import annotations
@@ -56,8 +56,15 @@ def write_sealed(folder: Path, name: str, frame: pl.DataFrame, schema: TableSche
     return path
 
 
-def read_sealed(path: Path, schema: TableSchema) -> tuple[pl.DataFrame, dict[str, object]]:
+def read_sealed(
+    path: Path, schema: TableSchema, *, paid: bool = False
+) -> tuple[pl.DataFrame, dict[str, object]]:
     """A chunk's rows, and what goes with it.
+
+    Args:
+        path: the chunk.
+        schema: its contract.
+        paid: take one that has no seal as it is, and say so: to make it again costs money.
 
     Raises:
         DataError: it does not hold what it was sealed with, has no seal, or breaks the contract.
@@ -66,9 +73,11 @@ def read_sealed(path: Path, schema: TableSchema) -> tuple[pl.DataFrame, dict[str
 
     seal = SEAL.search(path.stem)
     data = read_bytes(path, f"a {schema.name}")
-    if seal is None:
+    if seal is None and not paid:
         raise DataError(f"{path}: has no checksum (made by an earlier version)")
-    if sha256(data).hexdigest()[:DIGITS] != seal[1]:
+    if seal is None:
+        log.warning("%s: has no checksum (made by an earlier version); it is taken as it is", path)
+    elif sha256(data).hexdigest()[:DIGITS] != seal[1]:
         raise DataError(f"{path}: damaged: its checksum is not the one it was written with")
     with faults(path, f"a {schema.name}"):
         frame = pl.read_parquet(BytesIO(data))

@@ -78,7 +78,7 @@ class Store:
 
         Args:
             mend: only for who holds the folder's lock: what a killed job had half written is removed, and a
-                file that was damaged, or has no seal, is set aside. Else both are passed over.
+                file that was damaged is set aside. Else both are passed over.
         """
         for path in sorted(self.folder.glob("*.parquet")):
             if path.name.startswith("."):
@@ -86,7 +86,7 @@ class Store:
                     path.unlink(missing_ok=True)
                 continue
             try:
-                frame, _ = read_sealed(path, RAW)
+                frame, _ = read_sealed(path, RAW, paid=True)
             except DataError as error:
                 if mend:
                     set_aside(path, error)
