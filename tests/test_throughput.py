@@ -179,7 +179,7 @@ def test_bad_files_are_named(tmp_path: Path):
         read_measurements([tmp_path / "0007.json"])
     path = tmp_path / "0008.json"
     path.write_text('{"study": "s"', encoding="utf-8")
-    with pytest.raises(DataError, match=r"0008\.json: not the measurement of a shard"):
+    with pytest.raises(DataError, match=r"0008\.json, column 14: not JSON"):
         read_measurements([path])
     path.write_text(json.dumps({"study": "s", "model": "m"}), encoding="utf-8")
     with pytest.raises(DataError, match=r"0008\.json: not the measurement of a shard"):
