@@ -115,6 +115,10 @@ def test_a_run_does_not_cross_from_one_turn_to_the_next() -> None:
         ("a.jsonl", '{"prompt": "p", "answer": "no"}\n\n{"turns": ["t1", "t2"]}\n', ["p", "t1", "t2"]),
         ("b.json", '{"examples": [{"input": "i", "target": "no"}], "canary": "no"}', ["i"]),
         ("c.json", '[{"context": "c", "questions": [{"question": "q", "choices": ["no"]}]}]', ["c", "q"]),
+        ("list.jsonl", '[\n{"prompt": "p"},\n{"prompt": "q"}\n]', ["p", "q"]),
+        ("lines.json", '\n{"prompt": "p"}\n\n{"prompt": "q"}\n', ["p", "q"]),
+        ("object.json", '{\n "prompt": "p"\n}\n', ["p"]),
+        ("opened.json", '[{"prompt": "p"},\n{"prompt": "q"}]', ["p", "q"]),
         ("d.jsonl", '{"turns": [{"content": "deep"}]}', ["deep"]),
     ],
 )
@@ -127,7 +131,7 @@ def test_reads_what_benchmarks_ask(tmp_path: Path, name: str, content: str, aske
     ("content", "message"),
     [
         (b'{"prompt": "p"}\n{"prompt": ', r"bad.jsonl, line 2: not valid JSON"),
-        (b'{"prompt": "\xff"}', r"bad.jsonl: not UTF-8 text \(byte 12\)"),
+        (b'{"prompt": "\xff"}', r"bad.jsonl, line 1: not UTF-8 text \(byte 13 "),
         (b'{"text": "p"}', r"none of the keys prompt, .* holds text \(it has: text\)"),
         (b"[1]\n2", r"line 2: an object was expected, not '2'"),
         (b"", r"it has: no keys"),

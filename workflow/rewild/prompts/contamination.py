@@ -25,6 +25,7 @@ import polars as pl
 
 from rewild.errors import DataError
 from rewild.prompts.text import utf8
+from rewild.reading import read_text
 
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
@@ -192,12 +193,7 @@ def read_benchmark(path: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read, is not JSON, or asks nothing; the message names file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file (a benchmark to compare prompts with)") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    text = read_text(path, "a benchmark to compare prompts with")
     texts: list[str] = []
     keys: set[str] = set()
     for line, value in _json_values(text, path):
@@ -214,7 +210,13 @@ def read_benchmark(path: Path) -> list[str]:
 
 def _json_values(text: str, path: Path) -> Iterator[tuple[int, Any]]:
     """The values of a JSON file (one) or a JSON Lines file (one a line), with their line numbers."""
-    lines = [(1, text)] if path.suffix == ".json" else list(enumerate(text.split("\n"), 1))
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    first, last = (lines[0][1].strip(), lines[-1][1].strip()) if lines else ("", "")
+    # One value over many lines: it is not closed on the line on which it is opened.
+    if len(lines) > 1 and (
+        first in ("{", "[") or (first[0] in "[{" and first[-1] not in "]}" and last[-1] in "]}")
+    ):
+        lines = [(1, text)]
     for number, line in lines:
         if line.strip():
             try:

@@ -201,7 +201,7 @@ def _number(text: str, where: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
-        raise DataError(f"{where}: {text!r} is not a number") from None
+        raise DataError(f"{where}: {text[:60]!r} is not a number") from None
     if not math.isfinite(number):
-        raise DataError(f"{where}: {text} is not a finite number")
+        raise DataError(f"{where}: {text[:60]} is not a finite number")
     return number
