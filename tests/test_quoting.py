@@ -69,7 +69,7 @@ def test_paper_is_made_in_an_odd_folder(odd: Path, snakemake) -> None:
         odd, "--cores", "2", "--config", "study=paper", f"audit={over}", f"mirror={TRAP}", f"title={TRAP}"
     )
     assert run.returncode == 0, run.stdout[-3000:]
-    assert "Contradicted | 16" in (odd / "results/paper/audit/audit.md").read_text()
+    assert "Contradicted |" in (odd / "results/paper/audit/audit.md").read_text()
     assert (odd / "results/paper/figures/figure2.svg").stat().st_size > 10_000
     assert TRAP in (odd / "results/paper/config.yaml").read_text().replace("''", "'")
     assert nothing_ran(odd.parents[3])
