@@ -340,3 +340,20 @@ def test_all_of_wildbench(mirror: Path, root: Path, tmp_path: Path, monkeypatch:
     }  # fmt: skip
     assert counts["missing"].sum() == 8 * 1024 - sum(held.values()) == 16
     assert counts["blank"].sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            AlpacaEvalOutputs(kind="alpaca-eval", collection="wildbench"),
+            "has no file of the kind 'alpaca-eval'",
+        ),
+        (WildBenchScores(kind="wildbench", collection="mt-bench"), "has no file of the kind 'wildbench'"),
+    ],
+)
+def test_a_collection_of_another_form_is_refused(root: Path, source: Any, said: str):
+    manifest = read_manifest(root / "resources/released/files.csv")
+    with pytest.raises(ConfigError, match=said) as error:
+        imported(source, manifest, {})
+    assert "collections that have such files: " in str(error.value)
