@@ -115,6 +115,7 @@ def test_gpus_and_what_the_model_is_loaded_with(tables) -> None:
         "tokenizer_mode": "hf",
         "config_format": "hf",
         "load_format": "hf",
+        "ignore_patterns": ["original/**/*", "consolidated*"],
     } | (dict.fromkeys(("revision", "tokenizer_revision"), target.revision) if target.revision else {})
     pinned = replace(target, revision="f" * 40)
     vllm = model_arguments(pinned, Settings("vllm", "bf16", 1, seed=50))

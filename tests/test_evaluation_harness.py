@@ -129,6 +129,7 @@ def run(workspace: Path) -> Study:
             "settings": SETTINGS,
             "limit": PER_TASK,
             "sentences": "stand-in",
+            "max_length": 4096,
         } | evaluation
         study = {
             "title": "Tiny models",

@@ -149,9 +149,13 @@ def end_tokens(tokenizer: Any, name: str, template: str | None, own: Any) -> lis
     ids = [own] if isinstance(own, int) else [int(i) for i in own or []]
     if template:
         try:
-            return list(Chat(tokenizer, name, ids, template).end_tokens)
+            chat = Chat(tokenizer, name, ids, template)
+            chat.text([{"role": "user", "content": "Hello there."}])  # in a process that bounds what it takes
+            return list(chat.end_tokens)
         except EngineError as error:
             raise ConfigError(str(error)) from error
+        except ValueError as error:
+            raise ConfigError(f"{name}: it cannot be asked: {error}") from error
     if tokenizer.eos_token_id is not None:
         ids.append(int(tokenizer.eos_token_id))
     return sorted(set(ids))

@@ -22,6 +22,7 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 
+from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import ConfigError, DataError, first_line, nearest
 from rewild.evaluation import control, gate, questions, sandbox, sentences
 from rewild.evaluation.recipe import Target, Task
@@ -124,6 +125,7 @@ def model_arguments(target: Target, settings: Settings) -> dict[str, Any]:
             "tokenizer_mode": "hf",
             "config_format": "hf",
             "load_format": "hf",
+            "ignore_patterns": ["original/**/*", "consolidated*"],
         }
         if target.revision:
             arguments["tokenizer_revision"] = target.revision
@@ -163,8 +165,16 @@ class Harness:
         from lm_eval.api.registry import get_model
 
         self._managers = {task.benchmark: self._prepare(task) for task in tasks}
+        arguments = model_arguments(target, settings)
+        if settings.backend == "hf":  # lm-eval would take Mistral's own, where its package is installed
+            arguments["tokenizer"] = load_tokenizer(
+                arguments["pretrained"],
+                target.slug,
+                revision=target.revision,
+                trust_remote_code=target.trust_remote_code,
+            )
         try:
-            self.lm = get_model(settings.backend)(**model_arguments(target, settings))
+            self.lm = get_model(settings.backend)(**arguments)
         except ImportError as error:
             raise ConfigError(
                 f"backend {settings.backend}: {error} (see evaluation.compute.environment)"
