@@ -116,8 +116,8 @@ code = replace(TASK, benchmark="mbpp-lm-eval", name="mbpp", folder=None, runs_co
 out["code"] = ask(plain, (code,))
 if "error" not in out["code"]:
     from lm_eval.tasks.mbpp.utils import pass_at_1
-right = "def add(a, b):\n    return a + b"
-hostile = "def add(a, b):\n    return open('/etc/passwd') and a + b"
+right = "def add(a, b):\\n    return a + b"
+hostile = "def add(a, b):\\n    return open('/etc/passwd') and a + b"
 out["passes"] = {} if "error" in out["code"] else {
     "values": [pass_at_1("assert add(1, 2) == 3", [text]) for text in (right, hostile)]}
 print(json.dumps(out))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -161,3 +163,18 @@ def test_usage_tells_prefill_from_decode(model_folder, chat):
     about = fresh.about()
     assert about.name == "transformers"
     assert about.versions["torch"] == torch.__version__
+
+
+def test_a_models_generation_config_changes_no_answer(engine, chat, model_folder, tmp_path):
+    """A repetition penalty, forced and banned tokens of its files: the study's sampling is all there is."""
+    other = tmp_path / "penalised"
+    shutil.copytree(model_folder, other)
+    file = other / "generation_config.json"
+    said = {"repetition_penalty": 1.9, "top_k": 1, "min_new_tokens": 30, "suppress_tokens": [30, 31, 32]}
+    file.write_text(json.dumps(json.loads(file.read_text()) | said | {"forced_eos_token_id": 1}))
+    penalised = make_engine("transformers", path=other, chat=chat, device="cpu", batch=8)
+    wanted = requests(chat)
+    for sampling in (Sampling(temperature=0), Sampling()):
+        before, after = engine.generate(wanted, sampling), penalised.generate(wanted, sampling)
+        assert [a.tokens for a in after] == [a.tokens for a in before]
+    assert len({a.tokens for a in before}) > 1
