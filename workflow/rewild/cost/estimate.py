@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from rewild.cost.assumptions import FILE, Assumptions
 from rewild.errors import ConfigError
 from rewild.evaluation.recipe import Target, evaluated, gpus_of, target_of
 from rewild.plan import architecture_of
+from rewild.reading import read_json
 from rewild.responses.recipe import Job, make_job
 
 Basis = Literal["measured", "published", "assumed"]
@@ -108,7 +108,7 @@ def prepared(world: World) -> dict[str, Any]:
     path = world.results / world.study.name / "prompts/report.json"
     if not path.is_file():
         return {}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(path)
     return found
 
 
@@ -186,7 +186,7 @@ def measured_training(results: Path, study: str) -> dict[str, float]:
     """Hours that finished runs took, by run: their ``training.json``."""
     found = {}
     for path in sorted((results / study / "runs").glob("*/training.json")):
-        hours = json.loads(path.read_text(encoding="utf-8")).get("hours")
+        hours = read_json(path).get("hours")
         if isinstance(hours, int | float):
             found[path.parent.name] = float(hours)
     return found

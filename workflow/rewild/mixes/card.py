@@ -5,7 +5,6 @@ Everything is counted in the finished ``train.parquet``, a row group at a time.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from rewild.escape import markdown as escape
 from rewild.escape import markdown_code as code
 from rewild.escape import markdown_json
 from rewild.files import sha256, write_json, write_text
+from rewild.table import about_table
 
 Count = Callable[[Sequence[str]], list[int]]
 """Tokens of each of some texts."""
@@ -159,7 +159,7 @@ def write_card(
     """
     mix = study.mixes[name]
     train = folder / "train.parquet"
-    about = json.loads(pl.read_parquet_metadata(train)["rewild"])
+    about = about_table(train)
     card = {
         "study": study.name,
         "mix": name,

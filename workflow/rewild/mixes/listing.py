@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rewild.config.mixes import Mix
 from rewild.config.study import Study
+from rewild.reading import read_json
 from rewild.terminal import Column, output, print_table
 
 
@@ -67,5 +67,5 @@ def _number(card: dict[str, Any] | None, key: str) -> str:
 
 def _card(folder: Path) -> dict[str, Any] | None:
     path = folder / "card.json"
-    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    found: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return found

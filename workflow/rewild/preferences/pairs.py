@@ -27,7 +27,7 @@ from rewild.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.preferences.scorers import Grade, Grader, Item
 from rewild.prompts.schema import SHARD
 from rewild.responses.rows import reason_of
-from rewild.table import provenance, read_table, write_table
+from rewild.table import about_table, provenance, read_table, write_table
 
 BATCH = 512  # answers given to a scorer at once
 SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())  # what chat templates trim: Python's
@@ -228,7 +228,7 @@ def pair(
     train = folder / "train.parquet"
     write_table(train, pairs, PAIRS, provenance([], **made_from))
     write_table(folder / "dropped.csv", dropped, DROPPED, provenance([train]))
-    drawn = json.loads(pl.read_parquet_metadata(folder / "prompts.parquet")["rewild"])
+    drawn = about_table(folder / "prompts.parquet")
     card = {
         "study": study.name,
         "set": name,
@@ -270,7 +270,7 @@ def _texts(pairs: pl.DataFrame, side: str) -> pl.Series:
 
 
 def _settings(scores: Path) -> str:
-    about = json.loads(pl.read_parquet_metadata(scores)["rewild"])
+    about = about_table(scores)
     return json.dumps(about["provenance"]["settings"]["grading"], sort_keys=True)
 
 

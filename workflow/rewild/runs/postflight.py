@@ -18,6 +18,7 @@ from rewild.engines.base import Completion, EngineError, Request, Sampling
 from rewild.engines.chat import Chat
 from rewild.errors import DataError
 from rewild.prompts.schema import read_shard
+from rewild.reading import read_model
 from rewild.responses.pilot import sample
 from rewild.responses.recipe import row_seed
 from rewild.runs.checks import Check, Report, make_report, read_report, write_report
@@ -54,7 +55,7 @@ def postflight(  # noqa: PLR0917
         say: called with lines of progress.
     """
     before = read_report(files.report("preflight"))
-    measured = Measured.model_validate_json(files.training().read_text(encoding="utf-8"))
+    measured = read_model(files.training(), Measured, "a training's report")
     losses = read_table(files.folder / "loss.csv", LOSS)
     checks = [_steps(measured), _fell(losses["loss"].to_list())]
     checks.append(_trained(measured, before, training.recipe.kind))

@@ -12,6 +12,7 @@ from rewild.config.models import Model
 from rewild.config.runs import Run, display, start_of
 from rewild.config.study import Study
 from rewild.errors import ConfigError, RewildError
+from rewild.reading import read_model
 from rewild.runs.checkpoints import step_of
 from rewild.runs.checks import read_report
 from rewild.runs.layout import RunFiles
@@ -63,7 +64,7 @@ def _state(study: Study, slug: str, run: Run, models: Mapping[str, Model], resul
         return found
     files = RunFiles(results, study.name, slug)
     if files.training().exists() and files.checkpoint().is_dir():
-        measured = Measured.model_validate_json(files.training().read_text(encoding="utf-8"))
+        measured = read_model(files.training(), Measured, "a training's report")
         found.first, found.last, found.steps = measured.first_loss, measured.last_loss, measured.steps
         found.hours, found.tokens_per_second = measured.hours, measured.tokens_per_second
         found.where = str(files.checkpoint())
