@@ -77,6 +77,22 @@ def faults(
         raise error(f"{where}: {read_as}: {reason(found)}{hint}") from found
 
 
+@contextmanager
+def any_fault(where: object, what: str) -> Iterator[None]:
+    """Turn any exception of a library that parses a file of others into one message.
+
+    For parsers that raise what comes (openpyxl, the HTML parser): within, nothing but the library runs on the
+    file. See :func:`faults`.
+    """
+    try:
+        with faults(where, what):
+            yield
+    except RewildError:
+        raise
+    except Exception as found:
+        raise DataError(f"{where}: cannot be read as {what}: {first_line(found)}") from found
+
+
 def is_fault(error: BaseException) -> bool:
     """Whether it may be a bad file's doing. A broken program (an AttributeError, say) is not hidden."""
     if isinstance(error, OSError | ValueError | ArithmeticError | RecursionError | EOFError | zlib.error):

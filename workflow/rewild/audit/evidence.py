@@ -20,7 +20,7 @@ from rewild.audit.claims import Need
 from rewild.audit.numbers import Range, decimal, exact, printed
 from rewild.audit.outcome import Fact
 from rewild.errors import DataError, RewildError, nearest
-from rewild.reading import read_yaml
+from rewild.reading import any_fault, read_text, read_yaml
 
 if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook as Book
@@ -109,11 +109,16 @@ class Workbook:
     def __init__(self, path: Path) -> None:
         from openpyxl import load_workbook
 
+        from rewild.scores.workbook import check_archive
+
         try:
-            self.values: Book = load_workbook(path, data_only=True)
-            self.formulas: Book = load_workbook(path)
-        except Exception as error:
-            raise DataError(f"{path}: not a readable workbook: {error}") from error
+            check_archive(path)
+            with any_fault(path, "a workbook"):
+                self.values: Book = load_workbook(path, data_only=True)
+                self.formulas: Book = load_workbook(path)
+        except DataError as error:
+            said = str(error).removeprefix(f"{path}: ")
+            raise DataError(f"{path}: not a readable workbook: {said}") from error
         self.name = path.name
 
     def _sheet(self, sheet: str) -> Any:
@@ -313,12 +318,14 @@ class Evidence:
     @cached_property
     def page_scores(self) -> dict[str, Cell]:
         """The judge's score on each released page of Q72 : None, by question."""
-        from bs4 import BeautifulSoup
+        from rewild.style.markup import read_html
+        from rewild.style.pages import PAGE_LIMIT
 
         found: dict[str, Cell] = {}
-        for path in sorted(self.path("pages").glob("*.html"), key=lambda p: int(p.stem)):
-            score = BeautifulSoup(_text(path), "html.parser").find(class_="score")
-            match = re.search(r"\d+(\.\d+)?", score.get_text()) if score else None
+        for path in sorted(self.path("pages").glob("*.html"), key=_question):
+            markup = read_html(read_text(path, "a judged page", limit=PAGE_LIMIT), path)
+            text = next((markup.text(part) for part in markup.sections if part.name == "score"), "")
+            match = re.search(r"[0-9]{1,9}(\.[0-9]{1,9})?(?![0-9])", text)
             if match is None:
                 raise DataError(f"{path}: no score on this page")
             found[path.stem] = Cell(
@@ -347,6 +354,12 @@ class Evidence:
             for row in frame.iter_rows(named=True)
             if row[column]
         }
+
+
+def _question(path: Path) -> int:
+    if not re.fullmatch("[0-9]{1,9}", path.stem):
+        raise DataError(f"{path}: a judged page is named by its question's number, as in 81.html")
+    return int(path.stem)
 
 
 def _text(path: Path) -> str:

@@ -38,8 +38,8 @@ def counts_in_notebook(evidence: Evidence, rows: Mapping[str, str]) -> Outcome:
         note = evidence.note(f"notebook-page-counts-{name}")
         counts = {}
         for part in note.value.split(", "):
-            feature, _, number = part.rpartition(" ")
-            counts["len" if feature == "average length" else feature] = decimal(number)
+            feature, _, printed = part.rpartition(" ")
+            counts["len" if feature == "average length" else feature] = decimal(printed)
         facts.append(note)
         for feature in FEATURES:
             if feature.lower() not in counts:

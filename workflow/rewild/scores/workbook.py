@@ -17,9 +17,12 @@ from typing import Any
 import polars as pl
 
 from rewild.errors import DataError, nearest
+from rewild.reading import any_fault, faults
 from rewild.scores.schema import RUNS, SCORES, SHEETS
 from rewild.table import read_table
 
+LARGEST = 32 << 20  # bytes, packed or not; the released one has 100 kB
+CELLS = 1_000_000  # of a sheet
 AVERAGE = "sheet-average"
 SCALES = {"mt-bench": 10.0, "alpaca-eval": 100.0}  # the greatest value; 1 for every other benchmark
 _SLUGS = {
@@ -94,6 +97,8 @@ class _Sheet:
 
     def __init__(self, path: Path, name: str, values: Any, formulas: Any) -> None:
         self.where = f"{path}, sheet '{name}'"
+        if (values.max_row or 0) * (values.max_column or 0) > CELLS:
+            raise DataError(f"{self.where}: more than {CELLS:,} cells")
         self.rows = [
             [
                 _Cell(_address(r, c), _blank(value), formula if _is_formula(formula) else None)
@@ -154,17 +159,29 @@ def _is_formula(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("=")
 
 
-def _load(path: Path) -> dict[str, _Sheet]:
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
+def check_archive(path: Path) -> None:
+    """Refuse what is no workbook, or one that unpacks to more than it may.
 
+    Raises:
+        DataError: it says which.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file (the released workbook of results was expected)")
-    try:
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path}: a workbook of more than {LARGEST >> 20} MiB")
+    with any_fault(path, "a workbook (.xlsx)"), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > LARGEST:
+                raise DataError(f"{path}: {member.filename!r} unpacks to more than {LARGEST >> 20} MiB")
+
+
+def _load(path: Path) -> dict[str, _Sheet]:
+    from openpyxl import load_workbook
+
+    check_archive(path)
+    with any_fault(path, "a workbook (.xlsx)"):
         values = load_workbook(path, read_only=True, data_only=True)
         formulas = load_workbook(path, read_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a workbook (.xlsx): {error}") from error
     try:
         known = (*SCORE_SHEETS, SCALE_SHEET, *OTHER_SHEETS)
         for name in known:
@@ -239,7 +256,15 @@ def read_scores(
     Raises:
         DataError: names the file, sheet and cell of whatever is not as it must be.
     """
-    sheets = _load(path)
+    with faults(path, "the released workbook"):
+        return _read_scores(path, runs)
+
+
+def _read_scores(
+    path: Path, runs: Mapping[tuple[str, str], dict[str, Any]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    with any_fault(path, "a workbook (.xlsx)"):  # openpyxl's errors come at any cell
+        sheets = _load(path)
     scores: list[dict[str, Any]] = []
     for name, expected in SCORE_SHEETS.items():
         sheet = sheets[name]

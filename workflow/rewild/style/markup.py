@@ -10,6 +10,9 @@ from functools import cache
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+from rewild.errors import DataError
+from rewild.reading import any_fault
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
@@ -33,12 +36,14 @@ class Styling:
         characters: characters of the HTML (code points, markup included).
         words: words of the visible text (:data:`WORD`).
         responses: how many responses the counts are over.
+        failures: how many of them were too long or tangled to be parsed; their words are counted, no element.
     """
 
     tags: Mapping[str, int] = field(default_factory=dict)
     characters: int = 0
     words: int = 0
     responses: int = 1
+    failures: int = 0
 
     def __add__(self, other: Styling) -> Styling:
         return Styling(
@@ -46,6 +51,7 @@ class Styling:
             self.characters + other.characters,
             self.words + other.words,
             self.responses + other.responses,
+            self.failures + other.failures,
         )
 
     def features(self) -> dict[str, int]:
@@ -59,6 +65,7 @@ class Styling:
             "responses": self.responses,
             "characters": self.characters,
             "words": self.words,
+            **({"failures": self.failures} if self.failures else {}),
         }
 
 
@@ -88,6 +95,7 @@ class Markup(HTMLParser):
         self.whole = Section("page", 0, 0)
         self.sections: list[Section] = []
         self._open: list[str] = []
+        self._count: Counter[str] = Counter()  # of the elements that are open
         self._active: list[Section] = [self.whole]
         self._lines = [0]
         for line in source.split("\n"):
@@ -108,6 +116,7 @@ class Markup(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in _VOID:
             self._open.append(tag)
+            self._count[tag] += 1
         classes = (dict(attrs).get("class") or "").split()
         if tag == "span" and "icon" in classes:
             self._icon = len(self._open)
@@ -127,10 +136,13 @@ class Markup(HTMLParser):
                 part.tags[tag] += 1
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in self._open:
+        if not self._count[tag]:
             return
-        while self._open.pop() != tag:  # what was left open inside ends here
-            pass
+        while True:  # what was left open inside ends here
+            last = self._open.pop()
+            self._count[last] -= 1
+            if last == tag:
+                break
         depth = len(self._open)
         if self._icon > depth:
             self._icon = 0
@@ -140,7 +152,7 @@ class Markup(HTMLParser):
             self._active.pop().end = self._offset()
 
     def handle_data(self, data: str) -> None:
-        if self._icon or not _UNSEEN.isdisjoint(self._open):
+        if self._icon or any(self._count[tag] for tag in _UNSEEN):
             return
         for part in self._active:
             part.texts.append(data)
@@ -159,9 +171,37 @@ class Markup(HTMLParser):
         )
 
 
+LONGEST_TAG = 4_096
+"""Characters of a tag. Python's parser needs quadratic time for one that never ends."""
+LIMIT, TANGLED = 200_000, 1_000_000_000
+"""Of a response in Markdown: characters, and characters times opening brackets (each one's end is sought)."""
+
+
+def read_html(source: str, where: object) -> Markup:
+    """Parse HTML of others, in time that grows with its length.
+
+    Raises:
+        DataError: a tag that does not end, or what the parser refuses.
+    """
+    at = 0
+    for match in re.finditer("<[A-Za-z]", source):
+        if match.start() < at:
+            continue
+        at = source.find(">", match.start(), match.start() + LONGEST_TAG)
+        if at < 0:
+            line = source.count("\n", 0, match.start()) + 1
+            raise DataError(f"{where}, line {line}: a tag does not end within {LONGEST_TAG:,} characters")
+    with any_fault(where, "HTML"):
+        return Markup(source)
+
+
 def count_html(source: str) -> Styling:
-    """Styling of one HTML fragment or page."""
-    markup = Markup(source)
+    """Styling of one HTML fragment or page.
+
+    Raises:
+        DataError: it is not HTML.
+    """
+    markup = read_html(source, "HTML")
     return markup.styling(markup.whole)
 
 
@@ -176,6 +216,10 @@ def count_markdown(text: str) -> Styling:
     """Styling of one response written in Markdown (CommonMark with tables).
 
     The response is rendered and its HTML counted, as the paper does. Raw HTML in a response is untrusted
-    text: it is escaped, and so not counted as styling.
+    text: it is escaped, and so not counted as styling. A response beyond :data:`LIMIT` or :data:`TANGLED` is
+    counted as a failure.
     """
-    return count_html(_markdown().render(text))
+    if len(text) > LIMIT or len(text) * text.count("[") > TANGLED:
+        return Styling(characters=len(text), words=len(WORD.findall(text)), failures=1)
+    markup = Markup(_markdown().render(text))
+    return markup.styling(markup.whole)

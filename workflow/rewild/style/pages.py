@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewild.errors import DataError
-from rewild.style.markup import Markup, Styling
+from rewild.reading import read_text
+from rewild.style.markup import Styling, read_html
 
+PAGE_LIMIT = 4 << 20  # bytes; released pages have 10 kB
 SECTIONS = ("question", "answer", "judgment", "score")
 
 
@@ -38,15 +40,12 @@ def read_page(path: Path) -> Page:
         DataError: the file is missing, is not UTF-8, is not named by a number, lacks a section or has one
             twice, or holds no score.
     """
-    try:
-        source = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    if not path.stem.isdecimal():
+    if not path.exists():
+        raise DataError(f"{path}: cannot be read: no such file (a judged page was expected)")
+    source = read_text(path, "a judged page", limit=PAGE_LIMIT)
+    if not re.fullmatch("[0-9]{1,9}", path.stem):
         raise DataError(f"{path}: a judged page is named by its question's number, as in 81.html")
-    markup = Markup(source)
+    markup = read_html(source, path)
     found = {section.name: section for section in markup.sections}
     for name in SECTIONS:
         times = sum(section.name == name for section in markup.sections)
@@ -54,7 +53,7 @@ def read_page(path: Path) -> Page:
             raise DataError(f"{path}: a judged page has one section '{name}', this one has {times}")
         if found[name].end < 0:
             raise DataError(f"{path}: the section '{name}' does not end; is the file cut short?")
-    score = re.search(r"\d+(?:\.\d+)?", markup.text(found["score"]))
+    score = re.search(r"[0-9]{1,9}(?:\.[0-9]{1,9})?(?![0-9])", markup.text(found["score"]))
     if score is None:
         raise DataError(f"{path}: the section 'score' holds no number")
     return Page(
