@@ -20,7 +20,7 @@ from rewild.audit.claims import Need
 from rewild.audit.numbers import Range, decimal, exact, printed
 from rewild.audit.outcome import Fact
 from rewild.errors import DataError, RewildError, nearest
-from rewild.reading import any_fault, read_text, read_yaml
+from rewild.reading import any_fault, read_yaml
 
 if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook as Book
@@ -319,11 +319,11 @@ class Evidence:
     def page_scores(self) -> dict[str, Cell]:
         """The judge's score on each released page of Q72 : None, by question."""
         from rewild.style.markup import read_html
-        from rewild.style.pages import PAGE_LIMIT
+        from rewild.style.pages import read_source
 
         found: dict[str, Cell] = {}
         for path in sorted(self.path("pages").glob("*.html"), key=_question):
-            markup = read_html(read_text(path, "a judged page", limit=PAGE_LIMIT), path)
+            markup = read_html(read_source(path), path)
             text = next((markup.text(part) for part in markup.sections if part.name == "score"), "")
             match = re.search(r"[0-9]{1,9}(\.[0-9]{1,9})?(?![0-9])", text)
             if match is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewild.errors import DataError
-from rewild.reading import read_text
+from rewild.reading import read_bytes
 from rewild.style.markup import Styling, read_html
 
 PAGE_LIMIT = 4 << 20  # bytes; released pages have 10 kB
@@ -33,6 +33,20 @@ class Page:
     parts: dict[str, Styling]
 
 
+def read_source(path: Path) -> str:
+    """The text of a judged page.
+
+    Raises:
+        DataError: the file is missing, too large, or not UTF-8.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: cannot be read: no such file (a judged page was expected)")
+    try:
+        return read_bytes(path, "a judged page", limit=PAGE_LIMIT).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+
+
 def read_page(path: Path) -> Page:
     """Read one judged page, ``QUESTION.html``.
 
@@ -40,9 +54,7 @@ def read_page(path: Path) -> Page:
         DataError: the file is missing, is not UTF-8, is not named by a number, lacks a section or has one
             twice, or holds no score.
     """
-    if not path.exists():
-        raise DataError(f"{path}: cannot be read: no such file (a judged page was expected)")
-    source = read_text(path, "a judged page", limit=PAGE_LIMIT)
+    source = read_source(path)
     if not re.fullmatch("[0-9]{1,9}", path.stem):
         raise DataError(f"{path}: a judged page is named by its question's number, as in 81.html")
     markup = read_html(source, path)
