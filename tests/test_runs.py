@@ -323,7 +323,9 @@ MEASURED = {
     "steps": 20, "planned_steps": 20, "epochs": 1.0, "resumed": 0, "starts": 1, "first_loss": 3.0,
     "last_loss": 1.0,
     "seconds": 10.0, "hours": 0.003, "tokens": 100, "trained_tokens": 50, "tokens_per_second": 10.0,
-    "trained_tokens_per_second": 5.0, "padding": 0.1, "peak_memory": 5, "processes": 1, "hardware": {},
+    "trained_tokens_per_second": 5.0, "padding": 0.1, "parameters": {"float32": 5},
+    "optimizer": {"float32": 10}, "compute": "float32", "saved": {"float32": 5},
+    "peak_memory": 5, "processes": 1, "hardware": {},
     "versions": {},
 }  # fmt: skip
 

@@ -11,10 +11,12 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from test_kernel import HERE, build
 
 from conftest import conversations, write_mix
 from rewild.errors import DataError
 from rewild.files import sha256
+from rewild.runs import kernel
 from rewild.runs.checks import read_report
 from rewild.runs.leak import leak, leak_check, short
 from rewild.runs.oracle import expected
@@ -361,6 +363,10 @@ def test_a_recipe_for_gpus_is_checked_without_one(bench, say):
     """On a node that has none: what only a GPU can measure is left to the start of the training."""
     gpus = {"gpus": 4, "precision": "bf16", "attention": "flash_attention_2", "fsdp": {}}
     training = bench.training("four", **gpus, gradient_checkpointing=True, accumulation=8)
+    report = preflight(training, bench.mix, bench.files("four"), 1, say)
+    assert failed(report) == ["flash_attention"], "a GPU node would ask the hub for it"
+    place = bench.files("four").root / kernel.PLACE
+    kernel.record(build(place), HERE, "c" * 40)
     report = preflight(training, bench.mix, bench.files("four"), 1, say)
     assert report.passed, report
     assert report.counts["prepared"] == 96

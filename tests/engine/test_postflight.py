@@ -31,7 +31,8 @@ MEASURED = {
     "study": "tiny", "run": "r", "base": "b", "mix": "m", "recipe": "r", "seed": 1, "identity": "x",
     "steps": 20, "planned_steps": 20, "epochs": 2.0, "resumed": 0, "starts": 1, "first_loss": 3.0,
     "last_loss": 1.0, "seconds": 10.0, "hours": 0.003, "tokens": 100, "trained_tokens": 990,
-    "tokens_per_second": 10.0, "trained_tokens_per_second": 5.0, "padding": 0.1, "peak_memory": 5,
+    "tokens_per_second": 10.0, "trained_tokens_per_second": 5.0, "padding": 0.1, "parameters": {"float32": 5},
+    "optimizer": {"float32": 10}, "compute": "float32", "saved": {"float32": 5}, "peak_memory": 5,
     "processes": 1, "hardware": {}, "versions": {},
 }  # fmt: skip
 

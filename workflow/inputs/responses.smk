@@ -93,6 +93,13 @@ def may_answer(wildcards):
     return f"results/{wildcards.study}/pilot/{wildcards.model}/passed"
 
 
+def pilot_report(wildcards):
+    """What a pilot found; a fine-tune has none, and its checkpoint is an input."""
+    if wildcards.model in TRAININGS[wildcards.study]:
+        return []
+    return [f"results/{wildcards.study}/pilot/{wildcards.model}/report.json"]
+
+
 def manifests(study):
     """The manifests of a study's models."""
     return [

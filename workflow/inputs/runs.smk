@@ -9,7 +9,7 @@ def run_model(wildcards):
     study, run = STUDIES[wildcards.study], wildcards.run
     if run in TRAININGS[study.name]:
         folder = TRAININGS[study.name][run].folder
-        return [f"{folder}/checkpoint", f"{folder}/passed"]
+        return [f"{folder}/checkpoint", ancient(f"{folder}/passed")]
     weights = weights_of(study, run, MODELS)
     return plain([weights.path]) if weights.local else []
 
@@ -31,7 +31,7 @@ def run_start(wildcards):
     study, start = wildcards.study, training(wildcards).start
     base = STUDIES[study].runs[wildcards.run].model
     if base in TRAININGS[study]:
-        return [start.path, f"{TRAININGS[study][base].folder}/passed"]
+        return [start.path, ancient(f"{TRAININGS[study][base].folder}/passed")]
     return plain([start.path]) if start.local else []
 
 
@@ -63,6 +63,19 @@ def trial_gpus(wildcards):
 def training_minutes(wildcards):
     """How long a training may take."""
     return training(wildcards).recipe.minutes
+
+
+def run_kernel(wildcards):
+    """The flash-attention kernel, where a run needs it: how it is computed, not what it is.
+
+    None where the package flash-attn was installed by hand."""
+    recipe = training(wildcards).recipe
+    installed = Path(environment_of("axolotl")).glob(
+        "lib/python*/site-packages/flash_attn"
+    )
+    if not recipe.gpus or recipe.attention != "flash_attention_2" or any(installed):
+        return []
+    return ["results/downloads/kernels/flash-attn2/kernel.json"]
 
 
 def training_gpu(wildcards):

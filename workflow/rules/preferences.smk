@@ -33,9 +33,8 @@ rule draw_preference_prompts:
 rule sample_answers:
     input:
         prompts="results/{study}/preferences/{preference}/prompts.parquet",
-        pilot=lambda wildcards: "results/{study}/pilot/{model}/passed".format(
-            **vars(answering(wildcards))
-        ),
+        pilot=lambda wildcards: pilot_report(answering(wildcards)),
+        passed=lambda wildcards: ancient(may_answer(answering(wildcards))),
         model=lambda wildcards: local_model(answering(wildcards)),
         env=lambda wildcards: ancient(engine_ready(answering(wildcards))),
     output:

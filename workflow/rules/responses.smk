@@ -2,9 +2,10 @@
 # pilot stops alone; the others go on (keep-going, in the profiles).
 #
 # What identifies a response is in `params.settings`, so a change of it runs the job again. How it is computed is
-# not; the commands read that from the configuration. Only environments are ancient() inputs: below a job that
-# runs, Snakemake does not look for changed params, and ancient() then hides them until the next call. `make`
-# therefore builds environments first.
+# not; the commands read that from the configuration. Only environments, and what says that a gate was passed, are
+# ancient() inputs: below a job that runs, Snakemake does not look for changed params, and ancient() then hides them
+# until the next call. `make` therefore builds environments first, and a job that waits for `passed` has the report
+# that it judges as an input too: a looser gate answers nothing again, another setting does.
 rule run_pilot:
     input:
         prompts=lambda wildcards: prompt_shards(wildcards)[:4],
@@ -36,7 +37,7 @@ rule run_pilot:
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
-        pilot=lambda wildcards: job_of(wildcards).settings.pilot.model_dump_json(),
+        pilot=lambda wildcards: job_of(wildcards).settings.pilot.measured,
         python=engine_python,
         hub=staged_model,
         shards=lambda wildcards: [
@@ -65,16 +66,19 @@ rule check_pilot:
     resources:
         mem_mb=memory("check_pilot", 500),
         runtime=minutes("check_pilot", 5),
+    params:
+        gates=lambda wildcards: job_of(wildcards).settings.pilot.allowed,
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
     shell:
-        "rewild check-pilot {input.json:q} --out {output.passed:q} > {log:q} 2>&1"
+        "rewild check-pilot {input.json:q} --gates {params.gates:q} --out {output.passed:q} > {log:q} 2>&1"
 
 
 rule answer_shard:
     input:
         prompts="results/{study}/prompts/shards/{shard}.parquet",
-        pilot=may_answer,
+        pilot=pilot_report,
+        passed=lambda wildcards: ancient(may_answer(wildcards)),
         model=local_model,
         env=lambda wildcards: ancient(engine_ready(wildcards)),
     output:

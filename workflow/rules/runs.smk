@@ -1,13 +1,44 @@
 # Runs: an Axolotl config is rendered and its data checked (preflight), Axolotl trains, the checkpoint is tried
 # (post-flight). A run that fails stops alone; the others go on.
 #
-# What identifies a fine-tune is in `params.settings`. A job that is killed goes on from its last sound checkpoint: its
-# folder, results/{study}/work/runs/{run}, is no output, because Snakemake removes outputs before a job starts.
+# What identifies a fine-tune is in `params.settings`. What it must pass is in the post-flight's `params.gates` and trains
+# nothing again: who uses a fine-tune waits for `passed` as ancient(), since its checkpoint says what it is. A job that
+# is killed goes on from its last sound checkpoint: its folder, results/{study}/work/runs/{run}, is no output, because
+# Snakemake removes outputs before a job starts.
+rule fetch_kernel:
+    input:
+        lock="envs/axolotl.txt",
+        env=ancient(ready_of("axolotl")),
+    output:
+        record="results/downloads/kernels/flash-attn2/kernel.json",
+        build=directory("results/downloads/kernels/flash-attn2/build"),
+    log:
+        "logs/fetch/flash-attn2.log",
+    benchmark:
+        "logs/fetch/flash-attn2.benchmark.tsv"
+    localrule: True  # nodes of a cluster may have no network
+    conda:
+        conda_of("axolotl")
+    container:
+        image_of("axolotl")
+    resources:
+        mem_mb=memory("fetch_kernel", 2000),
+        runtime=minutes("fetch_kernel", 30),
+    params:
+        python=lambda wildcards, threads: python_of("axolotl"),
+        out=subpath(output.record, parent=True),
+    message:
+        "Fetching the flash-attention kernel that Axolotl pins (once, without a GPU)"
+    shell:
+        "{params.python:q} -m rewild fetch-kernel --out {params.out:q} 2>&1 | tee {log:q} >&2"
+
+
 rule preflight_run:
     input:
         mix=run_mix,
         model=run_start,
         weights=lambda wildcards: ancient(start_weights(wildcards)),
+        kernel=lambda wildcards: ancient(run_kernel(wildcards)),
         env=lambda wildcards: ancient(axolotl_ready(wildcards)),
     output:
         config="results/{study}/runs/{run}/axolotl.yaml",
@@ -44,6 +75,7 @@ rule train_run:
         preflight="results/{study}/runs/{run}/preflight.json",
         mix=run_mix,
         model=run_start,
+        kernel=lambda wildcards: ancient(run_kernel(wildcards)),
         env=lambda wildcards: ancient(axolotl_ready(wildcards)),
     output:
         checkpoint=directory("results/{study}/runs/{run}/checkpoint"),
@@ -146,6 +178,7 @@ rule postflight_run:
         nodes=1,
     params:
         settings=lambda wildcards: training(wildcards).settings,
+        gates=lambda wildcards: training(wildcards).gates,
         python=python_of("engine-cpu"),
         shards=lambda wildcards, input: [f"--shard={path}" for path in input.prompts],
     message:

@@ -90,13 +90,23 @@ def pilot(  # noqa: PLR0917
 def check_pilot(
     report: Annotated[Path, typer.Argument(help="report.json of a pilot")],
     out: Annotated[Path, typer.Option(help="Written if the pilot passed")],
+    gates: Annotated[
+        str | None, typer.Option(help="Largest shares as JSON; without it those of the pilot's own time")
+    ] = None,
 ) -> None:
     """Pass, or say which gates stopped the model, with examples."""
+    import json
+
     from rewild.errors import DataError
     from rewild.files import write_text
-    from rewild.responses.pilot import read_report, why_failed
+    from rewild.responses.pilot import judged_now, read_report, why_failed
 
     found = read_report(report)
+    if gates is not None:
+        try:
+            found = judged_now(found, {str(k): float(v) for k, v in json.loads(gates).items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"--gates {gates}: shares by gate, as JSON, were expected") from error
     if not found.passed:
         raise DataError(why_failed(found))
     write_text(out, f"{found.recipe}\n")

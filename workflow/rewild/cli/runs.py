@@ -41,6 +41,17 @@ def _training(study: str, run: str, config: Path, results: Path) -> tuple[Study,
     return found, training, RunFiles(results, found.name, run)
 
 
+@app.command("fetch-kernel")
+def fetch_kernel(
+    out: Annotated[Path, typer.Option(help="The folder that it goes to, beside kernel.json")],
+) -> None:
+    """Fetch the flash-attention kernel that Axolotl pins (in Axolotl's environment; no GPU is needed)."""
+    from rewild.runs.kernel import fetch_kernel as fetch
+
+    found = fetch(out)
+    typer.echo(f"{found['repo']} v{found['version']} ({found['variant']}) at {found['revision']}: {out}")
+
+
 @app.command("preflight-run")
 def preflight_run(  # noqa: PLR0917
     study: StudyName,

@@ -80,6 +80,10 @@ class Gates(Strict):
     )
 
 
+COUNTED = {"repetition", "garbage"}
+"""Gates that decide what is counted; the others are the most that may be counted, and only judge it."""
+
+
 class PilotSettings(Strict):
     """The small run that must pass before any full shard of a model may start (paper, appendix F)."""
 
@@ -87,6 +91,16 @@ class PilotSettings(Strict):
         default=64, ge=1, description="Conversations, spread over languages, turns and lengths"
     )
     gates: Gates = Gates()
+
+    @property
+    def measured(self) -> str:
+        """What a pilot's counts depend on, as JSON: it runs again when it changes."""
+        return self.model_dump_json(include={"conversations": True, "gates": COUNTED})
+
+    @property
+    def allowed(self) -> str:
+        """The largest shares, as JSON: they judge what was counted, and nothing is answered again."""
+        return self.gates.model_dump_json(exclude=COUNTED)
 
 
 class Compute(Strict):

@@ -22,7 +22,10 @@ from rewild.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from rewild.config.study import Study
 
-UNIDENTIFYING = ("title", "source", "note", "unstated", "minutes", "memory_gb", "templates")
+STAGE_VERSION = 2  # raise when the same settings would give another model
+UNIDENTIFYING = frozenset(
+    ("title", "source", "note", "unstated", "minutes", "memory_gb", "templates", "checkpoints", "gates")
+)
 """Keys of a recipe that change nothing of a fine-tune (its template is told apart by itself)."""
 
 
@@ -174,7 +177,20 @@ class Training:
         recipe = self.recipe.model_dump(mode="json", exclude=set(UNIDENTIFYING))
         template = self.template.model_dump() if self.template else None
         start = [self.start.path, self.start.revision]
-        return json.dumps({"recipe": recipe, "seed": self.seed, "start": start, "template": template})
+        return json.dumps(
+            {
+                "stage": STAGE_VERSION,
+                "recipe": recipe,
+                "seed": self.seed,
+                "start": start,
+                "template": template,
+            }
+        )
+
+    @property
+    def gates(self) -> str:
+        """What it must pass, as JSON: the post-flight judges again when it changes; nothing is trained."""
+        return json.dumps({"stopped": self.recipe.stopped, "cut": self.recipe.cut})
 
 
 def training_of(

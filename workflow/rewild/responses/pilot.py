@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import mean, median
@@ -293,6 +293,21 @@ def read_report(path: Path) -> Report:
     if not path.exists():
         raise DataError(f"{path}: no such file (run `rewild pilot` first)")
     return read_model(path, Report, "a pilot's report")
+
+
+def judged_now(report: Report, allowed: Mapping[str, float]) -> Report:
+    """A pilot's report, its counts held against the shares that are allowed now.
+
+    Args:
+        report: what a pilot found.
+        allowed: gate → largest share; a gate that is not named keeps its own.
+    """
+    gates = []
+    for gate in report.gates:
+        limit = allowed.get(gate.name, gate.limit)
+        gates.append(gate.model_copy(update={"limit": limit, "passed": gate.share <= limit}))
+    passed = all(gate.passed for gate in gates) and not report.template_problems
+    return report.model_copy(update={"gates": gates, "passed": passed})
 
 
 def why_failed(report: Report) -> str:

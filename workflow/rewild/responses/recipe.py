@@ -75,7 +75,7 @@ class Job:
     @cached_property
     def described(self) -> str:
         """:func:`settings_of`, made once: each of a model's shards asks for it while jobs are laid out."""
-        elsewhere = {"native_context", "takes", "at_its_maker"}
+        elsewhere = {"native_context", "parameters", "takes", "at_its_maker"}
         source = {k: v for k, v in asdict(self.source).items() if k not in elsewhere}
         if self.settings.engine == "openai":
             source["sent"] = self.source.sent

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rewild.engines.chat import Chat
+
 Message = dict[str, str]
 
 
@@ -40,19 +42,26 @@ def spans(
     return render(len(messages), False), found
 
 
-def prompt(tokenizer: Any, template: str, messages: Sequence[Message]) -> list[int]:
-    """The tokens that an engine gives the model before its first answer."""
+def prompt(chat: Chat, messages: Sequence[Message]) -> list[int]:
+    """The tokens that an engine gives the model before its first answer.
+
+    Raises:
+        ValueError: the template refuses the conversation.
+    """
     first = next((i for i, m in enumerate(messages) if m["role"] == "assistant"), len(messages))
-    text = tokenizer.apply_chat_template(
-        list(messages[:first]), chat_template=template, tokenize=False, add_generation_prompt=True
-    )
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    tokens = chat.render([messages[:first]])[0]
+    if isinstance(tokens, ValueError):
+        raise tokens
+    return list(tokens)
 
 
 def expected(
     tokenizer: Any, template: str, messages: Sequence[Message], end: str
 ) -> tuple[list[int], list[bool]]:
-    """``(ids, trained)``: the conversation's tokens, and for each whether it is to be trained."""
+    """``(ids, trained)``: the conversation's tokens, and for each whether it is to be trained.
+
+    Of a conversation whose contents spell no control token: text and characters say it. See :func:`as_text`.
+    """
     text, assistant = spans(tokenizer, template, messages, end)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     trained, at = [], 0
@@ -61,3 +70,26 @@ def expected(
             at += 1
         trained.append(at < len(assistant) and start >= assistant[at][0] and stop <= assistant[at][1])
     return list(encoded["input_ids"]), trained
+
+
+def as_text(chat: Chat, messages: Sequence[Message], end: int) -> tuple[list[int], list[bool]]:
+    """As :func:`expected`, where contents may spell control tokens: turn by turn, as an engine would ask.
+
+    A turn is what comes after the prompt that an engine would give for it, up to the first token that ends it
+    and is not content.
+    """
+    made = chat.encode_chat(messages)
+    trained = [False] * len(made.tokens)
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        asked = chat.render([messages[:i]])[0]
+        if isinstance(asked, ValueError):
+            raise asked
+        at = len(asked)
+        while at < len(made.tokens):
+            trained[at] = True
+            if made.tokens[at] == end and made.owners[at] != i:
+                break
+            at += 1
+    return list(made.tokens), trained

@@ -22,6 +22,7 @@ from rewild.reading import read_model
 from rewild.responses.pilot import sample
 from rewild.responses.recipe import row_seed
 from rewild.runs.checks import Check, Report, make_report, read_report, write_report
+from rewild.runs.gates import first_preference_loss, judged_now, precision
 from rewild.runs.layout import RunFiles
 from rewild.runs.log import ends, window
 from rewild.runs.published import unreadable
@@ -57,7 +58,12 @@ def postflight(  # noqa: PLR0917
     before = read_report(files.report("preflight"))
     measured = read_model(files.training(), Measured, "a training's report")
     losses = read_table(files.folder / "loss.csv", LOSS)
-    checks = [_steps(measured), _fell(losses["loss"].to_list())]
+    checks = [
+        _cleared(before, training),
+        _steps(measured),
+        *_gates(measured, losses, training),
+        _fell(losses["loss"].to_list()),
+    ]
     checks.append(_trained(measured, before, training.recipe.kind))
     checks.append(_readable(files.checkpoint(), training))
     checks += _answers(study, training, _prompts(study, shards, mix), files.checkpoint(), threads, say)
@@ -99,6 +105,28 @@ def _steps(measured: Measured) -> Check:
         found=f"{measured.steps:,} of {measured.planned_steps:,} optimiser steps",
         remedy="" if passed else "the training ended early: look at its log.",
     )
+
+
+def _cleared(before: Report, training: Training) -> Check:
+    """The preflight, by the gates of now: they may be stricter than when the training started."""
+    failed = [check for check in judged_now(before, training.recipe).checks if not check.passed]
+    return Check(
+        name="preflight",
+        passed=not failed,
+        found="; ".join(f"{check.name}: {check.found}" for check in failed)
+        or "its data passes the preflight's checks",
+        remedy=" ".join(check.remedy for check in failed),
+    )
+
+
+def _gates(measured: Measured, losses: pl.DataFrame, training: Training) -> list[Check]:
+    """In what precision it was trained, and where a preference tuning began."""
+    recipe = training.recipe
+    checks = [precision(measured.parameters, measured.optimizer, measured.compute, recipe.precision)]
+    if recipe.kind == "dpo":
+        first = losses.filter(pl.col("step") == 1)["loss"].to_list()
+        checks.append(first_preference_loss(first[0] if first else None))
+    return checks
 
 
 def _fell(losses: Sequence[float]) -> Check:

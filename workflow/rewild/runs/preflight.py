@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,17 @@ from typing import Any
 import polars as pl
 
 from rewild.config.runs import Training
+from rewild.engines.chat import Chat
 from rewild.errors import DataError, RewildError, first_line
 from rewild.files import sha256, write_text
 from rewild.reading import faults, open_file
 from rewild.runs.checks import Check, Report, make_report, write_report
+from rewild.runs.encoded import IDS, is_plain
 from rewild.runs.environment import variables
+from rewild.runs.gates import length
+from rewild.runs.kernel import PLACE, flash_attention
 from rewild.runs.layout import RunFiles
-from rewild.runs.oracle import expected, prompt
+from rewild.runs.oracle import as_text, expected, prompt
 from rewild.runs.render import as_yaml, axolotl_config, identity_of, start_identity
 
 COMPARED = 2000  # conversations whose labels are worked out a second time, spread over the mix
@@ -87,9 +91,12 @@ def _all_checks(  # noqa: PLR0917
     tokenizer = _tokenizer(training)
     template = config.get("chat_template_jinja") or getattr(tokenizer, "chat_template", None)
     checks = _before(training, tokenizer, template)
+    can_prepare = all(check.passed for check in checks)
+    if training.recipe.gpus:
+        checks.append(flash_attention(training.recipe.attention, files.root / PLACE))
     counts: dict[str, Any] = {"conversations": rows.height}
     write_text(files.config(), as_yaml(config, heading))
-    if all(check.passed for check in checks):
+    if can_prepare:
         cfg, prepared = _prepare(files.config(), training, say)
         looked = Looked(training, tokenizer, str(template), rows, prepared)
         found, counted = looked.checks(), looked.counts
@@ -186,13 +193,14 @@ class Looked:
         self.tokenizer, self.template, self.rows, self.prepared = tokenizer, template, rows, prepared
         self.end = training.template.end_of_turn if training.template else tokenizer.eos_token
         self.end_id = tokenizer.convert_tokens_to_ids(self.end)
+        self.chat = Chat(tokenizer, training.start.path, template=template)
         self.counts: dict[str, Any] = {}
 
     def checks(self) -> list[Check]:
         """All checks of the data."""
         if self.recipe.kind == "dpo":
             pairs = list(self._pair_texts())
-            return [self._pairs(pairs), self._length(self._pair_lengths(pairs), "pairs")]
+            return [self._pairs(pairs), self._pairs_are_text(), self._length(self._pair_lengths(pairs))]
         lengths = self._lengths()
         labels = self._labels()
         self.counts |= {
@@ -200,7 +208,7 @@ class Looked:
             "tokens": int(lengths.sum()),
             "longest": max(lengths.to_list()),
         }
-        return [*labels, self._length(lengths, "conversations")]
+        return [*labels, self._length(lengths)]
 
     def _lengths(self) -> pl.Series:
         """Tokens of every conversation of the mix, uncut."""
@@ -252,8 +260,11 @@ class Looked:
         step = max(1, self.rows.height // COMPARED)
         compared = unseen = outside = missed = wanted = seams = 0
         for messages in self.rows["messages"].gather_every(step).to_list():
-            ids, mask = expected(self.tokenizer, self.template, messages, self.end)
-            asked = prompt(self.tokenizer, self.template, messages)
+            if is_plain(self.chat, messages):
+                ids, mask = expected(self.tokenizer, self.template, messages, self.end)
+            else:
+                ids, mask = as_text(self.chat, messages, self.end_id)
+            asked = prompt(self.chat, messages)
             seams += ids[: len(asked)] != asked
             ids, mask = ids[: self.recipe.sequence_length], mask[: self.recipe.sequence_length]
             found = marked.get(tuple(ids))
@@ -275,6 +286,7 @@ class Looked:
         }
         rows = len(self.prepared)
         return [
+            self._contents_are_text(marked.keys()),
             Check(
                 name="end_of_turn_trained",
                 passed=rows > 0 and ended >= 0.5 * rows,
@@ -306,33 +318,70 @@ class Looked:
             ),
         ]
 
-    def _length(self, lengths: pl.Series, what: str) -> Check:
+    def _contents_are_text(self, prepared: Collection[tuple[int, ...]]) -> Check:
+        """Every conversation whose contents spell control tokens, not a sample of them."""
+        limit, dropped = self.recipe.sequence_length, self.recipe.over_long == "drop"
+        spelling = 0
+        wrong: list[str] = []
+        for name, messages in self._named("messages"):
+            if is_plain(self.chat, messages):
+                continue
+            spelling += 1
+            ids = as_text(self.chat, messages, self.end_id)[0]
+            if tuple(ids[:limit]) not in prepared and not (dropped and len(ids) > limit):
+                wrong.append(name)
+        return self._text_check(spelling, wrong, "conversations")
+
+    def _pairs_are_text(self) -> Check:
+        """Every pair's ids, as the trainer gets them, against those of the engines."""
         limit = self.recipe.sequence_length
-        over = int((lengths > limit).sum())
-        share = over / max(lengths.len(), 1)
-        beyond = int((lengths - limit).clip(lower_bound=0).sum())
-        left = self.rows.height - len(self.prepared)
-        self.counts |= {"over_long": over, "tokens_over": beyond, "left_out": left}
-        dropped = self.recipe.over_long == "drop"
+        found = {tuple(tuple(row[side]) for side in IDS) for row in self.prepared if IDS[0] in row}
+        spelling = 0
+        wrong: list[str] = []
+        for name, messages, chosen, rejected in self._named("messages", "chosen", "rejected"):
+            asked = list(self.chat.encode_chat(messages, answer=True).tokens)
+            sides = [as_text(self.chat, [*messages, a], self.end_id) for a in (chosen, rejected)]
+            spelling += any(not is_plain(self.chat, [*messages, a]) for a in (chosen, rejected))
+            # An answer is what is trained of the chat; with a prompt that fills the sequence it is left out.
+            ends = [max((i for i, t in enumerate(mask) if t), default=0) + 1 for _, mask in sides]
+            last = [ids[len(asked) : stop] for (ids, _), stop in zip(sides, ends, strict=True)]
+            cut = (tuple(asked), *(tuple(ids[: max(limit - len(asked), 0)]) for ids in last))
+            if cut not in found and len(asked) + max(map(len, last)) <= limit:
+                wrong.append(name)
+        return self._text_check(spelling, wrong, "pairs")
+
+    def _named(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        names = self.rows["id"] if "id" in self.rows.columns else range(self.rows.height)
+        for name, values in zip(names, self.rows.select(columns).iter_rows(), strict=True):
+            yield (str(name), *values)
+
+    def _text_check(self, spelling: int, wrong: Sequence[str], what: str) -> Check:
+        self.counts |= {"spelling_control_tokens": spelling, "read_as_control_tokens": len(wrong)}
+        return Check(
+            name="content_is_text",
+            passed=not wrong,
+            found=f"{spelling:,} {what} have texts that spell a control token of this model; "
+            f"of {len(wrong):,} the tokens are not those of text",
+            remedy=""
+            if not wrong
+            else "a text would end its own turn or speak as somebody else: "
+            f"{', '.join(wrong[:SHOWN])}{', ...' if len(wrong) > SHOWN else ''}. The plugin "
+            "rewild.runs.plugin.Watch encodes contents as text: it must be among the plugins of "
+            "axolotl.yaml; if it is, take these rows out of the mix.",
+        )
+
+    def _length(self, lengths: pl.Series) -> Check:
+        limit = self.recipe.sequence_length
+        self.counts |= {
+            "over_long": int((lengths > limit).sum()),
+            "tokens_over": int((lengths - limit).clip(lower_bound=0).sum()),
+            "left_out": self.rows.height - len(self.prepared),
+        }
         if self.recipe.kind == "sft":
+            dropped = self.recipe.over_long == "drop"
             kept = lengths.filter(lengths <= limit) if dropped else lengths.clip(upper_bound=limit)
             self.counts["kept_tokens"] = int(kept.sum())
-        remedy = ""
-        if left > over:
-            remedy = f"{left - over:,} that are not too long are left out too: look at the log for why."
-        elif share > self.recipe.cut:
-            remedy = (
-                f"more than {self.recipe.cut:.0%}: raise the recipe's sequence_length, shorten the mix, or "
-                "raise its gates.cut."
-            )
-        return Check(
-            name="length",
-            passed=not remedy,
-            found=f"{over:,} of {lengths.len():,} {what} ({share:.1%}) exceed {limit:,} tokens "
-            f"and are {'dropped' if dropped else 'cut'}; {beyond:,} tokens are beyond; {left:,} are left out "
-            "whole",
-            remedy=remedy,
-        )
+        return length({**self.counts, "conversations": self.rows.height}, self.recipe)
 
     def _pairs(self, pairs: Sequence[Pair]) -> Check:
         """Pairs reach Axolotl's trainer as text: each must be one of ours, and its answers must differ.

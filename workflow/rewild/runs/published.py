@@ -3,17 +3,26 @@
 Axolotl saves with transformers 5: its tokenizer class is one that older readers do not know, and its
 generation config asks for sampling. Both are mended when a checkpoint is published, and looked for after
 every training.
+
+Its weights are stored in the recipe's precision: bf16, as base models are and as every engine and benchmark
+loads them. What a run trains in fp32 stays in its checkpoints to resume from.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from rewild.errors import DataError, first_line
 from rewild.files import write_json
 
 TOKENIZER, GENERATION = "tokenizer_config.json", "generation_config.json"
+INDEX = "model.safetensors.index.json"
+SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 NEWER = "TokenizersBackend"  # transformers 5 alone has this class
 CLASS = "PreTrainedTokenizerFast"  # this one is in 4 and in 5
 
@@ -36,6 +45,82 @@ def make_readable(folder: Path, end: str | None) -> None:
     settings.pop("do_sample", None)
     settings["eos_token_id"] = list(dict.fromkeys([*_ids(folder, end or _end(about)), *_ends(settings)]))
     write_json(folder / GENERATION, settings)
+
+
+def store_weights(source: Path, folder: Path, precision: str) -> dict[str, int]:
+    """Write a saved model's weights to another folder in a precision, file by file; the config says which.
+
+    Args:
+        source: holds ``model*.safetensors`` and, if there are several, their index.
+        folder: where they go, beside a copy of ``config.json``. What is in the right precision is linked.
+        precision: ``bf16`` or ``fp32``; what is in fp32 is rounded to it (to nearest, ties to even).
+
+    Returns:
+        Dtype → how many weights are stored in it.
+
+    Raises:
+        DataError: a file is not a whole safetensors file.
+    """
+    counts: dict[str, int] = {}
+    size = 0
+    for path in sorted(source.glob("model*.safetensors")):
+        made = folder / path.name
+        if precision == "bf16" and "float32" in stored(path):
+            _round(path, made)
+        else:
+            try:
+                os.link(path, made)
+            except OSError:  # another file system
+                shutil.copyfile(path, made)
+        for name, (count, length) in _tensors(made).items():
+            counts[name] = counts.get(name, 0) + count
+            size += length
+    if (source / INDEX).is_file():
+        index = _read(source / INDEX)
+        index["metadata"] = {**index.get("metadata", {}), "total_size": size}
+        write_json(folder / INDEX, index)
+    config = _read(folder / "config.json")
+    config.pop("torch_dtype", None)  # the name it had before transformers 5
+    write_json(folder / "config.json", {**config, "dtype": max(counts, key=lambda name: counts[name])})
+    return dict(sorted(counts.items()))
+
+
+def stored(path: Path) -> dict[str, int]:
+    """Dtype → how many weights a safetensors file stores in it, from its header alone."""
+    return {name: count for name, (count, _) in _tensors(path).items()}
+
+
+def _round(path: Path, made: Path) -> None:
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    tensors = {}
+    with safe_open(str(path), framework="pt") as file:  # one tensor at a time in fp32
+        for name in file.keys():  # noqa: SIM118 - it is no mapping
+            tensor = file.get_tensor(name)
+            tensors[name] = tensor.to(torch.bfloat16) if tensor.dtype == torch.float32 else tensor
+        about = file.metadata() or {"format": "pt"}
+    save_file(tensors, str(made), metadata=about)
+
+
+def _tensors(path: Path) -> dict[str, tuple[int, int]]:
+    """Dtype → ``(weights, bytes)`` of a safetensors file."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, path.stat().st_size)))
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            dtype = SAFETENSORS.get(tensor["dtype"], str(tensor["dtype"]))
+            start, end = tensor["data_offsets"]
+            count, size = found.get(dtype, (0, 0))
+            found[dtype] = (count + math.prod(tensor["shape"]), size + end - start)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise DataError(f"{path}: not a whole safetensors file: {first_line(error)}") from error
+    return found
 
 
 def unreadable(folder: Path, end: str | None) -> list[str]:

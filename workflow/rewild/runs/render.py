@@ -16,10 +16,9 @@ from typing import Any
 import yaml
 
 from rewild.config.recipes import Fsdp
-from rewild.config.runs import UNIDENTIFYING, Training
+from rewild.config.runs import STAGE_VERSION, UNIDENTIFYING, Training
 from rewild.errors import ConfigError, DataError
 
-STAGE_VERSION = 1  # raise when the same settings would give another model
 PLUGIN = "rewild.runs.plugin.Watch"
 KEPT = 2  # checkpoints to resume from: the last, and the one before it should the last be damaged
 IDENTIFYING = (".safetensors", ".json", ".jinja", ".model")
@@ -33,7 +32,7 @@ def identity_of(training: Training, mix_sha256: str, start: str) -> str:
         mix_sha256: of the mix's file.
         start: what identifies the base model: :func:`start_identity`.
     """
-    recipe = training.recipe.model_dump(mode="json", exclude={*UNIDENTIFYING, "gates"})
+    recipe = training.recipe.model_dump(mode="json", exclude=set(UNIDENTIFYING))
     described = {
         "stage": STAGE_VERSION,
         "mix": mix_sha256,

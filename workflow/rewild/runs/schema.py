@@ -62,6 +62,12 @@ class Measured(Strict):
     tokens_per_second: float | None
     trained_tokens_per_second: float | None
     padding: float | None = Field(description="Share of the passed slots that held no token")
+    parameters: dict[str, int] = Field(
+        description="Dtype of the weights that the optimiser changes, and how many are held in it"
+    )
+    optimizer: dict[str, int] = Field(description="The same of the optimiser's moments")
+    compute: str | None = Field(description="Dtype of the forward pass, as seen in the first linear layer")
+    saved: dict[str, int] = Field(description="Dtype of the weights in the published checkpoint")
     peak_memory: int = Field(description="Bytes: of the first GPU, or of the process on a CPU")
     processes: int
     hardware: dict[str, Any]

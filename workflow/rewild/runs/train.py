@@ -25,9 +25,11 @@ from rewild.locks import locked
 from rewild.runs.checkpoints import last_sound, step_of
 from rewild.runs.checks import Report, read_report, why_failed
 from rewild.runs.environment import variables
+from rewild.runs.gates import judged_now
+from rewild.runs.kernel import ATTENTION, PLACE, local_kernels
 from rewild.runs.layout import RunFiles
 from rewild.runs.log import MEASURED, STOPPED, ends, read_log
-from rewild.runs.published import make_readable
+from rewild.runs.published import make_readable, store_weights
 from rewild.runs.render import identity_of, start_identity
 from rewild.runs.schema import LOSS, Measured
 from rewild.table import provenance, write_table
@@ -64,7 +66,7 @@ def train(training: Training, mix: Path, files: RunFiles, threads: int, say: Say
 
 def _cleared(training: Training, mix: Path, files: RunFiles) -> Report:
     """The preflight, if it passed and is of this config, this mix and this base model."""
-    report = read_report(files.report("preflight"))
+    report = judged_now(read_report(files.report("preflight")), training.recipe)
     if not report.passed:
         raise DataError(why_failed(report))
     if sha256(files.config()) != report.counts["config_sha256"]:
@@ -96,6 +98,8 @@ def _run_axolotl(  # noqa: PLR0917
     environment = os.environ | variables(
         local=training.start.local, gpus=gpus, threads=threads, work=files.work
     )
+    if gpus and training.recipe.attention == ATTENTION:
+        environment |= local_kernels(files.root / PLACE)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     lines: list[str] = []
     with subprocess.Popen(
@@ -139,16 +143,18 @@ def _publish(training: Training, mix: Path, files: RunFiles, out: Path, report: 
     rows = pl.DataFrame(log, schema={name: column.dtype for name, column in LOSS.columns.items()})
     made_from = provenance([files.config(), mix], identity=report.identity)
     write_table(files.folder / "loss.csv", rows, LOSS, made_from)
-    measured = measure(training, report, out, log)
-    publish_checkpoint(training, out, files.checkpoint())
+    saved = publish_checkpoint(training, out, files.checkpoint())
+    measured = measure(training, report, out, log, saved)
     with atomic(files.folder / "trainer_state.json") as temporary:
         shutil.copyfile(out / "trainer_state.json", temporary)
     write_json(files.training(), measured.model_dump())
     return measured
 
 
-def measure(training: Training, report: Report, out: Path, log: list[dict[str, Any]]) -> Measured:
-    """:class:`Measured` from what the plugin wrote."""
+def measure(
+    training: Training, report: Report, out: Path, log: list[dict[str, Any]], saved: dict[str, int]
+) -> Measured:
+    """:class:`Measured` from what the plugin wrote, and the dtypes of the published weights."""
     found = json.loads((out / MEASURED).read_text(encoding="utf-8"))
     first, last = ends([line["loss"] for line in log])
     seconds = sum(line["seconds"] for line in log)
@@ -178,6 +184,10 @@ def measure(training: Training, report: Report, out: Path, log: list[dict[str, A
         tokens_per_second=tokens / seconds if tokens else None,
         trained_tokens_per_second=trained / seconds if trained else None,
         padding=max(0.0, 1 - tokens / slots) if tokens and slots else None,
+        parameters=found["parameters"],
+        optimizer=found["optimizer"],
+        compute=found["compute"],
+        saved=saved,
         peak_memory=found["peak_memory"],
         processes=found["processes"],
         hardware=found["hardware"],
@@ -185,30 +195,29 @@ def measure(training: Training, report: Report, out: Path, log: list[dict[str, A
     )
 
 
-def publish_checkpoint(training: Training, out: Path, checkpoint: Path) -> None:
+def publish_checkpoint(training: Training, out: Path, checkpoint: Path) -> dict[str, int]:
     """Move the model to its place, in a form that more than transformers 5 can read (:mod:`.published`).
+
+    Returns:
+        Dtype → how many weights are stored in it.
 
     Raises:
         RewildError: Axolotl left no weights, or no config or tokenizer beside them.
     """
     names = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
     optional = ("chat_template.jinja", "special_tokens_map.json", "tokenizer.model")
-    weights = sorted(out.glob("model*.safetensors*"))
-    if not weights:
+    if not list(out.glob("model*.safetensors")):
         raise RewildError(f"run {training.run}: Axolotl left no weights (model*.safetensors) in {out}")
     made = checkpoint.with_name(f".{checkpoint.name}.new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    for path in weights:
-        try:
-            os.link(path, made / path.name)
-        except OSError:  # another file system
-            shutil.copyfile(path, made / path.name)
     for name in (*names, *optional):
         if (out / name).is_file():
             shutil.copyfile(out / name, made / name)
         elif name in names[:1] + names[2:]:
             raise RewildError(f"run {training.run}: Axolotl left no {name} in {out}")
+    saved = store_weights(out, made, training.recipe.precision)
     make_readable(made, training.template.end_of_turn if training.template else None)
     shutil.rmtree(checkpoint, ignore_errors=True)
     made.rename(checkpoint)
+    return saved

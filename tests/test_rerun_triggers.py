@@ -1,0 +1,112 @@
+"""What a change of a setting runs again: what identifies a result; not how it is computed or judged.
+
+The whole demo is laid out as if it had run (its files are empty, and Snakemake is told that they are right);
+then settings change, and Snakemake says what it would do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import copy_workflow
+
+pytestmark = pytest.mark.workflow
+STUDY, RECIPES, MODELS = "config/studies/demo.yaml", "config/recipes.yaml", "config/models.yaml"
+Rules = Callable[[], set[str]]
+EXPENSIVE = {
+    *("run_pilot", "answer_shard", "sample_answers", "score_answers", "preflight_run", "train_run"),
+    *("postflight_run", "evaluate_run", "answer_benchmarks_demo", "judge_answers"),
+}
+ALWAYS = {"make_viewer"}  # its folders of pages are not laid out here
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, snakemake) -> Path:
+    """The demo, as if it had run."""
+    folder = copy_workflow(tmp_path_factory.mktemp("triggers") / "copy")
+    listed = snakemake(folder, "-n", "--summary", "--config", "study=demo").stdout
+    names = [line.split("\t")[0] for line in listed.splitlines() if line.count("\t") >= 4][1:]
+    assert len(names) > 400, listed
+    for name in names:
+        path = folder / name
+        if path.name == "checkpoint" or "/models/" in name:
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    touched = snakemake(folder, "--touch", "--cores", "1", "--config", "study=demo")
+    assert touched.returncode == 0, touched.stdout
+    return folder
+
+
+@pytest.fixture
+def rules(done: Path, snakemake) -> Iterator[Rules]:
+    """The rules that would run now; afterwards the settings are as they were."""
+    before = {name: (done / name).read_text() for name in (STUDY, RECIPES, MODELS)}
+
+    def found() -> set[str]:
+        said = snakemake(done, "-n", "--config", "study=demo")
+        assert said.returncode == 0, said.stdout
+        stats = said.stdout.partition("Job stats:")[2].partition("\n\n")[0]
+        return set(re.findall(r"^(\w+) +\d+$", stats, re.MULTILINE)) - {"all", "total", *ALWAYS}
+
+    yield found
+    for name, text in before.items():
+        (done / name).write_text(text)
+
+
+def change(path: Path, *keys: str, **values: Any) -> None:
+    """Set values in a YAML file, below these keys."""
+    content = yaml.safe_load(path.read_text())
+    place = content
+    for key in keys:
+        place = place.setdefault(key, {})
+    place |= values
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_a_looser_gate_judges_again_and_trains_nothing(done: Path, rules: Rules) -> None:
+    assert rules() <= {"write_config"}
+    change(done / RECIPES, "demo", "gates", stopped=0.1, cut=0.5)
+    assert {"postflight_run", "check_run"} <= rules() <= {"postflight_run", "check_run", "write_config"}
+
+
+def test_what_says_nothing_of_a_fine_tune_runs_nothing(done: Path, rules: Rules) -> None:
+    others = {"checkpoints": 7, "minutes": 99, "memory_gb": 9, "title": "Other", "note": "x", "source": "y"}
+    change(done / RECIPES, "demo", **others)
+    change(done / RECIPES, "demo-dpo", **others)
+    assert rules() <= {"write_config"}
+
+
+def test_what_identifies_a_fine_tune_trains_it_again_and_what_follows(done: Path, rules: Rules) -> None:
+    change(done / RECIPES, "demo", learning_rate=1e-3)
+    assert {
+        "preflight_run",
+        "train_run",
+        "postflight_run",
+        "evaluate_run",
+        "answer_benchmarks_demo",
+    } <= rules()
+
+
+def test_a_pilots_gate_judges_again_and_answers_nothing(done: Path, rules: Rules) -> None:
+    change(done / STUDY, "responses", "pilot", "gates", unfinished=0.99, empty=0.5)
+    assert {"check_pilot"} <= rules() <= {"check_pilot", "write_config"}
+
+
+def test_how_it_is_computed_runs_nothing(done: Path, rules: Rules) -> None:
+    change(done / STUDY, "responses", "compute", chunk=3, batch=5, minutes=9, threads=2)
+    change(done / STUDY, "evaluation", "compute", batch=3, minutes=9, threads=2)
+    change(done / STUDY, "judging", "answers", "compute", batch=3, minutes=9)
+    assert rules().isdisjoint(EXPENSIVE)
+
+
+def test_a_sampling_setting_answers_again(done: Path, rules: Rules) -> None:
+    change(done / STUDY, "responses", "sampling", temperature=0.7)
+    assert {"run_pilot", "answer_shard", "sample_answers"} <= rules()
