@@ -18,6 +18,7 @@ from rewild.config.models import Model
 from rewild.config.recipes import ChatTemplate, Recipe, load_recipes
 from rewild.config.runs import Training, Weights
 from rewild.runs.checks import as_markdown
+from rewild.runs.gates import precision
 from rewild.runs.layout import RunFiles
 from rewild.runs.preflight import preflight
 from rewild.runs.train import train
@@ -117,6 +118,10 @@ def main() -> None:
         f"| {done.tokens_per_second or 0:,.0f} | {done.trained_tokens_per_second or 0:,.0f} "
         f"| {done.peak_memory / 1e9:.1f} | {done.first_loss:.2f} → {done.last_loss:.2f} |"
     )
+    check = precision(done.parameters, done.optimizer, done.compute, recipe.precision)
+    print(f"\n{check.found}; stored: {done.saved}")
+    if not check.passed:
+        sys.exit(check.remedy)
 
 
 if __name__ == "__main__":
