@@ -60,6 +60,7 @@ def test_a_sound_run_passes_every_check(passed, bench):
     assert [c.name for c in report.checks] == [
         "chat_template",
         "special_tokens",
+        "content_is_text",
         "end_of_turn_trained",
         "only_assistant_trained",
         "rendered_as_served",
@@ -311,7 +312,8 @@ def test_pairs_lose_nothing(bench, tmp_path, say):
     training = bench.training("pairs", kind="dpo", beta=0.1, packing=False)
     report = preflight(training, mix, bench.files("pairs"), 1, say)
     assert report.passed, report
-    names = ["pairs_whole", "length", "seed_set", "data_path_unique", "packing_isolated"]
+    names = ["pairs_whole", "content_is_text", "length", "seed_set", "data_path_unique"]
+    names.append("packing_isolated")
     assert [c.name for c in report.checks[2:]] == names
     assert report.counts["prepared"] == 12
     assert report.counts["answers_ended"] == 24
