@@ -353,8 +353,8 @@ def test_names_of_gpus_are_those_that_the_plugin_takes(site_file, name: str) -> 
 
 
 def test_caches_are_not_in_the_home(site_file) -> None:
-    site_file(scratch='/scratch/a "b"$(c)`d`', staging="$TMPDIR")
+    site_file(scratch='/large/a "b"$(c)`d`', staging="$TMPDIR")
     said = load_site().places()
-    assert 'export VLLM_CACHE_ROOT="/scratch/a \\"b\\"\\$(c)\\`d\\`/vllm"; ' in said
+    assert 'export VLLM_CACHE_ROOT="/large/a \\"b\\"\\$(c)\\`d\\`/vllm"; ' in said
     assert "TRITON_CACHE_DIR" in said
     assert 'export REWILD_STAGING="$TMPDIR"; ' in said
