@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import settings
 
 # A slow machine is no failure; in continuous integration the examples are the same at every run.
@@ -94,6 +95,35 @@ SITE = {
     "scratch": None,
     "containers": None,
 }
+
+
+@pytest.fixture(scope="session")
+def on_a_cluster(tmp_path_factory):
+    """``on_a_cluster(**site)``: the rules as parsed with a site's file."""
+    made = {}
+
+    def parse(**site):
+        key = yaml.safe_dump(site)
+        if key not in made:
+            path = tmp_path_factory.mktemp("site") / "site.yaml"
+            path.write_text(yaml.safe_dump(SITE | site, sort_keys=False))
+            before, os.environ["REWILD_SITE"] = os.environ.get("REWILD_SITE"), str(path)
+            from snakemake.jobs import Job
+
+            from test_workflow import rules
+
+            tries = Job.restart_times
+            try:
+                made[key] = {rule.name: rule for rule in rules()}
+            finally:
+                Job.restart_times = tries
+                os.environ.pop("REWILD_SITE")
+                if before:
+                    os.environ["REWILD_SITE"] = before
+        return made[key]
+
+    return parse
+
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

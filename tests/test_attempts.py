@@ -10,13 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
-import conftest
 from rewild.attempts import LASTING, earlier, ended_by, enough, is_lasting
 from rewild.config import load_models, load_study
 from rewild.responses.recipe import make_job, memory_mb
-from test_workflow import rules
 
 ROOT = Path(__file__).resolve().parent.parent
 BIG, SMALL = "llama-3.1-405b-instruct", "qwen2-7b-instruct"
@@ -76,32 +73,6 @@ def test_a_group_has_one_log_for_its_rules(tmp_path: Path) -> None:
 )
 def test_enough(ends, after, most, asked) -> None:
     assert enough(100, ends, after, most) == asked
-
-
-@pytest.fixture(scope="module")
-def on_a_cluster(tmp_path_factory):
-    """``on_a_cluster(**site)``: the rules as parsed with a site's file."""
-    made = {}
-
-    def parse(**site):
-        key = yaml.safe_dump(site)
-        if key not in made:
-            path = tmp_path_factory.mktemp("site") / "site.yaml"
-            path.write_text(yaml.safe_dump(conftest.SITE | site, sort_keys=False))
-            before, os.environ["REWILD_SITE"] = os.environ.get("REWILD_SITE"), str(path)
-            from snakemake.jobs import Job
-
-            tries = Job.restart_times
-            try:
-                made[key] = {rule.name: rule for rule in rules()}
-            finally:
-                Job.restart_times = tries
-                os.environ.pop("REWILD_SITE")
-                if before:
-                    os.environ["REWILD_SITE"] = before
-        return made[key]
-
-    return parse
 
 
 class Wildcards(list):

@@ -213,8 +213,11 @@ def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatc
     assert checks["GPUs H100-80"].detail == (
         "a job needs 4 of H100-80 (h100) on one node; no partition of the site has"
     )
-    assert checks["hours of jobs"].state == "missing"
-    assert "asks for 24 h; partitions with GPUs allow 8 h" in checks["hours of jobs"].detail
+    assert checks["hours of jobs"].state == "unsure", "jobs go on where they were cut"
+    assert (
+        "allows 24 h; partitions with GPUs give 8 h: a job that takes longer goes on"
+        in checks["hours of jobs"].detail
+    )
     assert good.study.evaluation
     compute = good.study.evaluation.compute.model_copy(update={"gpu": "A100-80", "minutes": 3000})
     evaluation = good.study.evaluation.model_copy(update={"compute": compute})
@@ -222,7 +225,7 @@ def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatc
     checks = on_slurm(other, site(), monkeypatch)
     assert checks["GPUs H100-80"].state == "ok"
     assert "does not say what SLURM calls the GPU type 'A100-80'" in checks["GPUs A100-80"].detail
-    assert "evaluation.compute.minutes asks for 50 h" in checks["hours of jobs"].detail
+    assert "evaluation.compute.minutes allows 50 h" in checks["hours of jobs"].detail
     checks = on_slurm(good, site(gpu_names={"A100-80": "a100"}), monkeypatch)
     assert "does not say what SLURM calls the GPU type 'H100-80'" in checks["GPUs H100-80"].detail
 

@@ -189,6 +189,7 @@ def slurm(tmp_path: Path, monkeypatch):
             "sinfo": SINFO,
             "scontrol": "MinJobAge               = 300 sec\n",
             "sacct": "",
+            "squeue": "",
             "sacctmgr": "h100\nother\n",
         }
         for name, text in (usual | said).items():

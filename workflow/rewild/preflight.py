@@ -365,11 +365,7 @@ def _gpus(world: World, site: Site) -> Iterator[Check]:
         except ConfigError as error:
             yield Check(f"GPUs {kind}", "missing", str(error))
             continue
-        fitting = [
-            p
-            for p, row in site.partitions.items()
-            if row.max_gpu >= most and (name is None or name in row.available_gpu_models)
-        ]
+        fitting = site.fitting(most, name)
         called = f"{kind} ({name})" if name else kind
         if fitting:
             yield Check(f"GPUs {kind}", "ok", f"up to {most} of {called} on a node: {', '.join(fitting)}")
@@ -411,7 +407,7 @@ def _gpu_jobs(world: World) -> Iterator[tuple[str | None, int]]:
 
 
 def _hours(world: World, site: Site) -> Iterator[Check]:
-    """No job asks for more time than the partitions with GPUs give."""
+    """Whether jobs have the time that the study allows them: they ask for no more than partitions give."""
     study = world.study
     allowed = [minutes(p.max_runtime) for p in site.partitions.values() if p.max_gpu]
     asked = {f"recipe {r.recipe}": world.recipes[r.recipe].minutes for r in study.runs.values() if r.recipe}
@@ -423,8 +419,9 @@ def _hours(world: World, site: Site) -> Iterator[Check]:
     if allowed and asked:
         what, longest = max(asked.items(), key=lambda item: item[1])
         fits = longest <= max(allowed)
-        detail = f"{what} asks for {longest / 60:.0f} h; partitions with GPUs allow {_hours_text(allowed)}"
-        yield Check("hours of jobs", "ok" if fits else "missing", detail)
+        detail = f"{what} allows {longest / 60:.0f} h; partitions with GPUs give {_hours_text(allowed)}"
+        cut = ": a job that takes longer goes on in its next attempt, of four"
+        yield Check("hours of jobs", "ok" if fits else "unsure", detail + ("" if fits else cut))
 
 
 def _hours_text(allowed: Sequence[float]) -> str:

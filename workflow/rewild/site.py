@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import getpass
 import re
 import shutil
 import subprocess
@@ -20,6 +20,7 @@ from rewild.config.site import Partition, Site, expanded, minutes
 from rewild.errors import nearest
 from rewild.terminal import Column, output, print_table
 
+LEAST_ARRAY = 3  # of MaxArraySize, which is one more than the longest array
 LEAST_JOB_AGE = 90  # seconds; squeue must still show a job when the profile first asks: three times 30 s
 SHARED = (
     "nfs",
@@ -61,7 +62,7 @@ def check_site(site: Site, root: Path = Path()) -> list[Check]:
     found = list(_slurm(site)) if shutil.which("sbatch") else []
     if not found:
         found = [Check("sbatch", "missing", "no such program: run this on a login node of the cluster")]
-    return [*found, *_setup(site), *_folders(site, root)]
+    return [*found, *_setup(site), *_folders(site, root), *_paths(root)]
 
 
 def print_checks(what: str, checks: Sequence[Check], console: Console | None = None) -> None:
@@ -108,11 +109,16 @@ def _slurm(site: Site) -> Iterator[Check]:
     yield from _nodes(site, _ask("sinfo", "--noheader", "--format=%P|%c|%m") or "")
     models = {model for p in site.partitions.values() for model in p.available_gpu_models}
     for kind, model in site.gpu_names.items():
-        if model is not None and models and model not in models:
+        if model is not None and models and not site.fitting(1, model):
             detail = f"no partition above has a '{model}'{nearest(model, models)}"
             yield Check(f"GPU type {kind}", "missing", detail)
-    yield _job_age(_ask("scontrol", "show", "config") or "")
+    config = _ask("scontrol", "show", "config") or ""
+    yield _job_age(config)
+    yield from _arrays(config)
+    if _ask("squeue", "--noheader", "--me") is None:
+        yield Check("squeue", "missing", "it does not answer: Snakemake asks it how jobs are")
     yield from _accounting(site)
+    yield from _account(site)
 
 
 def _nodes(site: Site, text: str) -> Iterator[Check]:
@@ -193,15 +199,52 @@ def _accounting(site: Site) -> Iterator[Check]:
         yield Check("accounting", "missing", "sacct does not answer; set accounting to false")
         return
     yield Check("accounting", "ok", "sacct answers")
-    user = os.environ.get("USER", "")
-    text = _ask("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account")
-    accounts = sorted(set((text or "").split()))
-    if site.account and accounts and site.account not in accounts:
-        detail = f"'{site.account}' is none of yours{nearest(site.account, accounts)} ({', '.join(accounts)})"
+
+
+def _arrays(config: str) -> Iterator[Check]:
+    """The plugin refuses to start where MaxArraySize leaves no array of two, though none is asked for."""
+    match = re.search(r"MaxArraySize\s*=\s*(\d+)", config)
+    if match and int(match[1]) < LEAST_ARRAY:
+        detail = f"{match[1]}: Snakemake's SLURM plugin does not start below {LEAST_ARRAY}; ask who runs it"
+        yield Check("MaxArraySize", "missing", detail)
+
+
+def _account(site: Site) -> Iterator[Check]:
+    """The plugin asks sacctmgr, then sshare, and submits no job for an account that they do not name."""
+    if not site.accounts:
+        if shutil.which("sacct") is None:
+            yield Check(
+                "account", "missing", "null: the plugin guesses it with sacct, which is not here; name it"
+            )
+        return
+    if shutil.which("sacctmgr") is None:
+        detail = "the plugin asks sacctmgr for it, which is not here: write null, and export SBATCH_ACCOUNT"
         yield Check("account", "missing", detail)
-    elif site.account:
-        state: Literal["ok", "unsure"] = "ok" if accounts else "unsure"
-        yield Check("account", state, site.account if accounts else "sacctmgr does not list yours")
+        return
+    user = getpass.getuser()
+    text = _ask("sacctmgr", "-n", "-s", "list", "user", user, "format=account%256") or ""
+    if not text.strip():
+        shares = _ask("sshare", "-U", "--format", "Account%256", "--noheader")
+        text = shares or ""
+        if shares is None:
+            detail = "neither sacctmgr nor sshare says which are yours: write null, and export SBATCH_ACCOUNT"
+            yield Check("account", "missing", detail)
+            return
+    yours = sorted({line.strip().lower() for line in text.split("\n") if line.strip()})
+    for account in site.accounts:
+        if yours and account.lower() not in yours:
+            detail = f"'{account}' is none of yours{nearest(account, yours)} ({', '.join(yours)})"
+            yield Check("account", "missing", detail)
+            return
+    state: Literal["ok", "unsure"] = "ok" if yours else "unsure"
+    yield Check("account", state, ", ".join(site.accounts) if yours else "sacctmgr does not list yours")
+
+
+def _paths(root: Path) -> Iterator[Check]:
+    """sbatch reads ``%`` in the path of a log as a pattern, and the plugin refuses ``%j`` in it."""
+    if "%" in str(root.resolve()):
+        detail = f"{root.resolve()}: SLURM reads % in the path of a log as a pattern; move the checkout"
+        yield Check("path", "missing", detail)
 
 
 def _setup(site: Site) -> Iterator[Check]:

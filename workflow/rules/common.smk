@@ -162,7 +162,7 @@ def memory(rule, base, gpus=no_gpus):
 
     def asked(wildcards, attempt):
         ends = earlier(rule, wildcards, attempt)
-        most = SITE.memory_mb(bool(gpus(wildcards))) if SITE else None
+        most = SITE.memory_mb(gpus(wildcards)) if SITE else None
         return enough(of(base, wildcards), ends, "memory", most)
 
     return asked
@@ -177,7 +177,7 @@ def minutes(rule, base, gpus=no_gpus, more=None):
 
     def asked(wildcards, attempt):
         ends = earlier(rule, wildcards, attempt)
-        most = SITE.longest(bool(gpus(wildcards))) if SITE else None
+        most = SITE.longest(gpus(wildcards)) if SITE else None
         return enough(of(base, wildcards), ends, "time" if again else None, most)
 
     return asked

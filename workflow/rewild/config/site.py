@@ -47,10 +47,16 @@ class Partition(Strict):
     @field_validator("max_runtime")
     @classmethod
     def _time(cls, value: int | str) -> int | str:
-        if isinstance(value, str) and PLACEHOLDER not in value and not TIME.fullmatch(value):
+        if isinstance(value, str) and PLACEHOLDER in value:
+            return value
+        # Of 0-12, twelve hours to SLURM, the plugin makes twelve minutes; of less than a minute, none.
+        if isinstance(value, str) and (
+            not TIME.fullmatch(value) or re.fullmatch(r"0+-\d+", value) or minutes(value) < 1
+        ):
             raise ValueError(
                 f"'{value}' is no time here: write days-hours:minutes:seconds (2-00:00:00), "
-                "hours:minutes:seconds, or minutes as a number; for one without end, 365-00:00:00"
+                "hours:minutes:seconds, or minutes as a number, a minute at least; for one without end, "
+                "365-00:00:00"
             )
         return value
 
@@ -122,6 +128,10 @@ class Site(Strict):
         for name in self.partitions:
             if not name.strip():
                 raise ValueError("partitions: a name is empty")
+        if self.account is not None and not self.accounts:
+            raise ValueError(
+                f"account: '{self.account}' names none; null where jobs are charged to no account"
+            )
         for name in self.nodes:
             if name not in self.partitions:
                 raise ValueError(f"nodes: '{name}' is none of the partitions{nearest(name, self.partitions)}")
@@ -159,14 +169,33 @@ class Site(Strict):
             )
         return self.gpu_names[kind]
 
-    def memory_mb(self, gpus: bool) -> int | None:
-        """The memory of the largest node with GPUs, or without, in MB; None where it is not said."""
-        found = [n.memory_gb for name, n in self.nodes.items() if bool(self.partitions[name].max_gpu) == gpus]
+    @property
+    def accounts(self) -> list[str]:
+        """The accounts that jobs may be charged to; the plugin takes several in one text."""
+        return [name for name in re.split(r"[,\s]+", self.account or "") if name]
+
+    def fitting(self, gpus: int, model: str | None = None) -> list[str]:
+        """The partitions that a job fits, as the plugin chooses: with so many GPUs on a node, of such a type.
+
+        Jobs without GPUs go to partitions without. Empty: there is none, and the plugin would take SLURM's
+        default partition.
+        """
+        return [
+            name
+            for name, p in self.partitions.items()
+            if (0 < gpus <= p.max_gpu if gpus else not p.max_gpu)
+            and (model is None or not p.available_gpu_models or model in p.available_gpu_models)
+        ]
+
+    def memory_mb(self, gpus: int) -> int | None:
+        """The memory of the largest node for a job of so many GPUs, in MB; None where it is not said."""
+        fits = self.fitting(gpus)
+        found = [n.memory_gb for name, n in self.nodes.items() if name in fits]
         return max(found) * 1000 if found else None
 
-    def longest(self, gpus: bool) -> int:
-        """The longest job of a partition with GPUs, or without, in minutes."""
-        found = [p.max_runtime for p in self.partitions.values() if bool(p.max_gpu) == gpus]
+    def longest(self, gpus: int) -> int:
+        """The longest job of so many GPUs, in minutes."""
+        found = [self.partitions[name].max_runtime for name in self.fitting(gpus)]
         return int(max(map(minutes, found), default=365 * 1440))
 
     def shell(self) -> str:
