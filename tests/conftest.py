@@ -97,7 +97,7 @@ SITE = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_a_cluster(tmp_path_factory):
     """``on_a_cluster(**site)``: the rules as parsed with a site's file."""
     made = {}
@@ -105,6 +105,7 @@ def on_a_cluster(tmp_path_factory):
     def parse(**site):
         key = yaml.safe_dump(site)
         if key not in made:
+            made.clear()  # the rules' functions see what was parsed last
             path = tmp_path_factory.mktemp("site") / "site.yaml"
             path.write_text(yaml.safe_dump(SITE | site, sort_keys=False))
             before, os.environ["REWILD_SITE"] = os.environ.get("REWILD_SITE"), str(path)

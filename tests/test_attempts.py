@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import conftest
 from rewild.attempts import LASTING, earlier, ended_by, enough, is_lasting
 from rewild.config import load_models, load_study
 from rewild.responses.recipe import make_job, memory_mb
@@ -150,6 +151,28 @@ def test_run_time_is_that_of_the_estimate(on_a_cluster, tmp_path, monkeypatch) -
     large = asked(rule, SHARD).runtime
     most = load_study(ROOT / "config", "wildchat50m").responses.compute.minutes
     assert 30 < small < 240 < large <= most
+
+
+ASKED = {
+    "train_run": ({"run": "l8b-q72-250k"}, 690),  # 5.5 hours on four GPUs, twice, and half an hour
+    "answer_benchmarks_wildchat50m": ({"run": "q72"}, 60),
+    "evaluate_run": ({"run": "q72"}, 210),
+    "sample_answers": ({"preference": "l8i-pairs", "shard": "0000"}, 200),
+    "score_answers": ({"preference": "l8i-pairs", "shard": "0000"}, 110),
+}
+
+
+@pytest.mark.workflow
+def test_no_job_with_gpus_asks_for_fixed_hours(on_a_cluster, tmp_path, monkeypatch) -> None:
+    """Each by the estimate of its kind; and no more than a partition gives."""
+    monkeypatch.chdir(tmp_path)
+    wildcards = {name: Wildcards(study="wildchat50m", **given) for name, (given, _) in ASKED.items()}
+    rules = on_a_cluster()
+    found = {name: asked(rules[name], of).runtime for name, of in wildcards.items()}
+    assert found == {name: minutes for name, (_, minutes) in ASKED.items()}
+    short = conftest.SITE["partitions"] | {"gpu": {"max_runtime": 50, "max_gpu": 8}}
+    rules = on_a_cluster(partitions=short)
+    assert {asked(rules[name], of).runtime for name, of in wildcards.items()} == {50}
 
 
 @pytest.mark.workflow

@@ -15,6 +15,7 @@ from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.recipes import load_recipes
 from rewild.cost.assumptions import load_assumptions
 from rewild.cost.estimate import World, estimate, law, total
+from rewild.cost.jobs import hours_of_jobs
 from rewild.errors import ConfigError
 from rewild.table import write_table
 from rewild.throughput.analysis import THROUGHPUT
@@ -140,6 +141,23 @@ def test_what_the_study_measured_comes_first(tmp_path: Path, world: World) -> No
     assert (other.basis, other.read) == ("published", pytest.approx(500_000 * 296))
     run = lines(own, "training")["l8b-q72-250k"]
     assert (run.basis, run.hours, run.gpu_hours) == ("measured", 4.0, 16.0)
+
+
+def test_hours_of_jobs_by_hand(world: World, tmp_path: Path) -> None:
+    """One job each: a shard of 50,000 answers to be graded, a run's judged benchmarks, lm-eval's."""
+    found, a = hours_of_jobs(world), world.assumed
+    start = a.start_minutes.value / 60
+    pair = world.study.preferences["l8i-pairs"]
+    scored = pair.prompts * pair.samples * (a.prompt_tokens.value + a.answer_tokens.value)
+    rate = law(world, 4096, a.training_parameters.value)
+    assert found["grades", "l8i-pairs"] == pytest.approx(scored / rate / 3600 / pair.shards + start)
+    both = found["benchmarks", "q72"] + found["judged", "q72"] - 2 * start
+    (line,) = [line for line in estimate(world) if (line.stage, line.what) == ("benchmarks", "q72")]
+    assert both == pytest.approx(line.hours - line.jobs * start), "the same questions, in two jobs"
+    assert found["benchmarks", "q72"] > found["judged", "q72"] > start
+    assert found["training", "l8b-q72-250k"] == pytest.approx(lines(world, "training")["l8b-q72-250k"].hours)
+    slow = make_world(tmp_path, evaluation={"backend": "hf"})
+    assert ("benchmarks", "q72") not in hours_of_jobs(slow), "the speeds are vLLM's"
 
 
 def test_judges_cost_dollars(world: World) -> None:

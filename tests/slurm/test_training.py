@@ -57,6 +57,6 @@ def test_the_papers_recipe_asks_for_four_gpus_on_one_node(cluster: Cluster, calm
     assert (job["Partition"], job["NumNodes"]) == ("gpu", "1")
     assert job["NumCPUs"] == str(12 * recipe.gpus)
     assert job["MinMemoryNode"] in ("250G", "256000M")
-    assert job["TimeLimit"] == "1-00:00:00"
+    assert job["TimeLimit"] == "00:40:00", "a few conversations take no day: by the estimate"
     assert calm.finish() == 1
     assert not (folder / "training.json").exists()

@@ -79,6 +79,14 @@ def judged_job(name, wildcards):
     return judged_jobs(name, wildcards.run)[0]
 
 
+def judged_minutes(name, wildcards):
+    """How long a run's answers may take: by the estimate, within what the study allows."""
+    most = STUDIES[name].judging.answers.compute.minutes
+    if not judged_job(name, wildcards).gpus:
+        return most
+    return estimated(name, "judged", wildcards.run, most)
+
+
 def answer_settings(name, run):
     """What identifies a run's answers: model, limits, seed, and how many questions of each benchmark."""
     jobs = [settings_of(job) for job in judged_jobs(name, run)]

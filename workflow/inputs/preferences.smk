@@ -21,6 +21,20 @@ def answering_gpus(wildcards):
     return answering_job(wildcards).gpus
 
 
+def answering_minutes(wildcards):
+    """How long a shard of answers may take: by the estimate, within what the study allows."""
+    most = answering_job(wildcards).settings.compute.minutes
+    return estimated(wildcards.study, "pairs", wildcards.preference, most)
+
+
+def scorer_minutes(wildcards):
+    """How long a shard of grades may take: by the estimate, for a reward model on a GPU."""
+    most = 720
+    if not scorer_gpus(wildcards):
+        return most
+    return estimated(wildcards.study, "grades", wildcards.preference, most)
+
+
 def preference_files(kind):
     """An input function: the files of all shards of a set, `answers` or `scores`."""
     return lambda wildcards: [

@@ -61,8 +61,9 @@ def trial_gpus(wildcards):
 
 
 def training_minutes(wildcards):
-    """How long a training may take."""
-    return training(wildcards).recipe.minutes
+    """How long a training may take: by the estimate, within what its recipe allows."""
+    most = training(wildcards).recipe.minutes
+    return estimated(wildcards.study, "training", wildcards.run, most)
 
 
 def run_kernel(wildcards):

@@ -33,7 +33,8 @@ from rewild.config.roster import make_roster
 from rewild.config.runs import check_runs, display, style_models, weights_of
 from rewild.config.site import find_site
 from rewild.cost.assumptions import load_assumptions
-from rewild.cost.estimate import World, estimate
+from rewild.cost.estimate import World
+from rewild.cost.jobs import hours_of_jobs
 from rewild.errors import RewildError
 from rewild.evaluation.recipe import check_evaluation
 from rewild.fetch import read_manifest
@@ -200,7 +201,7 @@ def estimated_hours(study):
             assumed=load_assumptions(ROOT),
             results=Path("results"),
         )
-        return {(line.stage, line.what): line.hours for line in estimate(world)}
+        return hours_of_jobs(world)
     except RewildError:
         return {}
 

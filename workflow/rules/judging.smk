@@ -45,7 +45,7 @@ for study in STUDIES.values():
             ),
             runtime=minutes(
                 f"answer_benchmarks_{study.name.replace('-', '_')}",
-                study.judging.answers.compute.minutes,
+                lambda wildcards, name=study.name: judged_minutes(name, wildcards),
                 lambda wildcards, name=study.name: judged_job(name, wildcards).gpus,
             ),
             gpu=gpus(

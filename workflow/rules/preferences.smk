@@ -54,11 +54,7 @@ rule sample_answers:
             lambda wildcards: memory_mb(answering_job(wildcards)),
             answering_gpus,
         ),
-        runtime=minutes(
-            "sample_answers",
-            lambda wildcards: answering_job(wildcards).settings.compute.minutes,
-            answering_gpus,
-        ),
+        runtime=minutes("sample_answers", answering_minutes, answering_gpus),
         gpu=gpus(answering_gpus),
         gpu_model=gpu_type(lambda wildcards: gpu_model_of(answering_job(wildcards))),
         gres=gres(
@@ -99,7 +95,7 @@ rule score_answers:
             lambda wildcards: 24000 if reward_model(wildcards) else 3000,
             scorer_gpus,
         ),
-        runtime=minutes("score_answers", 720, scorer_gpus, more=True),
+        runtime=minutes("score_answers", scorer_minutes, scorer_gpus, more=True),
         gpu=gpus(scorer_gpus),
         gpu_model=gpu_type(scorer_gpu),
         gres=gres(scorer_gpus, scorer_gpu),

@@ -12,6 +12,7 @@ from rewild.config.benchmarks import Benchmark
 from rewild.config.gpus import Gpu
 from rewild.config.mixes import FromHub, FromPrompts, FromResponses, Mix
 from rewild.config.models import Model, find_model
+from rewild.config.preferences import Preference
 from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
 from rewild.config.recipes import Recipe
 from rewild.config.runs import start_of
@@ -289,19 +290,28 @@ def _mixes(world: World) -> Iterator[Line]:
         yield Line("mixes", f"{len(sizes)} mixes", jobs=len(sizes) + len(foreign), disk=sum(sizes) * each)
 
 
+def pair_tokens(world: World, pair: Preference) -> tuple[float, float]:
+    """Tokens that a set of pairs reads and writes, over all its answers."""
+    answers = pair.prompts * pair.samples
+    return answers * world.assumed.prompt_tokens.value, answers * world.assumed.answer_tokens.value
+
+
+def scoring_hours(world: World, pair: Preference) -> float:
+    """Hours in which a reward model of the usual size reads every answer; 0 for other scorers."""
+    if pair.scorer.kind != "reward-model":
+        return 0.0
+    return sum(pair_tokens(world, pair)) / law(world, 4096, world.assumed.training_parameters.value) / 3600
+
+
 def _pairs(world: World) -> Iterator[Line]:
     a = world.assumed
     jobs = {job.model: job for job in jobs_of(world)}
     for name, pair in world.study.preferences.items():
-        job, answers = jobs[pair.model], pair.prompts * pair.samples
-        rate = speed(world, job).rate
-        read, written = answers * a.prompt_tokens.value, answers * a.answer_tokens.value
-        hours = (read + written) / rate / 3600
+        job, (read, written) = jobs[pair.model], pair_tokens(world, pair)
+        hours = (read + written) / speed(world, job).rate / 3600
         start = a.start_minutes.value / 60
-        if pair.scorer.kind == "reward-model":  # one more model of the usual size reads every answer
-            scoring = (read + written) / law(world, 4096, a.training_parameters.value) / 3600 + start
-        else:
-            scoring = 0.0
+        scoring = scoring_hours(world, pair)
+        scoring += start if scoring else 0.0
         yield Line(
             "pairs",
             name,
@@ -354,7 +364,23 @@ def _training(world: World) -> Iterator[Line]:
         )
 
 
-def _gpus_of(world: World, target: Target) -> int:
+def asked_tokens(world: World, benchmarks: Iterable[str]) -> tuple[float, float]:
+    """Tokens that a run reads and writes for these benchmarks."""
+    asked = [world.assumed.questions[slug] for slug in benchmarks if slug in world.assumed.questions]
+    return (
+        float(sum(q.questions * q.read for q in asked)),
+        float(sum(q.questions * q.written for q in asked)),
+    )
+
+
+def answering_hours(world: World, target: Target, tokens: float) -> float:
+    """Hours in which a run's model reads and writes so many tokens of benchmarks."""
+    context = min(target.row.native_context or EVALUATED_CONTEXT, EVALUATED_CONTEXT)
+    return tokens / law(world, context, _active(target.row)) / 3600
+
+
+def gpus_of_run(world: World, target: Target) -> int:
+    """GPUs that a run's benchmarks take; 1 where the plan does not say."""
     try:
         return gpus_of(world.study, target, world.gpus)
     except ConfigError:
@@ -367,14 +393,12 @@ def _benchmarks(world: World) -> Iterator[Line]:
         return
     asked = [a.questions[slug] for slug in evaluation.benchmarks if slug in a.questions]
     judged = [slug for slug in evaluation.benchmarks if slug in a.judged]
-    read = float(sum(q.questions * q.read for q in asked))
-    written = float(sum(q.questions * q.written for q in asked))
+    read, written = asked_tokens(world, evaluation.benchmarks)
     jobs = len(judged) + (len(asked) > len(judged))
     for run in evaluated(world.study):
         target = target_of(world.study, run, world.models)
-        gpus, row = _gpus_of(world, target), target.row
-        context = min(row.native_context or EVALUATED_CONTEXT, EVALUATED_CONTEXT)
-        hours = (read + written) / law(world, context, _active(row)) / 3600
+        gpus = gpus_of_run(world, target)
+        hours = answering_hours(world, target, read + written)
         start = jobs * a.start_minutes.value / 60
         yield Line(
             "benchmarks",
