@@ -100,6 +100,48 @@ def test_a_quotation_that_is_never_closed_quotes_nothing() -> None:
     assert last_bracket('It begins "Once. It says “[[3]]”.').label is None
 
 
+@pytest.mark.parametrize(
+    ("reply", "label"),
+    [
+        ("The answer shows `<think>` tags. Rating: [[7]]", "7"),
+        ("It opens a <think> tag that it never closes. Rating: [[7]]", "7"),
+        ("Rating: [[7]]. It ends with a stray </think> tag.", "7"),
+        ("<think>It shows `</think>` [[2]]</think>[[9]]", "9"),
+        ("Hm. <think>[[2]]", None),
+        ("<think> tags are odd, so [[2]]", None),
+        ("<|START_THINKING|>[[2]]", None),
+        ("<|START_THINKING|>[[2]]<|END_THINKING|>[[9]]", "9"),
+        ("<|thinking|>[[2]]", None),
+        ("<longcat_think>[[2]]", None),
+        ("<unused94>thought [[2]]", None),
+        ("<|channel|>analysis<|message|>[[2]]", None),
+        ("<|channel>thought\n[[2]]<channel|>[[9]]", "9"),
+    ],
+)
+def test_reasoning_by_any_name_and_tags_that_are_only_spoken_of(reply: str, label: str | None) -> None:
+    assert last_bracket(reply).label == label
+
+
+@pytest.mark.parametrize(
+    ("reply", "label"),
+    [
+        ("Rating: [[7]] (on a scale from [[1]] (worst) to [[10]] (best))", "7"),
+        ("Rating: [[5]]. It deserves neither [[1]] nor [[10]].", "5"),
+        ("Rating: [[7]]. I cannot give it a [[10]].", "7"),
+        ("Rating: [[7]]. With sources it would have been a [[10]].", "7"),
+        ("[[0.6]]; [[0]] would be harsh", "0.6"),
+        ("I would give it a [[7]]", "7"),
+        ("It is not bad. [[7]]", "7"),
+        ("It is not perfect, so [[7]]", "7"),
+        ("[[1]], [[2]], ..., [[10]]. Mine is [[4]].", "4"),
+        ("[[1]], [[2]], ..., [[10]]", None),
+        ("[[A>B]], [[A=B]], or [[B>A]]", None),
+    ],
+)
+def test_verdicts_that_are_only_spoken_of(reply: str, label: str | None) -> None:
+    assert last_bracket(reply).label == label
+
+
 # The step
 
 

@@ -117,6 +117,11 @@ def test_texts_are_cut_at_single_spaces() -> None:
         ("[7]", None),
         ("I cannot judge this.", None),
         ("", None),
+        # Tags and objects that the judge speaks of, line ends within a text.
+        ('{"weaknesses": "it shows <think> but no end", "score": "4"}', 4),
+        ('{"strengths": "a", "score": "8"}\nThe answer says {"score": "1"}.', 8),
+        ('```json\n{"score": "8", "strengths": "a\nb"}\n```\nThat is all.', 8),
+        ('<think>{"strengths": "a", "score": "2"}', None),
     ],
 )
 def test_scores_of_replies(text: str, value: float | None) -> None:

@@ -12,13 +12,24 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-_TAGS = "think|thinking|thought|thoughts|reason|reasoning|analysis|reflection|scratchpad|seed:think"
+_TAGS = (
+    r"(?:[a-z]{1,20}[:_])?(?:think|thinking|thought|thoughts|reason|reasoning)|analysis|reflection|scratchpad|"
+    r"rationale|monologue|inner_monologue|deliberation"
+)
 _OPEN = re.compile(
-    rf"<(?:{_TAGS})(?:\s[^<>]*)?>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>(?:analysis|commentary)",
+    rf"<(?:{_TAGS})(?:\s[^<>]*)?>|<\|(?:start_|begin_of_)?(?:{_TAGS})\|>|\[THINK\]|◁think▷|<unused94>|"
+    r"<\|channel\|?>\s*(?:analysis|commentary|thought)",
     re.IGNORECASE,
 )
 _CLOSE = re.compile(
-    rf"</(?:{_TAGS})\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final", re.IGNORECASE
+    rf"</(?:{_TAGS})\s*>|<\|(?:/|end_|end_of_)(?:{_TAGS})\|>|\[/THINK\]|◁/think▷|<unused95>|"
+    r"<\|channel\|?>\s*final|<channel\|>",
+    re.IGNORECASE,
+)
+# A tag that the judge speaks of is none of its own.
+_BEFORE, _AFTER = "`\"'“‘«", "`\"'”’»"
+_SPOKEN_OF = re.compile(
+    r"[\s*_]*(?:tag|block|section|marker|token|element|markup|part|delimiter)s?\b", re.IGNORECASE
 )
 _FENCE = re.compile(r"^[ \t]*(?P<mark>`{3,}|~{3,})[^\n]*$", re.MULTILINE)
 _BLOCK_QUOTE = re.compile(r"^[ \t]*>[^\n]*$", re.MULTILINE)
@@ -35,11 +46,26 @@ _SINGLE = re.compile(
     re.IGNORECASE,
 )
 # Between two verdicts that belong together: a scale, or a judge that does not decide.
-_BETWEEN = re.compile(r"[\s*_]*(?:to|through|until|and|or|/|-|–|—)[\s*_]*", re.IGNORECASE)
+_BETWEEN = re.compile(
+    r"[\s*_]*(?:\([^()\n]{1,60}\)[\s*_]*)?,?[\s*_]*(?:to|through|until|and|or|nor|/|-|–|—)[\s*_]*",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(r"[\s*_]*,[\s*_,.…]*(?:and|or)?[\s*_]*", re.IGNORECASE)  # of three or more in a row
 # Between a verdict and the best there is.
 _OUT_OF = re.compile(r"[\s*_]*(?:out\s+)?of(?:\s+(?:a\s+)?(?:possible|maximum))?[\s*_]*", re.IGNORECASE)
+_GIVE = r"(?:be|been|give|given|get|deserve|merit|warrant|justify|award|earn|reach|call|rate)"
 _NOT = re.compile(
-    r"(?:\bnot|\bnever|n[’']t|\brather than|\binstead of)(?:\s+(?:a|an|the|be))?[\s*_]*$", re.IGNORECASE
+    rf"(?:(?:\bnot|\bcannot|\bnever|n[’']t)(?:\s+(?:quite|fully|really))?(?:\s+{_GIVE})?(?:\s+(?:it|this))?|"
+    r"\brather than|\binstead of|\b(?:would|could|might|should)(?:\s+have|[’']ve)\s+(?:been|given|got|gotten)"
+    r"(?:\s+it)?)"
+    r"(?:\s+(?:a|an|the|be))?[\s*_]*$",
+    re.IGNORECASE,
+)
+# Behind a verdict that was only thought of.
+_TOO = re.compile(
+    r"[\s*_]*(?:would\s+(?:be|have\s+been)|is|seems|feels)\s+(?:too|overly|harsh|unfair|unjust|generous|excessive|"
+    r"lenient|extreme)\b",
+    re.IGNORECASE,
 )
 _ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•+])[ \t]")
 _NUMBER = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,20})?")
@@ -61,6 +87,8 @@ def conclusion(reply: str) -> str:
     kept: list[str] = []
     end, opened = 0, None
     for mark in sorted([*_OPEN.finditer(reply), *_CLOSE.finditer(reply)], key=lambda m: m.start()):
+        if opened is None and _is_spoken_of(reply, mark):
+            continue
         if _CLOSE.fullmatch(mark[0]):
             if opened is None:  # what stood before was reasoning too
                 kept.clear()
@@ -71,6 +99,14 @@ def conclusion(reply: str) -> str:
     if opened is None:
         kept.append(reply[end:])
     return "".join(kept).strip()
+
+
+def _is_spoken_of(reply: str, tag: re.Match[str]) -> bool:
+    """Whether a tag is a word of a sentence, of a judge that says that an answer shows ``<think>`` tags."""
+    before, after = reply[: tag.start()][-1:], reply[tag.end() : tag.end() + 1]
+    if before and after and before in _BEFORE and after in _AFTER:
+        return True
+    return before not in ("", "\n") and _SPOKEN_OF.match(reply, tag.end()) is not None
 
 
 def unquoted(text: str) -> str:
@@ -109,8 +145,13 @@ def last_bracket(reply: str, *, single: bool = True) -> Said:  # noqa: PLR0911 (
     alone = [mark for mark in found if mark.start() not in together]
     if not alone:
         return Said(None, "several verdicts, and no last one")
-    own_words = [mark for mark in alone if not _NOT.search(plain[max(0, mark.start() - 40) : mark.start()])]
+    own_words = [mark for mark in alone if not _is_rejected(plain, mark)]
     return Said(own_words[-1]["inside"]) if own_words else Said(None, "it only says which verdict it is not")
+
+
+def _is_rejected(text: str, mark: re.Match[str]) -> bool:
+    before = text[max(0, mark.start() - 60) : mark.start()]
+    return _NOT.search(before) is not None or _TOO.match(text, mark.end()) is not None
 
 
 def number_within(label: str | None, lowest: float, highest: float) -> float | None:
@@ -128,6 +169,10 @@ def _together(text: str, found: list[re.Match[str]]) -> set[int]:
             together |= {one.start(), other.start()}
         elif _OUT_OF.fullmatch(text, one.end(), other.start()):
             together.add(other.start())
+    for one, other, third in zip(found, found[1:], found[2:], strict=False):
+        pairs = [(one, other), (other, third)]
+        if all(_LISTED.fullmatch(text, a.end(), b.start()) for a, b in pairs):
+            together |= {one.start(), other.start(), third.start()}
     items: list[re.Match[str]] = []
 
     def close() -> None:

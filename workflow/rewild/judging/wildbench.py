@@ -65,6 +65,7 @@ WEIGHTS = {
 _BLANK = re.compile(r"\{\$(\w+)\}")
 # At the end of a reply, behind which only JSON's own signs may come.
 _FIELD = re.compile(r'\bscore"?\s*:\s*"?([0-9.]{1,8})"?[\s,}.\]]*\Z')
+_FENCE = re.compile(r"\A`{3,}\w*[ \t]*\n")
 _LONGEST = 20_000  # characters at the end of a reply that are read; no verdict is that long
 _TRIES = 200  # objects that are looked for
 
@@ -178,26 +179,39 @@ def shorten(text: str, words: int = WORDS) -> str:
 def read_score(reply: str) -> Verdict | None:
     """The score in a judge's JSON, outside of its reasoning; None without one from 1 to 10.
 
-    The last object counts. In broken JSON it is what stands behind the last ``"score":``, if the reply ends
-    there, as asked: elsewhere it may be part of what the judge quotes.
+    The last object counts; one with strengths or weaknesses, as asked for, before one that is a score alone,
+    which may be quoted. In broken JSON it is what stands behind the last ``"score":``, if the reply ends
+    there, as asked: elsewhere it may be part of what the judge quotes. A reply that is one object has no
+    reasoning around it, whatever tags its strings speak of.
     """
-    text = conclusion(reply)[-_LONGEST:].rstrip().rstrip("`").rstrip()
-    objects = list(_objects(text))
+    whole = _unfenced(reply)
+    if not (whole.startswith("{") and [end for _, end in _objects(whole)] == [len(whole)]):
+        whole = _unfenced(conclusion(reply)[-_LONGEST:])
+    objects = list(_objects(whole))
+    scored = [found for found, _ in objects if "score" in found]
+    as_asked = [found for found in scored if "strengths" in found or "weaknesses" in found]
     label: Any = None
-    if objects and objects[-1][1] == len(text):
+    if as_asked:
+        label = as_asked[-1]["score"]
+    elif objects and objects[-1][1] == len(whole):
         label = objects[-1][0].get("score")
-    elif at_end := _FIELD.search(text):
+    elif at_end := _FIELD.search(whole):
         label = at_end[1]
-    elif scores := [found["score"] for found, _ in objects if "score" in found]:
-        label = scores[-1]
+    elif scored:
+        label = scored[-1]["score"]
     label = str(label).strip() if isinstance(label, str | int | float) else None
     value = number_within(label, 1, 10)
     return None if value is None else Verdict(str(label), value)
 
 
+def _unfenced(reply: str) -> str:
+    """A reply without the code fence around all of it, or at its end."""
+    return _FENCE.sub("", reply.strip()[-_LONGEST:], count=1).rstrip("`").strip()
+
+
 def _objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
     """The JSON objects in a text, outermost first, whatever stands around them; and where each ends."""
-    decoder, at = json.JSONDecoder(), text.find("{")
+    decoder, at = json.JSONDecoder(strict=False), text.find("{")  # line ends within texts are no harm
     for _ in range(_TRIES):
         if at < 0:
             return
