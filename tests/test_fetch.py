@@ -240,12 +240,21 @@ def test_a_proxy_that_cannot_be_used_is_a_message(bring, monkeypatch: pytest.Mon
     assert "secret" not in str(error.value)
 
 
-def test_this_machine_is_asked_directly(server: Server, bring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_that_cannot_be_read_are_a_message(bring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    with pytest.raises(RewildError, match="certificates cannot be read"):
+        bring("https://192.0.2.1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST", "0.0.0.0", "127.1"])
+def test_this_machine_is_asked_directly(
+    server: Server, bring, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://192.0.2.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    assert whole(bring(server.base))
+    assert whole(bring(server.base.replace("127.0.0.1", host)))
 
 
 def test_a_password_is_in_no_message(server: Server, bring, tmp_path: Path) -> None:

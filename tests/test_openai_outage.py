@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +20,9 @@ from endpoint import Server, serving
 from rewild.config.base import validate
 from rewild.config.endpoint import NEUTRAL, Takes, fold, without_secrets
 from rewild.engines import EngineError, Request, Sampling, make_engine
-from rewild.engines.wire import RefusalError, is_here, judge_status, make_client, read_answer, read_completion
+from rewild.engines.wire import RefusalError, judge_status, make_client, read_answer, read_completion
 from rewild.errors import ConfigError, RewildError
+from rewild.hosts import is_here
 from rewild.responses.kitchen import open_kitchen
 from rewild.responses.recipe import make_job
 from rewild.responses.shard import run_shard
@@ -265,11 +267,8 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
     made.server_close()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST", "0.0.0.0", "[::ffff:127.0.0.1]"])
 def test_this_machine_is_never_behind_a_proxy(server: Server, proxy: ThreadingHTTPServer, host: str) -> None:
-    if host == "127.0.0.2":
-        assert is_here(host)
-        return
     address = server.url.replace("127.0.0.1", host)
     done = make_engine("openai", model="m", endpoint=address, key=KEY).generate(ask("a"), Sampling())
     assert done[0].text == "echo: a"
@@ -285,6 +284,7 @@ def test_others_are(proxy: ThreadingHTTPServer) -> None:
 
 def test_what_is_this_machine() -> None:
     here = ["localhost", "LOCALHOST.", "a.localhost", "[::1]", "::1", "0.0.0.0", "::ffff:127.0.0.1"]
+    here += ["127.0.0.2", "127.1", socket.gethostname()]
     assert [host for host in here if not is_here(host)] == []
     assert not any(map(is_here, ["198.51.100.7", "2001:db8::7", "no.such.host.invalid", "a" * 300]))
 
@@ -309,6 +309,20 @@ def test_a_proxy_that_cannot_be_used_is_a_message(
         make_engine("openai", model="m", endpoint="http://198.51.100.7/v1").generate(ask("a"), Sampling())
     assert "hunter2" not in str(caught.value)
     make_client(httpx.URL("http://127.0.0.1:9/v1"), {}, 1, 1)  # it is not asked for there
+
+
+@pytest.mark.parametrize("through", ["", "http://127.0.0.1:9"])
+def test_certificates_of_the_environment_count_with_and_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, through: str
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    if through:
+        monkeypatch.setenv("https_proxy", through)
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    for host in ("127.0.0.1", "198.51.100.7"):
+        with pytest.raises(EngineError, match="certificates cannot be read"):
+            make_client(httpx.URL(f"https://{host}/v1"), {}, 1, 1)
 
 
 # Large answers, odd fields

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from rewild.errors import DataError, RewildError, first_line, masked, nearest
 from rewild.files import atomic, sha256
+from rewild.hosts import proxied
 from rewild.locks import lock_file
 from rewild.reading import SMALL, read_csv
 
@@ -33,7 +34,6 @@ CONNECTIONS = 8
 CHUNK = 1 << 16
 LONGEST, SLOWEST = 300, 10_000
 """Seconds that one try may take at most, with a second more for so many bytes."""
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 COLUMNS = ("collection", "repository", "commit", "path", "bytes", "sha256", "licence")
 
 
@@ -159,7 +159,8 @@ def _download(files: list[ReleasedFile], base: str, folder: Path, cache: Path) -
         client = httpx.Client(
             timeout=httpx.Timeout(30, read=60),
             follow_redirects=True,
-            trust_env=url.host not in LOOPBACK,  # no proxy is asked for what this machine serves
+            # A transport of its own takes no proxy: none is asked for what this machine serves.
+            transport=None if proxied(url.host) else httpx.HTTPTransport(),
             headers={"Accept-Encoding": "identity"},  # so that bytes on disk are bytes of the range asked for
         )
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -169,6 +170,11 @@ def _download(files: list[ReleasedFile], base: str, folder: Path, cache: Path) -
             "no connection can be made: a proxy named in the environment (HTTP_PROXY, HTTPS_PROXY or "
             f"ALL_PROXY) cannot be used: {masked(first_line(error))}"
         ) from None
+    except OSError as error:
+        raise RewildError(
+            "certificates cannot be read (SSL_CERT_FILE, SSL_CERT_DIR): "
+            f"{error.strerror or first_line(error)}"
+        ) from error
     with client, ThreadPoolExecutor(CONNECTIONS) as pool:
 
         def bring(file: ReleasedFile) -> ReleasedFile:

@@ -69,7 +69,9 @@ class _Gate:
                         self._more(1)
             self._free -= 1
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, error: object, *_: object) -> None:
+        if error is not None:
+            return  # all is being given up: nobody else goes through
         async with self._changed:
             self._free += 1
             self._changed.notify()

@@ -5,12 +5,10 @@ Nothing here knows of tries or pauses; :mod:`rewild.engines.openai_engine` does.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import os
 import re
-import socket
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from typing import Any, Self
 import httpx
 
 from rewild.engines.base import Completion, EngineError
+from rewild.hosts import PROXIES, proxied
 
 LARGEST = 32 * 2**20  # bytes of one answer, packed or not; more is nonsense
 ENOUGH = 2**16  # bytes of an error's body that are read
@@ -66,48 +65,6 @@ class RefusalError(Exception):
         return self
 
 
-def is_here(host: str) -> bool:
-    """Whether a host is this machine: loopback, its own name, or one of its own addresses."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    if name in {socket.gethostname().lower(), socket.getfqdn().lower()}:
-        return True
-    try:
-        addresses = [str(ipaddress.ip_address(name.partition("%")[0]))]
-    except ValueError:
-        try:
-            addresses = [
-                str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            ]
-        except (OSError, UnicodeError):
-            return False  # the proxy may know it
-    return bool(addresses) and all(map(_is_own, addresses))
-
-
-def _is_own(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None) or found
-    if mapped.is_loopback or mapped.is_unspecified:
-        return True
-    family = socket.AF_INET if mapped.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as own:
-            own.bind((str(mapped), 0))  # only an address of this machine can be bound
-    except OSError:
-        return False
-    return True
-
-
-def proxied(host: str) -> bool:
-    """Whether the environment may send requests to a host through a proxy: never to this machine."""
-    set_ = any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES)
-    return set_ and not is_here(host)
-
-
-PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-
-
 def make_client(
     url: httpx.URL, headers: dict[str, str], timeout: float, connections: int
 ) -> httpx.AsyncClient:
@@ -117,14 +74,17 @@ def make_client(
         EngineError: a proxy or a certificate file of the environment that cannot be used.
     """
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    through = proxied(url.host)
+    # Without a transport of its own, a client goes through what the environment names. A certificate of one's
+    # own (SSL_CERT_FILE) counts either way.
     try:
         return httpx.AsyncClient(
             # Unpacking is ours: a small answer may unpack to gigabytes.
             headers={**headers, "Accept-Encoding": "identity", "Content-Type": "application/json"},
             timeout=timeout,
             limits=limits,
-            trust_env=through,
+            transport=None
+            if proxied(url.host)
+            else httpx.AsyncHTTPTransport(verify=url.scheme == "https", limits=limits),
         )
     except (ImportError, ValueError, TypeError, httpx.InvalidURL) as error:
         kind = (

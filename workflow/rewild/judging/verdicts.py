@@ -47,10 +47,10 @@ _SINGLE = re.compile(
 )
 # Between two verdicts that belong together: a scale, or a judge that does not decide.
 _BETWEEN = re.compile(
-    r"[\s*_]*(?:\([^()\n]{1,60}\)[\s*_]*)?,?[\s*_]*(?:to|through|until|and|or|nor|/|-|–|—)[\s*_]*",
+    r"[\s*_]*(?:\([^()\n]{1,60}\)[\s*_]*)?(?:,[\s*_]*)?(?:to|through|until|and|or|nor|/|-|–|—)[\s*_]*",
     re.IGNORECASE,
 )
-_LISTED = re.compile(r"[\s*_]*,[\s*_,.…]*(?:and|or)?[\s*_]*", re.IGNORECASE)  # of three or more in a row
+_LISTED = re.compile(r"[\s*_]*,[\s*_,.…]*(?:(?:and|or)[\s*_]*)?", re.IGNORECASE)  # of three or more in a row
 # Between a verdict and the best there is.
 _OUT_OF = re.compile(r"[\s*_]*(?:out\s+)?of(?:\s+(?:a\s+)?(?:possible|maximum))?[\s*_]*", re.IGNORECASE)
 _GIVE = r"(?:be|been|give|given|get|deserve|merit|warrant|justify|award|earn|reach|call|rate)"
