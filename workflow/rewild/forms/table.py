@@ -32,6 +32,7 @@ NAMES = (
 """Fields that name a row, the first that is there; an AlpacaEval row has none."""
 PROMPTS = ("prompt", "question", "query", "input")
 RESPONSES = ("response", "completion", "answer", "output")
+SYSTEMS = ("system", "system_prompt")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,16 @@ def _said(row: Row, *keys: str) -> str | None:
 
 
 def _list_of(key: str) -> Callable[[Row], Record]:
-    return lambda row: _record(row, read_messages(row.get(key), key))
+    return lambda row: _record(row, _with_system(row, read_messages(row.get(key), key)))
+
+
+def _with_system(row: Row, turns: Sequence[Turn]) -> list[Turn]:
+    """The turns, below the system message that stands in a field of its own."""
+    system = _first(row, SYSTEMS)
+    text = _text(row, system) if system else None
+    if text is None or not text.strip() or (turns and turns[0].role == "system"):
+        return list(turns)
+    return [Turn("system", text), *turns]
 
 
 def _text(row: Row, key: str) -> str | None:
@@ -136,15 +146,25 @@ def _asked(row: Row, key: str, *more: str) -> str:
 
 
 def _pair(row: Row, prompt: str, answer: str | None) -> Record:
-    """One question and its answer; ``answer`` is a field, None where the row has none."""
-    turns = [Turn("user", prompt)]
-    system = next((k for k in ("system", "system_prompt") if isinstance(row.get(k), str)), None)
-    if system and row[system].strip():
-        turns.insert(0, Turn("system", row[system]))
+    """One question and its answer, below ``history``; ``answer`` is a field, None where the row has none."""
+    turns = [*_history(row), Turn("user", prompt)]
     if answer is not None:
         finish = finish_reason(row.get("finish_reason"))
         turns.append(Turn("assistant", _text(row, answer), finish))
-    return _record(row, turns)
+    return _record(row, _with_system(row, turns))
+
+
+def _history(row: Row) -> list[Turn]:
+    """LLaMA-Factory's ``history``: the questions before this one, each with its answer."""
+    given = row.get("history") or []
+    if not isinstance(given, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in given
+    ):
+        raise BadRow("not_a_conversation", f"'history' is {shown(given)}, not a list of [question, answer]")
+    return [
+        Turn(role, text) for pair in given for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
 
 
 def _first(row: Row, keys: Sequence[str]) -> str | None:
@@ -157,14 +177,14 @@ def _alpaca(row: Row) -> Record:
 
 def _magpie(row: Row) -> Record:
     if isinstance(row.get("conversations"), list) and row["conversations"]:
-        return _record(row, read_messages(row["conversations"], "conversations"))
+        return _list_of("conversations")(row)
     return _pair(row, _asked(row, "instruction"), "response")
 
 
 def _distilabel(row: Row) -> Record:
     """``generation``, or the first of ``generations``."""
     if isinstance(row.get("instruction"), list):
-        turns = read_messages(row["instruction"], "instruction")
+        turns = _with_system(row, read_messages(row["instruction"], "instruction"))
     else:
         key = next(k for k in ("instruction", "prompt", "input") if k in row)
         turns = list(_pair(row, _asked(row, key, *(["input"] if key == "instruction" else [])), None).turns)
@@ -231,7 +251,7 @@ def _prompt_response(row: Row) -> Record:
     if prompt is None:
         raise BadRow("missing_key", f"none of {', '.join(PROMPTS)}")
     if isinstance(row[prompt], list):
-        turns = read_messages(row[prompt], prompt)
+        turns = _with_system(row, read_messages(row[prompt], prompt))
         answer = _first(row, RESPONSES)
         given = row[answer] if answer else None
         if isinstance(given, list) and _dicts(given):
