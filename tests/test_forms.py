@@ -66,6 +66,8 @@ ROWS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "messages, blank system": ({"system_prompt": " ", "messages": [{"role": "user", "content": "Why?"},
                                                                    {"role": "assistant", "content": "So."}]},
                                [(U, "Why?"), (A, "So.")]),
+    "alpaca, NaN as pandas writes it": ({"instruction": "Why?", "input": math.nan, "output": "So."},
+                                        [(U, "Why?"), (A, "So.")]),
     "alpaca, history": ({"instruction": "And?", "input": "", "output": "No.", "system": "Be.",
                          "history": [["Why?", "So."]]},
                         [(S, "Be."), (U, "Why?"), (A, "So."), (U, "And?"), (A, "No.")]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,15 +81,13 @@ def finish_reason(given: Any) -> str | None:
 
 
 def text_of(content: Any, what: str) -> str | None:
-    """A content as text; None where it is null, or NaN, as pandas writes what is missing.
+    """A content as text; None where it is null.
 
     Raises:
         BadRow: it is neither text, parts of text, nor ``{"answer": text}``.
     """
     if content is None or isinstance(content, str):
         return content
-    if isinstance(content, float) and math.isnan(content):
-        return None
     if isinstance(content, dict) and isinstance(answer := content.get("answer"), str | None):
         if "answer" in content:
             return answer

@@ -7,6 +7,7 @@ file; a row that does not fit it is a bad row, not a row of another form.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +127,10 @@ def _with_system(row: Row, turns: Sequence[Turn]) -> list[Turn]:
 
 
 def _text(row: Row, key: str) -> str | None:
-    return text_of(row.get(key), f"'{key}'")
+    given = row.get(key)
+    if isinstance(given, float) and math.isnan(given):
+        return None  # as pandas writes what is missing
+    return text_of(given, f"'{key}'")
 
 
 def _needed(row: Row, key: str) -> str:
