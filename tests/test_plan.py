@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rewild.config import load_benchmarks, read_study
 from rewild.config.gpus import GPUS, Gpu
+from rewild.config.judging import find_runner
 from rewild.config.models import load_models
 from rewild.errors import ConfigError
+from rewild.judging.job import answer_job
 from rewild.plan import GPU_COUNTS, STEP, Architecture, architecture_of, find_gpu, plan, plan_on
+from rewild.responses.recipe import make_job
 
 ROOT = Path(__file__).resolve().parent.parent
 LLAMA_8B = Architecture(
@@ -206,3 +210,29 @@ def test_planning_imports_nothing_heavy():
         env={"PYTHONPATH": "workflow"},
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("share", [None, 0.6, 0.85])
+def test_what_is_planned_is_what_vllm_is_given(root: Path, share: float | None) -> None:
+    """Of responses and of a benchmark's answers: weights, reserve and a full context fit into the share."""
+    models = load_models(root / "config")
+    study = read_study("wildchat50m", root / "config")
+    assert study.responses is not None
+    about = GPUS["H100-80"]
+    compute = study.responses.compute.model_copy(update={"gpu": "H100-80", "gpu_memory_utilization": share})
+    responses = study.responses.model_copy(update={"compute": compute})
+    answers = study.judging.answers.model_copy(update={"engine": "vllm", "compute": compute, "limits": None})
+    judging = study.judging.model_copy(update={"answers": answers})
+    mine = study.model_copy(update={"responses": responses, "judging": judging})
+    rows = load_benchmarks(root / "config", models).values()
+    runner = find_runner(next(b.runner for b in rows if b.judged))
+    jobs = [make_job(mine, slug, models) for slug in ("qwen2.5-72b-instruct", "llama-3.1-8b-instruct")]
+    jobs += [answer_job(mine, run, runner, models, {}) for run in ("q72", "l8i")]
+    for job in jobs:
+        assert job.plan is not None
+        assert job.memory_share == (share or about.utilization), job.model
+        room = about.memory * job.memory_share - about.reserve - job.plan.weight_bytes
+        assert job.plan.context * job.plan.kv_bytes <= room, job.model
+        assert job.plan.cache_bytes == int(about.memory * job.memory_share) - about.reserve - (
+            job.plan.weight_bytes
+        )

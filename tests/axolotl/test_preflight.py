@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import yaml
 from test_kernel import HERE, build
 
 from conftest import conversations, write_mix
+from rewild.engines.tokenizer import load_tokenizer
 from rewild.errors import DataError
 from rewild.files import sha256
 from rewild.runs import kernel
 from rewild.runs.checks import read_report
 from rewild.runs.leak import leak, leak_check, short
 from rewild.runs.oracle import expected
-from rewild.runs.preflight import preflight
+from rewild.runs.preflight import preflight, tokenizer_of
 from rewild.runs.render import axolotl_config, identity_of, start_identity
 
 
@@ -188,6 +190,48 @@ def test_a_token_that_the_tokenizer_lacks_stops_before_axolotl(bench, say):
     assert len(report.checks) == 2, "what cannot be right is not prepared"
 
 
+def tempted(bench, folder: Path, declared: str | None) -> Path:
+    """The tiny base as a Mistral with Mistral's own tokenizer beside Hugging Face's."""
+    base = folder / f"ministral-{declared}"
+    shutil.copytree(bench.base, base)
+    for name, change in (
+        ("config.json", {"model_type": "mistral", "architectures": ["MistralForCausalLM"]}),
+        ("tokenizer_config.json", {"tokenizer_class": declared}),
+    ):
+        content = json.loads((base / name).read_text()) | change
+        (base / name).write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    (base / "tekken.json").write_text("{}")
+    return base
+
+
+@pytest.mark.parametrize("declared", ["MistralCommonBackend", "PreTrainedTokenizerFast", None])
+def test_axolotl_takes_hugging_faces_tokenizer_of_a_mistral_model(bench, tmp_path, declared):
+    """What AutoTokenizer alone gives for these files is Mistral's own, or nothing."""
+    from axolotl.loaders.tokenizer import load_tokenizer as axolotls
+    from axolotl.utils.dict import DictDefault
+
+    base = tempted(bench, tmp_path, declared)
+    training = bench.training("tempted", base)
+    own = load_tokenizer(bench.base, "tiny")
+    config = tokenizer_of(training, load_tokenizer(base, "tempted"))
+    assert config == {"tokenizer_type": "TokenizersBackend"}
+    rendered = axolotl_config(training, "m", "w", "0") | config
+    assert rendered["tokenizer_use_mistral_common"] is False
+    cfg = DictDefault(rendered | {"tokenizer_config": str(base), "base_model_config": str(base)})
+    found = axolotls(cfg)
+    text = "the fox<|end|>"
+    assert type(found) is type(own)
+    assert found(text)["input_ids"] == own(text)["input_ids"]
+    assert tokenizer_of(bench.training("plain"), own) == {}
+
+
+def test_a_mistral_model_passes_with_hugging_faces_tokenizer(bench, tmp_path):
+    training = bench.training("tempted", tempted(bench, tmp_path, "MistralCommonBackend"))
+    files = bench.files("tempted")
+    assert failed(preflight(training, bench.mix, files, 1, print)) == []
+    assert yaml.safe_load(files.config().read_text())["tokenizer_type"] == "TokenizersBackend"
+
+
 def test_a_base_without_a_template_is_told_what_to_add(bench, say):
     training = replace(bench.training("bare"), template=None)
     report = preflight(training, bench.mix, bench.files("bare"), 1, say)
@@ -246,7 +290,7 @@ def test_conversations_that_are_left_out_for_another_reason_stop(bench, tmp_path
     ("make", "message"),
     [
         (lambda p: None, "no such file; the run has nothing to learn from"),
-        (lambda p: p.write_text("text"), "not a Parquet file"),
+        (lambda p: p.write_text("text"), "cannot be read as a Parquet file"),
         (lambda p: pl.DataFrame({"id": ["a"]}).write_parquet(p), "column 'messages' is missing (it has: id)"),
         (
             lambda p: pl.read_parquet(write_mix(p, conversations(1))).head(0).write_parquet(p),

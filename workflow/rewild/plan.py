@@ -15,7 +15,7 @@ Per GPU, of ``n`` that share a model by tensor parallelism:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, gcd
 from typing import Literal, cast
@@ -226,6 +226,26 @@ def find_gpu(name: str, gpus: dict[str, Gpu] | None = None) -> Gpu:
             "others can be described under 'gpus' in config/config.yaml)"
         )
     return known[name]
+
+
+def with_share(
+    gpu_name: str, gpus: Mapping[str, Gpu] | None, share: float | None
+) -> tuple[float, dict[str, Gpu]]:
+    """``(share, types)``: the share of memory that an engine is given, and the GPU types to plan it with.
+
+    Args:
+        gpu_name: a GPU type.
+        gpus: GPU types of the configuration, besides the built-in ones.
+        share: the study's ``gpu_memory_utilization``; None is the type's own.
+
+    Raises:
+        ConfigError: an unknown GPU type.
+    """
+    known = dict(gpus or {})
+    gpu = find_gpu(gpu_name, known)
+    if share is not None:
+        known[gpu_name] = gpu = gpu.model_copy(update={"utilization": share})
+    return gpu.utilization, known
 
 
 def plans(

@@ -55,6 +55,31 @@ def load_tokenizer(
     return found
 
 
+def class_to_name(
+    found: Any, path: Path | str, *, revision: str | None, trust_remote_code: bool
+) -> str | None:
+    """The class that a program must be told which asks ``AutoTokenizer`` alone, as Axolotl does.
+
+    Args:
+        found: what :func:`load_tokenizer` gave for the same place.
+        path: a model folder or hub id.
+        revision: commit on the hub.
+        trust_remote_code: as for :func:`load_tokenizer`.
+
+    Returns:
+        A name in ``transformers``; None where ``AutoTokenizer`` gives the same class by itself.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        alone = AutoTokenizer.from_pretrained(
+            str(path), revision=revision, trust_remote_code=trust_remote_code
+        )
+    except Exception:  # Mistral's cannot read its files, or code may not run: then too the class is named
+        return type(found).__name__
+    return None if type(alone) is type(found) else type(found).__name__
+
+
 def _from_file(path: Path | str, where: dict[str, Any]) -> Any:
     """A tokenizer from ``tokenizer.json``, which needs no code; None without that file."""
     from transformers import PreTrainedTokenizerFast

@@ -17,7 +17,7 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.study import Study
 from rewild.errors import ConfigError, nearest
-from rewild.plan import Plan, architecture_of, find_gpu, plan
+from rewild.plan import Plan, architecture_of, plan, with_share
 
 STAGE_VERSION = 2  # raise when the same settings would give other results
 LONGEST_CONTEXT = 8192
@@ -250,9 +250,8 @@ def planned(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None)
     section = evaluation_of(study)
     if section.compute.gpu is None:
         return None
-    name, known = section.compute.gpu, dict(gpus or {})
-    if (share := memory_share(section, gpus)) is not None:
-        known[name] = find_gpu(name, known).model_copy(update={"utilization": share})
+    name = section.compute.gpu
+    _, known = with_share(name, gpus, section.compute.gpu_memory_utilization)
     architecture = architecture_of(target.row, precision_of(section))
     return plan(architecture, name, known, context=context_of(section, target))
 
@@ -262,7 +261,7 @@ def memory_share(section: Evaluation, gpus: Mapping[str, Gpu] | None = None) -> 
     own = section.compute.gpu_memory_utilization
     if own is not None or section.compute.gpu is None:
         return own
-    return find_gpu(section.compute.gpu, dict(gpus or {})).utilization
+    return with_share(section.compute.gpu, gpus, None)[0]
 
 
 def gpus_of(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None) -> int:

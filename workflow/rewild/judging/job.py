@@ -10,7 +10,7 @@ from rewild.config.models import Model
 from rewild.config.responses import Limits, Responses, SamplingSettings
 from rewild.config.runs import weights_of
 from rewild.config.study import Study
-from rewild.plan import architecture_of, find_gpu, plan
+from rewild.plan import architecture_of, plan, with_share
 from rewild.responses.recipe import Job, Source
 
 LONGEST_CONTEXT = 16384  # tokens; no benchmark needs more, and a longer one costs memory
@@ -30,9 +30,9 @@ def answer_job(
     precision = "fp32" if on_cpu else row.paper_precision or "bf16"
     made = share = None
     if gpu and settings.engine != "openai":
-        share = find_gpu(gpu, dict(gpus)).utilization
+        share, known = with_share(gpu, gpus, settings.compute.gpu_memory_utilization)
         wanted = settings.limits.context if settings.limits else None
-        made = plan(architecture_of(row, precision), gpu, dict(gpus), context=wanted)
+        made = plan(architecture_of(row, precision), gpu, known, context=wanted)
     total = row.parameters.total if row.parameters else 0
     source = Source(
         weights.path,
@@ -54,8 +54,7 @@ def answer_job(
         attempts=settings.attempts,
         compute=settings.compute,
     )
-    memory = settings.compute.gpu_memory_utilization or share
-    return Job(study.name, study.seed, run, responses, source, made, memory)
+    return Job(study.name, study.seed, run, responses, source, made, share)
 
 
 def _limits(settings: Answering, runner: Runner, context: int | None) -> Limits:

@@ -17,7 +17,7 @@ from rewild.config.responses import ModelSettings, Responses
 from rewild.config.runs import checkpoint_of, weights_of
 from rewild.config.study import Study
 from rewild.errors import ConfigError
-from rewild.plan import Plan, architecture_of, find_gpu, plan
+from rewild.plan import Plan, architecture_of, plan, with_share
 
 STAGE_VERSION = 2  # raise when the same settings would give other responses (2: content is never markup)
 IDENTIFYING = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -113,12 +113,11 @@ def make_job(
         source = replace(source, takes=row.endpoint)
     made = share = None
     if settings.compute.gpu and settings.engine != "openai":
-        share = find_gpu(settings.compute.gpu, dict(gpus or {})).utilization
+        gpu = settings.compute.gpu
+        share, known = with_share(gpu, gpus, settings.compute.gpu_memory_utilization)
         if row is not None and own.gpus is None:
             wanted = settings.limits.context
-            made = plan(
-                architecture_of(row, source.precision), settings.compute.gpu, dict(gpus or {}), context=wanted
-            )
+            made = plan(architecture_of(row, source.precision), gpu, known, context=wanted)
     return Job(
         study.name,
         study.seed,
@@ -126,7 +125,7 @@ def make_job(
         settings,
         source,
         made,
-        settings.compute.gpu_memory_utilization or share,
+        share,
         own.gpus or 0,
     )
 

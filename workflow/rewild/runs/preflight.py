@@ -17,6 +17,7 @@ import polars as pl
 
 from rewild.config.runs import Training
 from rewild.engines.chat import Chat
+from rewild.engines.tokenizer import class_to_name, load_tokenizer
 from rewild.errors import DataError, RewildError, first_line
 from rewild.files import sha256, write_text
 from rewild.reading import faults, open_file
@@ -88,7 +89,8 @@ def _all_checks(  # noqa: PLR0917
     heading: str,
     say: Say,
 ) -> tuple[list[Check], dict[str, Any]]:
-    tokenizer = _tokenizer(training)
+    tokenizer = load_tokenizer(training.start.path, training.run, **_where(training))
+    config |= tokenizer_of(training, tokenizer)
     template = config.get("chat_template_jinja") or getattr(tokenizer, "chat_template", None)
     checks = _before(training, tokenizer, template)
     can_prepare = all(check.passed for check in checks)
@@ -125,16 +127,15 @@ def read_mix(path: Path, kind: str) -> pl.DataFrame:
     return rows
 
 
-def _tokenizer(training: Training) -> Any:
-    from transformers import AutoTokenizer
+def tokenizer_of(training: Training, tokenizer: Any) -> dict[str, str]:
+    """What Axolotl must be told so that it takes this tokenizer and not Mistral's own; mostly nothing."""
+    name = class_to_name(tokenizer, training.start.path, **_where(training))
+    return {"tokenizer_type": name} if name else {}
 
+
+def _where(training: Training) -> dict[str, Any]:
     start = training.start
-    try:
-        return AutoTokenizer.from_pretrained(
-            start.path, revision=start.revision, trust_remote_code=start.trust_remote_code
-        )
-    except Exception as error:
-        raise RewildError(f"{start.path}: its tokenizer cannot be loaded: {first_line(error)}") from error
+    return {"revision": start.revision, "trust_remote_code": start.trust_remote_code}
 
 
 def _before(training: Training, tokenizer: Any, template: str | None) -> list[Check]:

@@ -87,6 +87,7 @@ def axolotl_config(training: Training, mix: str, work: str, identity: str) -> di
     if start.revision:
         config["revision_of_model"] = start.revision
     config["trust_remote_code"] = start.trust_remote_code
+    config["tokenizer_use_mistral_common"] = False  # Axolotl turns it on for names with "magistral"
     config |= _template(training)
     config |= {"rl": "dpo", "dpo_beta": r.beta} if r.kind == "dpo" else {}
     config |= {
