@@ -14,6 +14,7 @@ from rewild.errors import ConfigError
 ROOT = Path(__file__).resolve().parent.parent
 HUB = {"kind": "hub", "repository": "allenai/WildChat-1M", "revision": "0" * 40}
 DEMO = {"kind": "demo"}
+FILES = {"kind": "files", "name": "a", "files": ["x"]}
 
 
 def section(**more: Any) -> Prompts:
@@ -35,6 +36,9 @@ def section(**more: Any) -> Prompts:
         ),
         ({"sources": [HUB | {"revision": "main"}]}, r"sources\.0\.hub\.revision: .* \(it is 'main'\)"),
         ({"sources": [HUB | {"revison": "x"}]}, r"'sources\.0\.hub\.revison'; did you mean 'revision'\?"),
+        # The kind is called as one of its keys is.
+        ({"sources": [FILES | {"fles": []}]}, r"files\.fles'; did you mean 'files'\?"),
+        ({"sources": [FILES | {"langage": "x"}]}, r"files\.langage'; did you mean 'language'\?"),
         ({"sources": [DEMO, DEMO]}, "two sources are named 'demo'; give one of them another `name`"),
         ({"drop": ["toxc"]}, r"drop\.0: 'toxc' is not one of .*; did you mean 'toxic'\?"),
         ({"duplicates": "first_message"}, r"duplicates: .*; did you mean 'first-message'\?"),

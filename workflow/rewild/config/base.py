@@ -67,14 +67,25 @@ def _explain(model: type[BaseModel], error: Any, where: str) -> str:
 
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """The keys that a (nested) section knows, found by walking the annotations along ``location``."""
+    """The keys that a (nested) section knows, found by walking the annotations along ``location``.
+
+    Where a section is one of several kinds, the location names the kind too, as if it were a key.
+    """
     annotation: Any = model
     for part in location:
-        candidates = list(_models(annotation))
-        fields = next((c.model_fields for c in candidates if part in c.model_fields), None)
-        if fields is not None:
+        choices = _models(annotation)
+        if len(choices) > 1 and (chosen := [c for c in choices if _is_kind(c, part)]):
+            annotation = chosen[0]
+        elif fields := next((c.model_fields for c in choices if part in c.model_fields), None):
             annotation = fields[part].annotation
     return [key for m in _models(annotation) for key in m.model_fields]
+
+
+def _is_kind(model: type[BaseModel], name: Any) -> bool:
+    literals = (
+        f.annotation for f in model.model_fields.values() if typing.get_origin(f.annotation) is typing.Literal
+    )
+    return name == model.__name__ or any(name in typing.get_args(literal) for literal in literals)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
