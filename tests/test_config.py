@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import pytest
+from pydantic import BaseModel
 
-from rewild.config import load_defaults, load_studies, load_study
-from rewild.config.study import merge
+from rewild.config import load_defaults, load_studies, load_study, read_study
+from rewild.config.base import Strict, validate
+from rewild.config.study import Study, merge
 from rewild.errors import ConfigError
 
 
@@ -106,3 +109,62 @@ def test_unknown_defaults_are_errors(folder: Path) -> None:
         ConfigError, match=r"config/config\.yaml: unknown key 'studi'; did you mean 'study'\?"
     ):
         load_defaults(folder)
+
+
+def numbers(model: type[BaseModel], at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where a study has a setting that is a number with a point; ``any`` stands for a key of one's own."""
+    found = []
+    for key, field in model.model_fields.items():
+        if field.discriminator:  # of several kinds: which one is another key's matter
+            continue
+        for kind in (field.annotation, *get_args(field.annotation)):
+            own = ("any",) if get_origin(field.annotation) is dict else ()
+            if kind is float:
+                found.append((*at, key, *own))
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
+                found += numbers(kind, (*at, key, *own))
+    return found
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("at", numbers(Study), ids=".".join)
+def test_what_is_no_finite_number_is_refused_with_its_key(
+    folder: Path, at: tuple[str, ...], value: str
+) -> None:
+    text = "".join(f"{key}: {{" for key in at[:-1]) + f"{at[-1]}: {value}" + "}" * (len(at) - 1)
+    write(folder, "small", f"title: Small\nsource: published\n{text}\n")
+    with pytest.raises(ConfigError, match="study small") as error:
+        load_study(folder, "small")
+    line = next(line for line in str(error.value).splitlines() if f"{'.'.join(at)}: " in line)
+    assert f"(it is {float(value.replace('.', ''))})" in line
+
+
+def test_a_number_in_what_may_be_anything_is_finite_too() -> None:
+    class Open(Strict):
+        add: dict[str, Any]
+
+    with pytest.raises(ConfigError, match=r"^study x: add\.a\.1\.b: input .* finite number \(it is nan\)$"):
+        validate(Open, {"add": {"a": [1.0, {"b": float("nan")}]}}, "study x")
+
+
+def test_there_are_settings_that_are_numbers_with_a_point() -> None:
+    assert len(numbers(Study)) > 5
+    assert Strict.model_config["allow_inf_nan"] is False
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{", "the environment variable REWILD_CONFIG, column 2: not JSON"),
+        ("[1]", "the environment variable REWILD_CONFIG: an object was expected, not a list"),
+        ('{"seed": NaN}', "the environment variable REWILD_CONFIG: not usable JSON: NaN"),
+        ("[" * 5000, "the environment variable REWILD_CONFIG: not usable JSON"),
+    ],
+)
+def test_a_broken_command_line_of_a_job_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, value: Any, message: str
+) -> None:
+    monkeypatch.setenv("REWILD_CONFIG", value)
+    with pytest.raises(ConfigError) as error:
+        read_study("small", folder)
+    assert str(error.value).startswith(message)

@@ -20,7 +20,7 @@ import pytest
 
 from rewild import __main__ as program
 from rewild import files, locks
-from rewild.errors import RewildError
+from rewild.errors import DataError, RewildError
 from rewild.files import atomic, write_json, write_text
 from rewild.system import WHAT_TO_DO, explain
 from rewild.table import Column, TableSchema, provenance, write_table
@@ -106,6 +106,25 @@ def test_a_limit_on_files_is_one_message_with_the_path(tmp_path: Path, little, w
         write(path)
     assert explain(error.value) == f"{path}: File too large; {WHAT_TO_DO[errno.EFBIG]}"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [write_text, lambda path, text: write_json(path, {"a": [text]})])
+def test_half_a_surrogate_is_refused_with_the_file(tmp_path: Path, write) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(DataError) as error:
+        write(path, "a name \udcff of a file")
+    assert str(error.value).startswith(f"{path}: cannot be written: '\\udcff' is half of a surrogate pair")
+    assert "a name \\udcff of a file" in str(error.value)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_not_installed_is_a_message() -> None:
+    said = explain(ModuleNotFoundError("No module named 'vllm.engine'", name="vllm.engine"))
+    assert said is not None
+    assert said.startswith(f"'vllm.engine' is not installed in this environment ({sys.prefix})")
+    assert explain(ModuleNotFoundError("No module named 'rewild.x'", name="rewild.x")) is None
 
 
 def in_the_way(folder: Path, what: str) -> Path:

@@ -125,7 +125,7 @@ def test_a_template_that_is_missing_is_named() -> None:
     training = a_training("rh")
     assert training.template is not None
     lost = training.template.model_copy(update={"file": "no/such.jinja"})
-    with pytest.raises(ConfigError, match=r"recipe demo: chat template no/such\.jinja: No such file"):
+    with pytest.raises(ConfigError, match=r"recipe demo: chat template no/such\.jinja: no such file"):
         axolotl_config(replace(training, template=lost), "m", "w", "0")
 
 
@@ -202,7 +202,7 @@ def test_a_failed_report_says_which_check_and_what_to_do(tmp_path: Path) -> None
 
 def test_a_broken_report_is_named(tmp_path: Path) -> None:
     (tmp_path / "preflight.json").write_text("{")
-    with pytest.raises(DataError, match=r"preflight\.json: not a report"):
+    with pytest.raises(DataError, match=r"preflight\.json, column 2: not JSON"):
         read_report(tmp_path / "preflight.json")
     with pytest.raises(DataError, match="no such file; the checks have not run"):
         read_report(tmp_path / "other.json")

@@ -13,7 +13,6 @@ from typing import Any
 
 from rewild.errors import DataError, RewildError, errno_of
 from rewild.locks import claim, sweep
-from rewild.reading import SMALL, read_json
 
 _swept: set[tuple[Path, str]] = set()
 
@@ -80,9 +79,22 @@ def sha256(path: Path | str) -> str:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write text (UTF-8, ``\\n``) atomically."""
+    """Write text (UTF-8, ``\\n``) atomically.
+
+    Raises:
+        DataError: the text holds half of a surrogate pair, which UTF-8 cannot write.
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        half = f"'\\u{ord(text[error.start]):04x}'"
+        near = ascii(text[max(error.start - 20, 0) : error.start + 20])
+        raise DataError(
+            f"{path}: cannot be written: {half} is half of a surrogate pair, no character (in {near}); "
+            "it is in a name or a text that this was made from"
+        ) from error
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -101,6 +113,8 @@ def read_report(path: Path, schema: dict[str, Any], what: str) -> dict[str, Any]
     Raises:
         DataError: it is not one, or is of another version.
     """
+    from rewild.reading import SMALL, read_json  # needs YAML, which a bare Python that builds one lacks
+
     data = read_json(path, what, limit=SMALL)
     if not isinstance(data, dict) or {k: data.get(k) for k in schema} != schema:
         raise DataError(f"{path}: not {what} of version {schema['version']}; remove it and rerun")

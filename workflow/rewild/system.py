@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 
 from rewild.errors import errno_of, first_line
@@ -45,6 +46,12 @@ def explain(error: BaseException) -> str | None:
             return (
                 "a process that worked for this command ended abruptly; most often there was not enough "
                 f"memory: free some, ask for more, or use fewer workers, and run again. {KEPT}"
+            )
+        if isinstance(found, ModuleNotFoundError) and (found.name or "rewild").partition(".")[0] != "rewild":
+            return (
+                f"'{found.name}' is not installed in this environment ({sys.prefix}). Snakemake runs this "
+                "command in another, .envs/NAME (`conda_of(NAME)` in workflow/rules); by hand: "
+                "PYTHONPATH=workflow .envs/NAME/bin/python -m rewild ..."
             )
         code = errno_of(found)
         if code is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rewild.errors import DataError, RewildError, first_line
 from rewild.files import write_text
+from rewild.reading import SMALL, read_json
 
 # What engines read. Pickled weights are code; `original/` and `consolidated*` hold the same weights again.
 READ = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
@@ -72,5 +73,8 @@ def _missing(folder: Path, weights: Sequence[str]) -> list[str]:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return []
-    named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
-    return sorted(set(named) - set(weights))
+    found = read_json(index, limit=SMALL)
+    named = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(named, dict):
+        raise DataError(f"{index}: not an index of weights: 'weight_map' is missing; fetch it again")
+    return sorted({str(name) for name in named.values()} - set(weights))

@@ -5,8 +5,6 @@ Every value is a :class:`Cell` that knows where it stands, so that a reader can 
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from rewild.audit.claims import Need
 from rewild.audit.numbers import Range, decimal, exact, printed
 from rewild.audit.outcome import Fact
 from rewild.errors import DataError, RewildError, nearest
-from rewild.reading import any_fault, read_yaml
+from rewild.reading import any_fault, read_csv, read_yaml
 
 if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook as Book
@@ -300,11 +298,8 @@ class Evidence:
     def preferences(self) -> list[dict[str, str]]:
         """The released judgments of L8B : Q72 (``qwen``) and L8B : L70 (``llama``), one row per question."""
         path = self.path("preferences")
-        reader = csv.DictReader(io.StringIO(_text(path), newline=""))
-        for column in ("question_id", "score_qwen", "score_llama", "judgment_qwen", "judgment_llama"):
-            if column not in (reader.fieldnames or ()):
-                raise DataError(f"{path}: column '{column}' is missing")
-        rows = list(reader)
+        columns = ("question_id", "score_qwen", "score_llama", "judgment_qwen", "judgment_llama")
+        rows = [row for _, row in read_csv(path, "the released judgments", columns=columns)]
         for number, row in enumerate(rows, start=1):
             for column in ("question_id", "score_qwen", "score_llama"):
                 if not re.fullmatch(r"\d+", row[column] or ""):
@@ -339,34 +334,20 @@ class Evidence:
     def leaderboard(self) -> dict[str, Cell]:
         """AlpacaEval's published length-controlled win rates, by model."""
         path = self.path("leaderboard")
-        frame = pl.read_csv(path, infer_schema_length=0)
-        name, column = frame.columns[0], "length_controlled_winrate"
-        if column not in frame.columns:
-            raise DataError(f"{path}: column '{column}' is missing")
-        return {
-            row[name]: Cell(
-                f"{row[name]}, {column}",
-                row[column],
-                path.name,
-                f"row {row[name]}",
-                exact(decimal(row[column], f"{path}, row {row[name]}, column '{column}'")),
-            )
-            for row in frame.iter_rows(named=True)
-            if row[column]
-        }
+        column = "length_controlled_winrate"
+        found = {}
+        for _, row in read_csv(path, "AlpacaEval's leaderboard", columns=(column,)):
+            name = next(iter(row.values()))
+            if row[column]:
+                value = exact(decimal(row[column], f"{path}, row {name}, column '{column}'"))
+                found[name] = Cell(f"{name}, {column}", row[column], path.name, f"row {name}", value)
+        return found
 
 
 def _question(path: Path) -> int:
     if not re.fullmatch("[0-9]{1,9}", path.stem):
         raise DataError(f"{path}: a judged page is named by its question's number, as in 81.html")
     return int(path.stem)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
 
 
 def read_published(path: Path) -> Table:

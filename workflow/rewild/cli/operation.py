@@ -82,13 +82,13 @@ def _world(study: str, models: str | None, runs: str | None, results: Path, conf
 
     from rewild.config import load_benchmarks, load_defaults, load_models, read_study
     from rewild.config.recipes import load_recipes
+    from rewild.config.study import command_line
     from rewild.cost.assumptions import load_assumptions
     from rewild.cost.estimate import World
 
     if models or runs:
         asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}
-        over = json.loads(os.environ.get("REWILD_CONFIG") or "{}")
-        os.environ["REWILD_CONFIG"] = json.dumps(over | asked | {"study": study})
+        os.environ["REWILD_CONFIG"] = json.dumps(command_line() | asked | {"study": study})
     table = load_models(config)
     return World(
         study=read_study(study, config),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,15 +20,33 @@ _QUOTE = "'"
 class Strict(BaseModel):
     """A configuration section: unknown keys are errors, values are not coerced from other types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def validate(model: type[M], value: Mapping[str, Any], where: str) -> M:
     """Validate ``value`` as ``model``; all problems in one :class:`ConfigError` starting with ``where``."""
     try:
-        return model.model_validate(dict(value))
+        found = model.model_validate(dict(value))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(model, e, where) for e in error.errors())) from error
+    if wrong := [*_not_finite(value)]:  # in what may be anything, which pydantic does not look into
+        raise ConfigError(
+            "\n".join(f"{where}: {key}: input should be a finite number (it is {n})" for key, n in wrong)
+        )
+    return found
+
+
+def _not_finite(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """NaN and infinity anywhere in a value, each with its key."""
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key, value
+    for name, part in inner:
+        yield from _not_finite(part, f"{key}.{name}".lstrip("."))
 
 
 def validate_json(model: type[M], text: str, where: str) -> M:

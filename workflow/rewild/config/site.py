@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError, nearest
-from rewild.reading import read_yaml
+from rewild.reading import read_text, read_yaml
 
 FILE = Path("profiles/slurm/site.yaml")
 TEMPLATE = Path("profiles/slurm/site.example.yaml")
@@ -286,7 +286,7 @@ def load_site() -> Site:
     given = read_yaml(path)
     if open_keys := _open(given):
         raise ConfigError("\n".join(f"{path}: {key} is not filled in ({PLACEHOLDER})" for key in open_keys))
-    if found := UNQUOTED.search(path.read_text(encoding="utf-8")):
+    if found := UNQUOTED.search(read_text(path)):
         raise ConfigError(
             f'{path}: max_runtime: {found[1]} needs quotes, "{found[1]}": YAML reads it as a number'
         )

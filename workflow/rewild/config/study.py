@@ -5,7 +5,6 @@ It has three layers: ``config.yaml``, the study's own file, the command line.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +30,8 @@ from rewild.config.subset import cut, split
 from rewild.config.templates import expand
 from rewild.config.viewer import Viewer
 from rewild.config.win_rates import WinRates
-from rewild.errors import ConfigError, nearest
-from rewild.reading import read_yaml
+from rewild.errors import ConfigError, DataError, nearest
+from rewild.reading import parse_json, read_yaml
 
 Table = Literal["table1", "table2", "table3", "table4", "table5", "table6", "table7"]
 Figure = Literal["figure1", "figure2", "figure3", "figure4"]
@@ -229,9 +228,25 @@ def read_study(study: str, folder: Path) -> Study:
     """
     if study.endswith((".yaml", ".yml")):
         return validate(Study, read_yaml(Path(study)), study)
-    over = json.loads(os.environ.get("REWILD_CONFIG") or "{}")
+    over = command_line()
     chosen = load_defaults(folder, over).study == study
     return load_study(folder, study, _own_keys(over) if chosen else {})
+
+
+def command_line() -> dict[str, Any]:
+    """The keys of Snakemake's command line, which the workflow hands to its jobs in ``REWILD_CONFIG``.
+
+    Raises:
+        ConfigError: the variable holds something else.
+    """
+    where = "the environment variable REWILD_CONFIG"
+    try:
+        over = parse_json(os.environ.get("REWILD_CONFIG") or "{}", where)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(over, dict):
+        raise ConfigError(f"{where}: an object was expected, not a {type(over).__name__}")
+    return over
 
 
 def _own_keys(over: Mapping[str, Any]) -> dict[str, Any]:

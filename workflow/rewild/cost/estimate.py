@@ -21,7 +21,7 @@ from rewild.cost.assumptions import FILE, Assumptions
 from rewild.errors import ConfigError
 from rewild.evaluation.recipe import Target, evaluated, gpus_of, target_of
 from rewild.plan import architecture_of
-from rewild.reading import read_json
+from rewild.reading import read_json, read_lines
 from rewild.responses.recipe import Job, make_job
 
 Basis = Literal["measured", "published", "assumed"]
@@ -125,7 +125,7 @@ def _rows(world: World, prompts: Prompts, source: Any) -> int:
         case MTBench():
             return 80
         case Demo():
-            return sum(1 for line in Path(source.file).read_text(encoding="utf-8").splitlines() if line)
+            return sum(1 for _ in read_lines(source.file, "a list of questions"))
         case _:
             hint = f"prepare the prompts first: snakemake results/{world.study.name}/prompts/report.json"
     if prompts.limit:

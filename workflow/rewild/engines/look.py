@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from rewild.errors import RewildError, first_line
+from rewild.reading import read_text
 
 
 def look(model: dict[str, Any]) -> list[str]:
@@ -40,7 +40,7 @@ def look(model: dict[str, Any]) -> list[str]:
         if not model["chats"]:
             load_tokenizer(path, name, **trust)
             return found
-        template = Path(model["template"]).read_text(encoding="utf-8") if model["template"] else None
+        template = read_text(model["template"]) if model["template"] else None
         found += Chat.load(path, name, template=template, **trust).problems(model["system"])
     except RewildError as error:
         found.append(_short(error, name))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from rewild.config.benchmarks import Benchmark
 from rewild.config.findings import Findings
 from rewild.config.mixes import size_name
 from rewild.config.roster import Entry, Roster, make_roster
+from rewild.config.study import command_line
 from rewild.errors import ConfigError, DataError, nearest
 from rewild.evaluation.recipe import evaluated
 
@@ -203,7 +202,7 @@ def study_as_used(name: str, folder: Path) -> Study:
         folder: of the configuration.
     """
     study = read_study(name, folder)
-    over = json.loads(os.environ.get("REWILD_CONFIG") or "{}")
+    over = command_line()
     if load_defaults(folder, over).study != study.name or not left_out(folder, over):
         return study
     models = load_models(folder)

@@ -19,6 +19,7 @@ import polars as pl
 
 from rewild.engines.base import Message
 from rewild.errors import DataError
+from rewild.reading import parse_json, read_text
 
 NO_LOGPROBS = (
     "the judge gives no log-probabilities, which the runner alpaca-eval reads; use a benchmark with the "
@@ -232,28 +233,21 @@ def read_file(path: Path) -> str:
         DataError: it is missing or not UTF-8; for a released file the message says how to get it.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        hint = "; `rewild fetch` brings released files" if "downloads" in path.parts else ""
-        raise DataError(f"{path}: cannot be read: {error.strerror}{hint}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        return read_text(path)
+    except DataError as error:
+        if "downloads" in path.parts and not path.is_file():
+            raise DataError(f"{error}; `rewild fetch` brings released files") from error
+        raise
 
 
 def _parse(path: Path) -> Iterator[Any]:
     text = read_file(path)
     if path.suffix == ".json":
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"{path}: not JSON: {error}") from error
+        found = parse_json(text, path)
         if not isinstance(found, list | dict):
             raise DataError(f"{path}: a list of questions was expected")
         yield from found.values() if isinstance(found, dict) else found
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{path}, row {number}: not JSON: {error}") from error
+            yield parse_json(line, f"{path}, row {number}")

@@ -6,16 +6,16 @@ it, what it did cost is written down. Both are in a file of each job, under one 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rewild.config.judging import Price
-from rewild.errors import RewildError
+from rewild.errors import DataError, RewildError
 from rewild.files import write_json
 from rewild.judging.base import JudgeRequest
 from rewild.locks import locked
+from rewild.reading import SMALL, read_json
 
 CHARACTERS_PER_TOKEN = 4  # of English text in the tokenizers of GPT-4 and its kin, on average
 PER_MESSAGE = 8  # tokens that a message's role and its marks take, at most
@@ -114,16 +114,20 @@ class Ledger:
 
 
 def _read(folder: Path) -> tuple[float, float]:
-    try:
-        found = json.loads((folder / "spent.json").read_text(encoding="utf-8"))
-        return float(found["spent"]), float(found["reserved"])
-    except FileNotFoundError:
+    path = folder / "spent.json"
+    if not path.exists():
         return 0.0, 0.0
-    except (ValueError, KeyError, TypeError) as error:
+    try:
+        found = read_json(path, limit=SMALL)
+        spent, reserved = float(found["spent"]), float(found["reserved"])
+        if min(spent, reserved) < 0:
+            raise ValueError("less than nothing")
+    except (DataError, ValueError, KeyError, TypeError) as error:
         raise RewildError(
-            f"{folder / 'spent.json'}: cannot be read, so what was spent is not known; write "
+            f"{path}: cannot be read, so what was spent is not known; write "
             '{"spent": DOLLARS, "reserved": 0} there, from the bill'
         ) from error
+    return spent, reserved
 
 
 def _write(folder: Path, spent: float, reserved: float) -> None:

@@ -8,7 +8,6 @@ replies, failures and scores are ours; where they differ from the released code,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -35,6 +34,7 @@ from rewild.judging.items import judged_items
 from rewild.judging.results import item_rows, score_rows
 from rewild.judging.source_prompts import read_chat_prompt, read_text
 from rewild.judging.verdicts import last_bracket, number_within
+from rewild.reading import parse_json
 
 FREE_FORM, MULTIPLE_CHOICE = "free-form", "multiple-choice"
 STEP_BY_STEP = {
@@ -188,10 +188,7 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
             raise DataError(f"{path}: the key '{twice}' stands twice")
         return found
 
-    try:
-        entries = json.loads(read_file(path), object_pairs_hook=once)
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}") from error
+    entries = parse_json(read_file(path), path, pairs=once)
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{path}: an object of questions was expected")
     for key, entry in entries.items():

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rewild.engines import make_engine
 from rewild.engines.base import Engine
 from rewild.engines.chat import Chat
 from rewild.engines.config_file import read_config
-from rewild.errors import ConfigError
+from rewild.errors import ConfigError, DataError
+from rewild.reading import read_text
 from rewild.responses.recipe import Job, identity, limits, recipe_of
 
 
@@ -116,8 +116,8 @@ def _template(job: Job) -> str | None:
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except DataError as error:
         raise ConfigError(
             f"study {job.study}: responses.overrides.{job.model}.chat_template cannot be read: {error}"
         ) from error

@@ -6,13 +6,14 @@ died.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from rewild.errors import DataError
 from rewild.files import sha256, write_json
+from rewild.reading import read_json
 
 SEAL = "sealed.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -38,8 +39,8 @@ def seal(folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint; None if it is as it was when it was sealed."""
     try:
-        listed = json.loads((folder / SEAL).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+        listed = dict(read_json(folder / SEAL)["files"])
+    except (DataError, ValueError, KeyError, TypeError):
         return "it was not finished"
     for name, known in listed.items():
         path = folder / name

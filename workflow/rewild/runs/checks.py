@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from rewild.config.base import Strict, validate
 from rewild.errors import DataError
 from rewild.escape import markdown as escape
 from rewild.files import write_json, write_text
+from rewild.reading import SMALL, read_json
 
 Flight = Literal["preflight", "postflight"]
 OTHER = {"preflight": "before training", "postflight": "after training"}
@@ -65,12 +65,12 @@ def read_report(path: Path) -> Report:
     Raises:
         DataError: there is none, or it is broken.
     """
-    try:
-        return validate(Report, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; the checks have not run") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not a report: {error}") from error
+    if not path.exists():
+        raise DataError(f"{path}: no such file; the checks have not run")
+    found = read_json(path, "a report", limit=SMALL)
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: not a report: an object was expected, not a {type(found).__name__}")
+    return validate(Report, found, str(path))
 
 
 def why_failed(report: Report) -> str:

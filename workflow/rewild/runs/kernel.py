@@ -8,14 +8,14 @@ version that Axolotl pins is fetched for the torch that is installed, and a trai
 
 from __future__ import annotations
 
-import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rewild.errors import RewildError, first_line
+from rewild.errors import DataError, RewildError, first_line
 from rewild.files import sha256, write_json
+from rewild.reading import read_json
 from rewild.runs.checks import Check
 
 PLACE = Path("downloads/kernels/flash-attn2")  # below the folder of results: the same for every study
@@ -110,7 +110,7 @@ def flash_attention(attention: str, folder: Path) -> Check:
     wrong = missing(folder)
     if wrong:
         return Check(name="flash_attention", passed=False, found=wrong, remedy=f"{HOW}.")
-    known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    known = read_json(folder / RECORD)
     found = f"{known['repo']} v{known['version']}, {known['variant']}, at {known['revision'][:12]}"
     return Check(name="flash_attention", passed=True, found=found)
 
@@ -122,10 +122,10 @@ def missing(folder: Path) -> str | None:
     repo, version = pinned()
     what = f"the kernel {repo} v{version}"
     try:
-        known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        known = read_json(folder / RECORD)
         is_other = (known["repo"], known["version"]) != (repo, version)
         damaged = [name for name, digest in known["sha256"].items() if _digest(folder / name) != digest]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{what} for torch {_torch()} is not at {folder}"
     if is_other:
         return f"{folder} has {known['repo']} v{known['version']}, but Axolotl pins {repo} v{version}"
@@ -140,8 +140,8 @@ def missing(folder: Path) -> str | None:
 def local_kernels(folder: Path) -> dict[str, str]:
     """The variable with which a training finds a fetched kernel, whatever the network; empty without one."""
     try:
-        repo = json.loads((folder / RECORD).read_text(encoding="utf-8"))["repo"]
-    except (OSError, ValueError, KeyError, TypeError):
+        repo = read_json(folder / RECORD)["repo"]
+    except (DataError, ValueError, KeyError, TypeError):
         return {}
     return {"LOCAL_KERNELS": f"{repo}={folder.resolve()}"}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from rewild.errors import DataError
+from rewild.reading import parse_json, read_lines
 
 LOG = "log.jsonl"  # a line per logged step
 MEASURED = "measured.json"  # written at the end
@@ -17,10 +19,10 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines logged so far; a line that a kill cut short is left out."""
     lines = []
     if (folder / LOG).exists():
-        for text in (folder / LOG).read_text(encoding="utf-8").splitlines():
+        for number, text in read_lines(folder / LOG):
             try:
-                lines.append(json.loads(text))
-            except ValueError:
+                lines.append(parse_json(text, folder / LOG, line=number, nan=True))
+            except DataError:
                 continue
     return lines
 

@@ -10,7 +10,6 @@ loads them. What a run trains in fp32 stays in its checkpoints to resume from.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -19,6 +18,7 @@ from typing import Any
 
 from rewild.errors import DataError, first_line
 from rewild.files import write_json
+from rewild.reading import SMALL, parse_json, read_json, read_text
 
 TOKENIZER, GENERATION = "tokenizer_config.json", "generation_config.json"
 INDEX = "model.safetensors.index.json"
@@ -39,7 +39,7 @@ def make_readable(folder: Path, end: str | None) -> None:
         about["tokenizer_class"] = CLASS
     template = folder / "chat_template.jinja"
     if template.exists():
-        about["chat_template"] = template.read_text(encoding="utf-8")  # where transformers 4 and vLLM look
+        about["chat_template"] = read_text(template)  # where transformers 4 and vLLM look
     write_json(folder / TOKENIZER, about)
     settings = _read(folder / GENERATION)
     settings.pop("do_sample", None)
@@ -110,7 +110,7 @@ def _tensors(path: Path) -> dict[str, tuple[int, int]]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, path.stat().st_size)))
+            header = parse_json(file.read(min(length, path.stat().st_size)), path)
         for name, tensor in header.items():
             if name == "__metadata__":
                 continue
@@ -118,7 +118,16 @@ def _tensors(path: Path) -> dict[str, tuple[int, int]]:
             start, end = tensor["data_offsets"]
             count, size = found.get(dtype, (0, 0))
             found[dtype] = (count + math.prod(tensor["shape"]), size + end - start)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (
+        DataError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise DataError(f"{path}: not a whole safetensors file: {first_line(error)}") from error
     return found
 
@@ -140,7 +149,9 @@ def unreadable(folder: Path, end: str | None) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = read_json(path, limit=SMALL) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: an object was expected, not a {type(found).__name__}")
     return found
 
 

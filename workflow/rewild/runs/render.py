@@ -18,6 +18,7 @@ import yaml
 from rewild.config.recipes import Fsdp
 from rewild.config.runs import STAGE_VERSION, UNIDENTIFYING, Training
 from rewild.errors import ConfigError, DataError
+from rewild.reading import read_text
 
 PLUGIN = "rewild.runs.plugin.Watch"
 KEPT = 2  # checkpoints to resume from: the last, and the one before it should the last be damaged
@@ -67,10 +68,9 @@ def template_text(training: Training) -> str | None:
         return None
     path = Path(training.template.file)
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        where = f"recipe {training.recipe.slug}: chat template {path}"
-        raise ConfigError(f"{where}: {error.strerror or error}") from error
+        return read_text(path)
+    except DataError as error:
+        raise ConfigError(f"recipe {training.recipe.slug}: chat template {error}") from error
 
 
 def axolotl_config(training: Training, mix: str, work: str, identity: str) -> dict[str, Any]:

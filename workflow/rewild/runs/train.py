@@ -6,7 +6,6 @@ outside.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from rewild.config.runs import Training
 from rewild.errors import DataError, RewildError
 from rewild.files import atomic, sha256, write_json
 from rewild.locks import locked
+from rewild.reading import read_json, read_yaml
 from rewild.runs.checkpoints import last_sound, step_of
 from rewild.runs.checks import Report, read_report, why_failed
 from rewild.runs.environment import variables
@@ -54,7 +53,7 @@ def train(training: Training, mix: Path, files: RunFiles, threads: int, say: Say
         RewildError: Axolotl failed, the loss became NaN, or another process is training it.
     """
     report = _cleared(training, mix, files)
-    config = yaml.safe_load(files.config().read_text(encoding="utf-8"))
+    config = read_yaml(files.config())
     out = Path(config["output_dir"])
     with locked(out, f"training {training.run}") as lock:
         if not (out / MEASURED).exists():  # else it was killed after the last step, before all was published
@@ -116,7 +115,7 @@ def _run_axolotl(  # noqa: PLR0917
             lines = [*lines[-TAIL:], line.rstrip()]
             say(line.rstrip())
     if (out / STOPPED).exists():
-        reason = json.loads((out / STOPPED).read_text(encoding="utf-8"))["reason"]
+        reason = read_json(out / STOPPED)["reason"]
         raise RewildError(f"run {training.run}: stopped: {reason} (see {files.work} and the log)")
     if process.returncode or not (out / MEASURED).exists():
         raise RewildError(complaint(training, process.returncode, lines))
@@ -155,7 +154,7 @@ def measure(
     training: Training, report: Report, out: Path, log: list[dict[str, Any]], saved: dict[str, int]
 ) -> Measured:
     """:class:`Measured` from what the plugin wrote, and the dtypes of the published weights."""
-    found = json.loads((out / MEASURED).read_text(encoding="utf-8"))
+    found = read_json(out / MEASURED)
     first, last = ends([line["loss"] for line in log])
     seconds = sum(line["seconds"] for line in log)
     epochs = training.recipe.epochs

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rewild.errors import DataError
 from rewild.files import atomic, write_text
+from rewild.reading import any_fault, read_text
 
 # Part of speech → the detachments that `morphy` tries, in nltk's order (it has one more than Princeton's).
 _ENDINGS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -200,13 +201,15 @@ def make_nltk_data(source: Path, target: Path) -> Path:
         The folder made.
     """
     folder = target / "corpora" / "wordnet"
-    read = _reader(source)
-    for name in FILES:
+    with any_fault(source, "WordNet's dictionary"):
+        read = _reader(source)
+        contents = {name: read(name) for name in FILES}
+    for name, content in contents.items():
         with atomic(folder / name) as temporary:
-            temporary.write_bytes(read(name))
+            temporary.write_bytes(content)
     for name in ("cntlist.rev", "index.sense"):
         extra = source / name
-        write_text(folder / name, extra.read_text("utf-8") if extra.is_file() else "")
+        write_text(folder / name, read_text(extra) if extra.is_file() else "")
     write_text(
         folder / "lexnames",
         "".join(f"{i:02d}\t{n}\t{_NUMBER[n.split('.', maxsplit=1)[0]]}\n" for i, n in enumerate(_LEXNAMES)),

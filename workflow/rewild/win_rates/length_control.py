@@ -22,7 +22,6 @@ annotations. Here both are recovered from what is released:
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from rewild.errors import DataError
+from rewild.reading import read_json
 from rewild.win_rates.annotations import Annotations, Floats
 
 _RIDGE = 1e-6  # keeps a fit finite when preferences are separable; far below every digit reported
@@ -155,12 +155,10 @@ class LengthControl:
             DataError: a missing file, or one of another shape.
         """
         try:
-            found = json.loads(path.read_bytes())
+            found = read_json(path)
             values = np.array(found["difficulties"], dtype=float)
             instructions, gamed = [str(text) for text in found["instructions"]], found["gamed"]
             term = gamed and GamedTerm(np.array(gamed[0], dtype=float), np.array(gamed[1], dtype=float))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise DataError(f"{path}: not a file of `rewild length-control`: {error}") from error
         if len(values) != len(instructions):
