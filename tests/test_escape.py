@@ -11,9 +11,10 @@ import re
 import polars as pl
 import pytest
 from bs4 import BeautifulSoup
-from hypothesis import given, settings
+from hypothesis import given
 from markdown_it import MarkdownIt
 
+from fuzzing import fuzz
 from hostile import HOSTILE, hostile_text
 from rewild import escape
 from rewild.figures.style import new_figure, style
@@ -21,7 +22,7 @@ from rewild.mixes import card as mixes
 from rewild.prompts import report as prompts
 from rewild.runs import checks
 
-seeded = settings(derandomize=True, max_examples=300, deadline=None)
+seeded = fuzz(300)
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from rewild.errors import DataError
 from rewild.evaluation.evaluate import _write, read_results, storable
 from rewild.evaluation.gate import check_prompts, one_bos
@@ -20,12 +21,7 @@ from rewild.evaluation.questions import RELEASED, check_rows, convert, hash_file
 from rewild.evaluation.score import score
 from rewild.files import sha256
 
-SEEDED = settings(
-    derandomize=True,
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+SEEDED = fuzz(150)
 BAD: dict[str, bytes] = {
     "nesting": b'{"question": ' + b"[" * 3000 + b"]" * 3000 + b"}",
     "half a surrogate": b'{"question": "\\ud800"}',

@@ -12,9 +12,10 @@ from typing import Any, get_args
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from rewild.config.base import validate
 from rewild.config.forms import FormName
 from rewild.config.imports import FileResponses, Imported, imported
@@ -267,7 +268,7 @@ FIELDS = sorted(
 )
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@fuzz(300)
 @given(
     rows=st.lists(
         st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5) | VALUES, min_size=1, max_size=3

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoint import Server, serving
+from fuzzing import fuzz
 from judging_workspace import Workspace, knowing
 from rewild.config import load_models
 from rewild.config.base import validate
@@ -59,7 +60,7 @@ LOGPROBS = st.lists(
 )
 
 
-@settings(derandomize=True, max_examples=600, deadline=None)
+@fuzz(600)
 @given(TEXTS, LOGPROBS)
 def test_any_reply_is_a_verdict_or_unclear(text: str, logprobs: list[dict[str, float]]) -> None:
     for benchmark, state, lowest, highest in FORMS:
@@ -77,7 +78,7 @@ def test_any_reply_is_a_verdict_or_unclear(text: str, logprobs: list[dict[str, f
     assert len(unquoted(text)) == len(text)
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@fuzz(200)
 @given(TEXTS, TEXTS)
 def test_reasoning_is_no_part_of_a_verdict(thought: str, rest: str) -> None:
     thought = thought.replace("<think>", "").replace("</think>", "")

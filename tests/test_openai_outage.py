@@ -13,10 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoint import Server, serving
+from fuzzing import fuzz
 from rewild.config.base import validate
 from rewild.config.endpoint import NEUTRAL, Takes, fold, without_secrets
 from rewild.engines import EngineError, Request, Sampling, make_engine
@@ -430,7 +431,7 @@ SHAPED = st.fixed_dictionaries(
 )
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@fuzz(400)
 @given(ODD | SHAPED)
 def test_every_field_of_any_answer_is_clean(value: object) -> None:
     answer = read_answer(json.dumps(value).encode())
@@ -443,7 +444,7 @@ def test_every_field_of_any_answer_is_clean(value: object) -> None:
         assert count is None or 0 <= count <= 2**27
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@fuzz(300)
 @given(
     st.integers(100, 599),
     st.binary(max_size=40) | ODD.map(lambda v: json.dumps(v).encode()) | st.just(b"[" * 5000),
@@ -457,7 +458,7 @@ def test_any_status_is_told(status: int, body: bytes, headers: dict[str, str]) -
         assert found.why.isprintable()
 
 
-@settings(derandomize=True, max_examples=25, deadline=None)
+@fuzz(25)
 @given(st.lists(st.tuples(st.sampled_from([200, 200, 200, 204, 302, 400, 402, 429, 500, 503]), ODD | SHAPED)))
 def test_any_answers_are_outcomes_or_our_own_errors(answers: list[tuple[int, object]]) -> None:
     with serving() as server:

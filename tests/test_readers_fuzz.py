@@ -7,17 +7,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
+from fuzzing import fuzz
 from rewild.audit.evidence import Workbook as AuditWorkbook
 from rewild.errors import DataError
 from rewild.scores import workbook
 from rewild.style.markup import LIMIT, Markup, count_html, count_markdown
 from rewild.style.pages import read_page
 
-seeded = settings(derandomize=True, deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+seeded = fuzz(30)
 
 
 def small() -> bytes:

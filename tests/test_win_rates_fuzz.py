@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from rewild.errors import DataError
 from rewild.win_rates.annotations import read_annotations, read_leaderboard
 
@@ -23,7 +24,7 @@ LOGPROBS = st.builds(
 CHANGES = st.dictionaries(st.sampled_from([*GOOD, "glm_preference"]), ODD, max_size=2)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@fuzz(200)
 @given(
     changes=st.lists(CHANGES, max_size=3),
     completion=LOGPROBS | ODD,
@@ -51,7 +52,7 @@ def test_annotations(
     assert all(0 <= v <= 1 for v in values)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@fuzz(150)
 @given(
     cells=st.lists(st.text(max_size=6) | st.just("9" * 400) | st.just("x" * 200_000), max_size=5),
     raw=st.binary(max_size=4),
