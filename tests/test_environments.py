@@ -67,7 +67,8 @@ def test_a_file_of_another_checksum_is_not_installed(tmp_path, monkeypatch, uv, 
     if uv == "missing":
         monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     wrong = lock(tmp_path, f"# imports: {name}\n", f"{name}==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(RewildError, match=f"pip could not install .*(?s:.)*{'0' * 64}"):
+    said = "not in the lock" if name == "torch" else "0" * 64
+    with pytest.raises(RewildError, match=f"pip could not install .*(?s:.)*{said}"):
         build(wrong, tmp_path / "env", lambda _: None)
     assert not (tmp_path / "env/ready").exists()
 
@@ -79,14 +80,32 @@ def only_from(folder: Path, monkeypatch) -> None:
         monkeypatch.setenv(offline, "1")
 
 
-def tiny_wheel(folder: Path, name: str, needs: str = "") -> Path:
-    wheel, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+def tiny_wheel(folder: Path, name: str, needs: str = "", version: str = "1.0") -> Path:
+    wheel, info = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
     with zipfile.ZipFile(wheel, "w") as file:
         file.writestr(f"{name}.py", "")
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
         file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{info}/RECORD", "")
     return wheel
+
+
+def test_the_torch_is_the_one_that_pip_prefers(tmp_path, monkeypatch):
+    """A local build (2.13.0+cpu) goes before that of the index, though only the latter states a checksum."""
+    index = tmp_path / "index" / "torch"
+    index.mkdir(parents=True)
+    plain = tiny_wheel(index, "torch")
+    (index / "index.html").write_text(f'<a href="{plain.name}#sha256={sha256(plain)}">{plain.name}</a>')
+    local = tiny_wheel(tmp_path, "torch", version="1.0+cpu")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    hashes = " ".join(f"--hash=sha256:{sha256(wheel)}" for wheel in (plain, local))
+    made = lock(tmp_path, "# imports: torch\n", f"torch==1.0 {hashes}\n")
+    build(made, tmp_path / "env", lambda _: None)
+    assert [path.name for path in (tmp_path / "env").glob("lib/*/site-packages/torch-*")] == [
+        "torch-1.0+cpu.dist-info"
+    ]
 
 
 @pytest.mark.parametrize("cuda", [True, False])

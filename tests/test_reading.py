@@ -20,7 +20,6 @@ from rewild.errors import ConfigError, DataError, RewildError
 from rewild.reading import (
     faults,
     parse_json,
-    parse_yaml,
     read_bytes,
     read_csv,
     read_json,
@@ -28,8 +27,8 @@ from rewild.reading import (
     read_model,
     read_rows,
     read_text,
-    read_yaml,
 )
+from rewild.reading_yaml import parse_yaml, read_yaml
 
 
 def said(call: Callable[..., object], *given: object) -> str:

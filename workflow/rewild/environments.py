@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from rewild.errors import RewildError
 from rewild.files import sha256, write_text
@@ -53,9 +53,8 @@ def build(lock: Path, folder: Path, report: Callable[[str], None]) -> None:
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     exactly = [*pip, "install", "--no-deps", "--require-hashes", "-r"]
     torch = {pin: checksums for pin, checksums in pins.items() if pin.startswith("torch==")}
-    if torch:
-        with _requirements(torch) as file:
-            _progress([*exactly, file], report, f"pip could not install {min(torch)}")
+    for pin, checksums in torch.items():
+        _torch(pip, pin, checksums, report)
         pins = {pin: pins[pin] for pin in pins if pin not in torch} | _brought(folder, lock, pins)
     with _requirements(pins) as file:
         if not _uv(python, file, report):
@@ -85,6 +84,24 @@ def requirements(lock: Path) -> dict[str, list[str]]:
     text = lock.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line.split(" --hash=") for line in text.splitlines() if line.strip() and line[0] != "#"]
     return {pin.strip(): [checksum.strip() for checksum in checksums] for pin, *checksums in lines}
+
+
+def _torch(pip: list[str], pin: str, checksums: list[str], report: Callable[[str], None]) -> None:
+    """Install the build of torch that pip finds, if it is one of the lock's.
+
+    Not by ``--require-hashes``: pip then prefers builds whose address states a checksum, which those of a
+    local folder do not, and a machine for CPUs would get CUDA's.
+    """
+    with TemporaryDirectory() as folder:
+        found = [*pip, "download", "--no-deps", "--only-binary=:all:", "-d", folder, pin]
+        _progress(found, report, f"pip could not install {pin}")
+        (wheel,) = Path(folder).iterdir()
+        if (checksum := f"sha256:{sha256(wheel)}") not in checksums:
+            raise RewildError(
+                f"pip could not install {pin}: {wheel.name} is {checksum}, which is not in the lock; if you "
+                "trust that build, add it to envs/torch-builds.txt and run envs/hash_locks.py"
+            )
+        _progress([*pip, "install", "--no-deps", str(wheel)], report, f"pip could not install {pin}")
 
 
 def _brought(folder: Path, lock: Path, pins: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -104,7 +104,7 @@ def braced(text):
 # `rewild --words <(words ...)`: a command line has an end. A prefix replaces Snakemake's own, which is bash's strict
 # mode: without it a command that fails before a pipe passes for success. A site's own commands come first: `module`
 # is not strict. Snakemake prints a failed command with its prefix: the mirror, which may have a password, is not in it.
-os.environ["REWILD_MIRROR"] = DEFAULTS.mirror or ""
+os.environ.update(REWILD_MIRROR=DEFAULTS.mirror or "")
 over = {key: value for key, value in config.items() if key != "mirror"}
 shell.prefix(
     braced(

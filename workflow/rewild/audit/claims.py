@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from rewild.audit.outcome import problem_with
 from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError
-from rewild.reading import read_yaml
+from rewild.reading_yaml import read_yaml
 
 Need = Literal[
     "tables",

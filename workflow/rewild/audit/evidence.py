@@ -18,7 +18,8 @@ from rewild.audit.claims import Need
 from rewild.audit.numbers import Range, decimal, exact, printed
 from rewild.audit.outcome import Fact
 from rewild.errors import DataError, RewildError, nearest
-from rewild.reading import any_fault, read_csv, read_yaml
+from rewild.reading import any_fault, read_csv
+from rewild.reading_yaml import read_yaml
 
 if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook as Book

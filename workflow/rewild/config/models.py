@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from rewild.config.base import Strict, validate
 from rewild.config.endpoint import Takes
 from rewild.errors import ConfigError, nearest
-from rewild.reading import read_yaml
+from rewild.reading_yaml import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

@@ -16,7 +16,8 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError, nearest
-from rewild.reading import read_text, read_yaml
+from rewild.reading import read_text
+from rewild.reading_yaml import read_yaml
 
 FILE = Path("profiles/slurm/site.yaml")
 TEMPLATE = Path("profiles/slurm/site.example.yaml")

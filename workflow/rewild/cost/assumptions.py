@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from rewild.config.base import Strict, validate
-from rewild.reading import read_yaml
+from rewild.reading_yaml import read_yaml
 
 FILE = Path("resources/cost/assumptions.yaml")
 Kind = Literal["published", "measured", "assumed"]

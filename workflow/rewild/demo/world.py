@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from rewild.config.base import Strict, validate
-from rewild.reading import read_yaml
+from rewild.reading_yaml import read_yaml
 
 
 class _Text(Strict):

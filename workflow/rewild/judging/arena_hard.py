@@ -35,7 +35,7 @@ from rewild.judging.base import (
 from rewild.judging.mt_bench import fill
 from rewild.judging.results import failure_of, is_empty, item_rows
 from rewild.judging.verdicts import last_bracket
-from rewild.reading import read_yaml
+from rewild.reading_yaml import read_yaml
 from rewild.scores.tidy import ALL, mean_score
 
 # What A's standing is worth: its share of the game, and how often the game counts.

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
 from rewild.errors import ConfigError, nearest
-from rewild.reading import read_yaml
+from rewild.reading_yaml import read_yaml
 
 
 class ColumnSpec(Strict):
