@@ -20,7 +20,8 @@ from rewild.config.runs import Training
 from rewild.errors import DataError, RewildError
 from rewild.files import atomic, sha256, write_json
 from rewild.locks import locked
-from rewild.reading import read_json, read_yaml
+from rewild.reading import read_json
+from rewild.reading_yaml import read_yaml
 from rewild.runs.checkpoints import last_sound, step_of
 from rewild.runs.checks import Report, read_report, why_failed
 from rewild.runs.environment import variables
