@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -355,7 +356,26 @@ def test_names_of_gpus_are_those_that_the_plugin_takes(site_file, name: str) -> 
 
 def test_caches_are_not_in_the_home(site_file) -> None:
     site_file(scratch='/large/a "b"$(c)`d`', staging="$TMPDIR")
-    said = load_site().places()
+    said = load_site().places(Path("/the/checkout"))
     assert 'export VLLM_CACHE_ROOT="/large/a \\"b\\"\\$(c)\\`d\\`/vllm"; ' in said
     assert "TRITON_CACHE_DIR" in said
     assert 'export REWILD_STAGING="$TMPDIR"; ' in said
+    assert "checkout" not in said
+
+
+def test_nor_without_a_scratch_folder(site_file) -> None:
+    """They lie in the checkout then, which git and `copy` leave out; a shell finds them there."""
+    site_file(scratch=None)
+    said = load_site().places(Path('/the/$HOME check"out'))
+    names = ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+    shown = subprocess.run(
+        ["bash", "-c", f'{said} printf "%s\\n" "${names[0]}" "${names[1]}" "${names[2]}"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.split("\n")[:3] == [
+        f'/the/$HOME check"out/.cache/{folder}' for folder in ("vllm", "triton", "inductor")
+    ]
+    ignored = subprocess.run(["git", "check-ignore", ".cache/vllm"], cwd=ROOT, check=False)
+    assert ignored.returncode == 0 or not (ROOT / ".git").exists()

@@ -13,9 +13,13 @@ import pytest
 import yaml
 
 import conftest
+from rewild.config import load_models, load_study
+from rewild.config.preferences import RewardModel
 from rewild.errors import DataError, RewildError
 from rewild.preflight import _gated_data
-from rewild.weights import fetch_model, record
+from rewild.weights import UNPINNED, fetch_model, record
+from test_attempts import Wildcards
+from test_workflow import rules as parse
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -130,4 +134,49 @@ def test_gpus_wait_for_the_weights(copy: Path, snakemake, monkeypatch) -> None:
     assert run.returncode == 0, run.stdout[-3000:]
     assert "-m rewild fetch-model Qwen/Qwen2.5-72B-Instruct" in run.stdout
     without = snakemake(copy, "-n", "-p", "--config", "study=wildchat50m", "--", pilot)
-    assert "fetch-model" not in without.stdout, "on one machine the engine fetches them"
+    assert "-m rewild fetch-model Qwen/Qwen2.5-72B-Instruct" in without.stdout, "one set of inputs everywhere"
+
+
+OF_FULL_STUDY = {
+    "run_pilot": ({"model": "qwen2.5-72b-instruct"}, "q72"),
+    "answer_shard": ({"model": "qwen2.5-72b-instruct", "shard": "0000"}, "q72"),
+    "train_run": ({"run": "l8b-q72-250k"}, "l8b"),
+    "evaluate_run": ({"run": "q72"}, "q72"),
+    "answer_benchmarks_wildchat50m": ({"run": "q72"}, "q72"),
+    "sample_answers": ({"preference": "l8i-pairs", "shard": "0000"}, "l8i"),
+    "score_answers": ({"preference": "l8i-pairs", "shard": "0000"}, "reward"),
+}
+OWN = {"postflight_run"}  # tries the checkpoint that train_run wrote
+
+
+@pytest.mark.workflow
+def test_every_rule_with_gpus_waits_for_its_weights(on_a_cluster) -> None:
+    """And for the same ones with every profile: a set of inputs that changes runs a job again."""
+    models = load_models(ROOT / "config")
+    scorer = load_study(ROOT / "config", "wildchat50m").preferences["l8i-pairs"].scorer
+    assert isinstance(scorer, RewardModel)
+    pinned = {
+        name: (models[slug].hub, models[slug].revision)
+        for name, slug in {
+            "q72": "qwen2.5-72b-instruct",
+            "l8b": "llama-3.1-8b",
+            "l8i": "llama-3.1-8b-instruct",
+        }.items()
+    } | {"reward": (scorer.path, scorer.revision)}
+
+    def waits_for(rules) -> dict[str, list[str]]:
+        found = {}
+        for rule in rules.values():
+            studies = ("answer_benchmarks_" in rule.name) and "wildchat50m" not in rule.name
+            if "gpu" in rule.resources and rule.name not in OWN and not studies:
+                given, _ = OF_FULL_STUDY[rule.name]
+                weights = dict(rule.input.items())["weights"]
+                found[rule.name] = [str(p) for p in weights(Wildcards(study="wildchat50m", **given))]
+        return found
+
+    wanted = {
+        name: [f"results/downloads/models/{pinned[of][0]}/{pinned[of][1] or UNPINNED}.json"]
+        for name, (_, of) in OF_FULL_STUDY.items()
+    }
+    assert waits_for(on_a_cluster()) == wanted
+    assert waits_for({rule.name: rule for rule in parse()}) == wanted

@@ -9,7 +9,9 @@ import pytest
 from cluster import Cluster, wait
 from project import TRAINER, Project
 
+from rewild.config import load_models
 from rewild.config.recipes import load_recipes
+from rewild.weights import UNPINNED
 
 pytestmark = pytest.mark.workflow
 RUNS = "results/slurm/runs"
@@ -45,6 +47,10 @@ def test_the_papers_recipe_asks_for_four_gpus_on_one_node(cluster: Cluster, calm
         if not path.exists():
             path.touch()
     (folder / "preflight.json").touch()
+    row = load_models(calm.folder / "config")["llama-3.1-8b"]
+    weights = calm.folder / f"results/downloads/models/{row.hub}/{row.revision or UNPINNED}.json"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
     calm.start("--retries=0", "--allowed-rules", "train_run", "--", f"{RUNS}/large/training.json")
     wait(
         lambda: "RUNNING" in [j["JobState"] for j in cluster.of(calm.folder, "train_run", "slurm_large")],

@@ -79,6 +79,13 @@ def judged_job(name, wildcards):
     return judged_jobs(name, wildcards.run)[0]
 
 
+def answers_weights(name, wildcards):
+    """What says that the weights of the answering model are there; none for one behind an endpoint."""
+    if STUDIES[name].judging.answers.engine == "openai":
+        return []
+    return run_weights(SimpleNamespace(study=name, run=wildcards.run))
+
+
 def judged_minutes(name, wildcards):
     """How long a run's answers may take: by the estimate, within what the study allows."""
     most = STUDIES[name].judging.answers.compute.minutes

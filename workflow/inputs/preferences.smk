@@ -66,6 +66,14 @@ def scorer_gpu(wildcards):
     return gpu_name(STUDIES[wildcards.study].responses.compute.gpu)
 
 
+def scorer_weights(wildcards):
+    """What says that the weights of a reward model are there."""
+    if not reward_model(wildcards):
+        return []
+    scorer = preference_of(wildcards).scorer
+    return fetched(scorer.path, scorer.revision)
+
+
 @promised
 def preference_pairs(study):
     """Every set of preference pairs of a study, with its card."""

@@ -57,8 +57,11 @@ WITH_CODE = {
 
 
 def fetched(path, revision):
-    """What says that a model of the hub is there, on a cluster; elsewhere the engine fetches it."""
-    if not SITE or path.count("/") != 1 or Path(path).exists():
+    """What says that a model of the hub is there; none for a folder.
+
+    The same with every profile: what is computed on a cluster is not computed again because a laptop looks at it.
+    """
+    if path.count("/") != 1 or Path(path).exists():
         return []
     return [f"results/downloads/models/{path}/{revision or UNPINNED}.json"]
 
@@ -71,11 +74,11 @@ def model_weights(wildcards):
     return fetched(job.source.path, job.source.revision)
 
 
-def staged_model(wildcards):
-    """The repository whose weights a job copies to its node's disk, where the site names one."""
+def staged(records):
+    """The repositories whose weights a job copies to its node's disk, where the site names one."""
     return [
         path.removeprefix("results/downloads/models/").rpartition("/")[0]
-        for path in model_weights(wildcards)
+        for path in records
     ]
 
 

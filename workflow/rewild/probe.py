@@ -27,7 +27,7 @@ COMPILED = {
 def script(site: Site, gpus: bool, root: Path) -> str:
     """What runs on the node: lines ``name=value``, each by itself, so that one failure hides no other."""
     lines = [
-        site.shell() + site.places() + f"cd {quote(str(root))}",
+        site.shell() + site.places(root) + f"cd {quote(str(root))}",
         'echo "host=$(hostname)"',
         'echo "cpus=$(nproc)"',
         """echo "memory_kb=$(awk '/^MemTotal/ {print $2}' /proc/meminfo)" """.strip(),

@@ -108,7 +108,7 @@ os.environ.update(REWILD_MIRROR=DEFAULTS.mirror or "")
 over = {key: value for key, value in config.items() if key != "mirror"}
 shell.prefix(
     braced(
-        f"{SITE.shell() + SITE.places() if SITE else ''}"
+        f"{SITE.shell() + SITE.places(ROOT) if SITE else ''}"
         f'set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" '
         f"PYTHONPATH={quote(str(ROOT / 'workflow'))} "
         f"REWILD_CONFIG={quote(json.dumps(over))}; "

@@ -16,7 +16,7 @@ for study in STUDIES.values():
             ),
             model=lambda wildcards, name=study.name: run_model_of(name, wildcards.run),
             weights=lambda wildcards, name=study.name: ancient(
-                run_weights(SimpleNamespace(study=name, run=wildcards.run))
+                answers_weights(name, wildcards)
             ),
             env=ancient(answers_ready(study)),
         output:
@@ -73,10 +73,13 @@ for study in STUDIES.values():
             study=study.name,
             benchmarks=[row.slug for row in JUDGED[study.name]],
             python=answers_python(study),
+            hub=lambda wildcards, name=study.name: staged(
+                answers_weights(name, wildcards)
+            ),
         message:
             f"{study.name}: {{wildcards.run}} answers {len(JUDGED[study.name])} judged benchmarks"
         shell:
-            "{params.python:q} -m rewild answer {params.study:q} {wildcards.run:q} {params.benchmarks:q}"
+            "staged {params.hub:q}; {params.python:q} -m rewild answer {params.study:q} {wildcards.run:q} {params.benchmarks:q}"
             " --threads {threads:q} > {log:q} 2>&1"
 
 

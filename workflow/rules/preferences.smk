@@ -36,6 +36,7 @@ rule sample_answers:
         pilot=lambda wildcards: pilot_report(answering(wildcards)),
         passed=lambda wildcards: ancient(may_answer(answering(wildcards))),
         model=lambda wildcards: local_model(answering(wildcards)),
+        weights=lambda wildcards: ancient(model_weights(answering(wildcards))),
         env=lambda wildcards: ancient(engine_ready(answering(wildcards))),
     output:
         answers="results/{study}/preferences/{preference}/answers/{shard}.parquet",
@@ -67,10 +68,11 @@ rule sample_answers:
         samples=lambda wildcards: preference_of(wildcards).samples,
         shards=lambda wildcards: preference_of(wildcards).shards,
         python=lambda wildcards: engine_python(answering(wildcards)),
+        hub=lambda wildcards: staged(model_weights(answering(wildcards))),
     message:
         "{wildcards.study}: answers for {wildcards.preference}, shard {wildcards.shard}"
     shell:
-        "{params.python:q} -m rewild preference-answers {wildcards.study:q} {wildcards.preference:q}"
+        "staged {params.hub:q}; {params.python:q} -m rewild preference-answers {wildcards.study:q} {wildcards.preference:q}"
         " {wildcards.shard:q} --threads {threads:q} > {log:q} 2>&1"
 
 
@@ -78,6 +80,7 @@ rule score_answers:
     input:
         prompts="results/{study}/preferences/{preference}/prompts.parquet",
         answers="results/{study}/preferences/{preference}/answers/{shard}.parquet",
+        weights=lambda wildcards: ancient(scorer_weights(wildcards)),
         env=lambda wildcards: ancient(ready_of(scorer_tool(wildcards))),
     output:
         scores="results/{study}/preferences/{preference}/scores/{shard}.parquet",
@@ -106,10 +109,11 @@ rule score_answers:
             grades_of(preference_of(wildcards), MODELS)
         ),
         python=lambda wildcards: python_of(scorer_tool(wildcards)),
+        hub=lambda wildcards: staged(scorer_weights(wildcards)),
     message:
         "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"
     shell:
-        "{params.python:q} -m rewild preference-scores {wildcards.study:q} {wildcards.preference:q}"
+        "staged {params.hub:q}; {params.python:q} -m rewild preference-scores {wildcards.study:q} {wildcards.preference:q}"
         " {wildcards.shard:q} > {log:q} 2>&1"
 
 

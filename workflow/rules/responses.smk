@@ -39,7 +39,7 @@ rule run_pilot:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
         pilot=lambda wildcards: job_of(wildcards).settings.pilot.measured,
         python=engine_python,
-        hub=staged_model,
+        hub=lambda wildcards: staged(model_weights(wildcards)),
         shards=lambda wildcards: [
             f"--shard={name}" for name in shards(wildcards.study)[:4]
         ],
@@ -80,6 +80,7 @@ rule answer_shard:
         pilot=pilot_report,
         passed=lambda wildcards: ancient(may_answer(wildcards)),
         model=local_model,
+        weights=lambda wildcards: ancient(model_weights(wildcards)),
         env=lambda wildcards: ancient(engine_ready(wildcards)),
     output:
         responses="results/{study}/responses/{model}/{shard}.parquet",
@@ -108,7 +109,7 @@ rule answer_shard:
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
         python=engine_python,
-        hub=staged_model,
+        hub=lambda wildcards: staged(model_weights(wildcards)),
     message:
         "{wildcards.study}: {wildcards.model} answers shard {wildcards.shard}"
     shell:

@@ -75,6 +75,7 @@ rule train_run:
         preflight="results/{study}/runs/{run}/preflight.json",
         mix=run_mix,
         model=run_start,
+        weights=lambda wildcards: ancient(start_weights(wildcards)),
         kernel=lambda wildcards: ancient(run_kernel(wildcards)),
         env=lambda wildcards: ancient(axolotl_ready(wildcards)),
     output:

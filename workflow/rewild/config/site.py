@@ -206,12 +206,15 @@ class Site(Strict):
             commands.append(f'export HF_HOME="{quoted(self.weights)}"')
         return "".join(f"{command}; " for command in commands)
 
-    def places(self) -> str:
-        """The same for what jobs keep outside of homes: compiled kernels (gigabytes), copies of weights."""
-        found = []
-        if self.scratch:
-            base = quoted(expanded(self.scratch))
-            found += [f'export {name}="{base}/{folder}"; ' for name, folder in CACHES.items()]
+    def places(self, root: Path) -> str:
+        """The same for what jobs keep outside of homes: compiled kernels (gigabytes), copies of weights.
+
+        Args:
+            root: the repository, whose folder ``.cache`` takes them where the site names no ``scratch``.
+        """
+        here = re.sub(r'[\\"`$]', lambda found: "\\" + found[0], str(root / ".cache"))
+        base = quoted(expanded(self.scratch)) if self.scratch else here
+        found = [f'export {name}="{base}/{folder}"; ' for name, folder in CACHES.items()]
         if self.staging:
             found.append(f'export REWILD_STAGING="{quoted(expanded(self.staging))}"; ')
         return "".join(found)
