@@ -378,6 +378,9 @@ def test_a_folder_replaces_the_network(tmp_path: Path, bring, prefix: str) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
     assert whole(bring(f"{prefix}{tmp_path / 'mirror'}"))
+    if prefix:
+        (tmp_path / "a b").symlink_to(tmp_path)
+        assert whole(bring((tmp_path / "a b/mirror").as_uri()))  # a space is %20
     (tmp_path / "mirror/o/r/abc/three.txt").write_bytes(b"4")
     with pytest.raises(RewildError, match=r"wrong checksum for o/r/abc/three\.txt"):
         bring(str(tmp_path / "mirror"))

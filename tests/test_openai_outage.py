@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -288,6 +289,19 @@ def test_what_is_this_machine() -> None:
     here += ["127.0.0.2", "127.1", socket.gethostname()]
     assert [host for host in here if not is_here(host)] == []
     assert not any(map(is_here, ["198.51.100.7", "2001:db8::7", "no.such.host.invalid", "a" * 300]))
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "Http_Proxy"])
+def test_a_proxy_has_many_spellings(
+    proxy: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    address = os.environ["http_proxy"]
+    for other in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, address)
+    with pytest.raises(EngineError, match="answers 403"):
+        make_engine("openai", model="m", endpoint="http://198.51.100.7/v1").generate(ask("a"), Sampling())
+    assert len(proxy.seen) == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from rewild.errors import DataError, RewildError, first_line, masked, nearest
 from rewild.files import atomic, sha256
@@ -115,6 +115,8 @@ def fetch_collection(
     root = base or PUBLIC
     report(f"{name}: {len(files)} files, {_size(total)} from {masked(root)}")
     source = root.removeprefix("file://")
+    if source != root and not Path(source).is_dir():
+        source = unquote(source)  # in a URL, a space is %20
     arrived: Iterator[ReleasedFile]
     if "://" in source:
         arrived = _download(files, source, folder, cache)

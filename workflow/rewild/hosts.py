@@ -42,7 +42,11 @@ def _is_own(address: str) -> bool:
     return True
 
 
+def proxies() -> list[str]:
+    """The variables of the environment that name a proxy, however they are spelt."""
+    return [name for name, value in os.environ.items() if value and name.lower() in PROXIES]
+
+
 def proxied(host: str) -> bool:
     """Whether the environment may send requests to a host through a proxy: never to this machine."""
-    set_ = any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES)
-    return set_ and not is_here(host)
+    return bool(proxies()) and not is_here(host)

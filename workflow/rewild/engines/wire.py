@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Self
 import httpx
 
 from rewild.engines.base import Completion, EngineError
-from rewild.hosts import PROXIES, proxied
+from rewild.hosts import proxied, proxies
 
 LARGEST = 32 * 2**20  # bytes of one answer, packed or not; more is nonsense
 ENOUGH = 2**16  # bytes of an error's body that are read
@@ -93,17 +92,13 @@ def make_client(
             else "it is not the URL of one"
         )
         raise EngineError(
-            f"the proxy of the environment ({', '.join(_set_proxies())}) cannot be used: {kind}; give an "
+            f"the proxy of the environment ({', '.join(proxies())}) cannot be used: {kind}; give an "
             "http:// one, or name the endpoint in no_proxy"
         ) from None
     except OSError as error:
         raise EngineError(
             f"certificates cannot be read (SSL_CERT_FILE, SSL_CERT_DIR): {error.strerror}"
         ) from error
-
-
-def _set_proxies() -> list[str]:
-    return [name for low in PROXIES for name in (low, low.upper()) if os.environ.get(name)]
 
 
 async def read_body(response: httpx.Response) -> bytes:
