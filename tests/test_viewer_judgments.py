@@ -49,6 +49,15 @@ def test_released_judgments_are_brought_in(tmp_path: Path) -> None:
     assert collect_judgments([], [], [annotations]).is_empty()  # of a model that is not imported
 
 
+def test_annotations_find_a_model_by_its_slug_or_say_that_they_find_none(tmp_path: Path) -> None:
+    _, _, annotations = imports(tmp_path)
+    named = Imported("other", "something else", False, "x.json")
+    assert collect_judgments([], [named], [annotations])["model"].unique().to_list() == ["other"]
+    stranger = Imported("otter", "Otter", False, "x.json")
+    with pytest.raises(DataError, match=r"Judged are Other; did you mean 'Otter'\?; imported are otter"):
+        collect_judgments([], [stranger], [annotations])
+
+
 @pytest.mark.parametrize("score", ["eleven", "11", None, "nan"])
 def test_a_bad_score_is_named(tmp_path: Path, score: Any) -> None:
     scores, _, _ = imports(tmp_path, score)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from rewild.config.imports import Imported, slug_of
-from rewild.errors import DataError
+from rewild.errors import DataError, nearest
 from rewild.forms.judgments import read_judged
 from rewild.forms.rows import BadRow, read_rows, shown
 from rewild.forms.table import Record
@@ -38,34 +38,59 @@ def collect_judgments(
         questions: the questions by name, for files that name them (:func:`.imports.read.read_questions`).
 
     Raises:
-        DataError: a file is missing or not what it should be, or a score is no number from 1 to 10; names
-            the file and the row.
+        DataError: a file is missing or not what it should be, a score is no number from 1 to 10 (names the
+            file and the row), or no file has a judgment of an imported model.
     """
-    slugs = {file.released_name: file.model for file in others}
+    slugs = {file.model: file.model for file in others} | {file.released_name: file.model for file in others}
     rows = [row for file in wildbench for row in _wildbench(Path(file.path), file.model)]
+    strangers: dict[str, None] = {}  # judged models that are not imported, in the order of the files
+    before = len(rows)
     for path in files:
         found = read_judged(path)
-        rows += _annotations(path, slugs) if found is None else _named(path, found, slugs, questions)
+        if found is None:
+            rows += _annotations(path, slugs, strangers)
+        else:
+            rows += _named(path, found, slugs, questions, strangers)
+    if others and strangers and len(rows) == before:
+        there = ", ".join(sorted(set(slugs.values())))
+        raise DataError(
+            f"{', '.join(map(str, files[:3]))}: no judgment of an imported model. Judged are "
+            f"{', '.join(list(strangers)[:9])}{nearest(next(iter(strangers)), slugs)}; imported are {there}"
+        )
     return pl.DataFrame(rows, schema=JUDGMENTS.dtypes, orient="row").sort(JUDGMENTS.key)
 
 
-def _annotations(path: Path, slugs: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
+def _imported(name: str, slugs: Mapping[str, str], strangers: dict[str, None]) -> str | None:
+    """The slug of a judged model, by its released name, by its slug, or by that of its name."""
+    slug = slugs.get(name) or slugs.get(slug_of(name))
+    if slug is None:
+        strangers[name] = None
+    return slug
+
+
+def _annotations(
+    path: Path, slugs: Mapping[str, str], strangers: dict[str, None]
+) -> Iterator[tuple[Any, ...]]:
     found = read_annotations(path, slugs)
-    if found.model in slugs:
-        for instruction, preference in zip(found.instructions, found.preference, strict=True):
-            score = None if math.isnan(preference) else float(preference)
-            judged = (conversation_id([instruction]), 0, slugs[found.model], path.parent.name)
-            yield (*judged, score, 1.0, ALPACA_EVAL)
+    slug = _imported(found.model, slugs, strangers)
+    if slug is None:
+        return
+    for instruction, preference in zip(found.instructions, found.preference, strict=True):
+        score = None if math.isnan(preference) else float(preference)
+        yield conversation_id([instruction]), 0, slug, path.parent.name, score, 1.0, ALPACA_EVAL
 
 
 def _named(
-    path: Path, found: Any, slugs: Mapping[str, str], questions: Mapping[str, Record] | None
+    path: Path,
+    found: Any,
+    slugs: Mapping[str, str],
+    questions: Mapping[str, Record] | None,
+    strangers: dict[str, None],
 ) -> Iterator[tuple[Any, ...]]:
     if questions is None:
         raise DataError(f"{path}: these judgments name their questions; give the questions' file too")
-    known = {**slugs, **{slug: slug for slug in slugs.values()}}
     for number, verdict in found:
-        slug = known.get(verdict.model) or known.get(slug_of(verdict.model))
+        slug = _imported(verdict.model, slugs, strangers)
         if slug is None:
             continue
         if verdict.question not in questions:
