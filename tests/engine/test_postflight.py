@@ -20,7 +20,7 @@ from rewild.config.recipes import Recipe
 from rewild.config.runs import Training, Weights
 from rewild.errors import DataError
 from rewild.files import write_json
-from rewild.runs.checks import make_report, read_report, why_failed, write_report
+from rewild.runs.checks import Report, make_report, read_report, why_failed, write_report
 from rewild.runs.layout import RunFiles
 from rewild.runs.postflight import postflight
 from rewild.runs.published import make_readable
@@ -85,11 +85,17 @@ def failed(report: Any) -> list[str]:
     return [c.name for c in report.checks if not c.passed]
 
 
+def found(report: Report, name: str) -> str:
+    return next(c.found for c in report.checks if c.name == name)
+
+
 def test_a_sound_checkpoint_passes(flight: Flight) -> None:
     report = flight.fly()
     assert failed(report) == [], report
     assert [c.name for c in report.checks] == [
+        "preflight",
         "all_steps_done",
+        "precision",
         "loss_fell",
         "tokens_trained",
         "readable",
@@ -101,10 +107,10 @@ def test_a_sound_checkpoint_passes(flight: Flight) -> None:
     stops = report.checks[-1]
     assert "of 24 answers" in stops.found
     assert "<|end|>" in stops.found
-    assert report.checks[1].found == (
+    assert found(report, "loss_fell") == (
         "the loss went from 2.800 to 1.300 (means of the first and the last 5 of 20 steps)"
     )
-    assert report.checks[2].found == "990 tokens were trained, 99.0% of those prepared"
+    assert found(report, "tokens_trained") == "990 tokens were trained, 99.0% of those prepared"
     assert read_report(flight.files.report("postflight")) == report
 
 
@@ -153,7 +159,7 @@ def test_a_short_training_is_not_judged_by_single_steps(flight: Flight) -> None:
     flight.losses([3.0, 2.9, 2.8, 2.7, 2.6, 2.5, 2.4, 2.3, 2.2, 2.1, 2.0, 1.9, 3.1])
     report = flight.fly()
     assert failed(report) == []
-    assert "from 2.800 to 2.260 (means of the first and the last 5 of 13 steps)" in report.checks[1].found
+    assert "from 2.800 to 2.260 (means of the first and the last 5 of 13 steps)" in found(report, "loss_fell")
     flight.losses([3.1, *[2.0] * 8, 2.3, 2.3, 2.3, 2.3])
     assert failed(flight.fly()) == ["loss_fell"], "the first and the last step alone would say that it fell"
 
@@ -162,7 +168,7 @@ def test_tokens_that_were_not_counted_are_no_pass(flight: Flight) -> None:
     flight.measured(trained_tokens=None)
     report = flight.fly()
     assert failed(report) == ["tokens_trained"]
-    assert report.checks[2].found == "0 tokens were trained, 0.0% of those prepared"
+    assert found(report, "tokens_trained") == "0 tokens were trained, 0.0% of those prepared"
 
 
 def test_a_checkpoint_as_axolotl_saves_it_is_not_published(flight: Flight) -> None:
