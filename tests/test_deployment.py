@@ -51,8 +51,8 @@ def test_no_conda_file_is_without_its_lock() -> None:
 def test_images_are_pinned_and_of_the_locks_versions() -> None:
     assert {"vllm", "lm-eval", "axolotl"} <= set(IMAGES)
     for tool, image in IMAGES.items():
-        name, _, tag = image.image.partition(":")
-        assert tag not in ("", "latest", "nightly", "main"), tool
+        name, tag = image.name, image.tag
+        assert tag not in (None, "latest", "nightly", "main"), tool
         assert tool in LOCKS, f"{tool}: no lock is laid over this image"
         assert name == "vllm/vllm-openai", "another image needs a comparison here"
         assert tag == f"v{pins('vllm')['vllm']}"
@@ -154,6 +154,11 @@ def test_where_an_image_is() -> None:
     assert image.where("$WORK/images") == "$WORK/images/vllm-openai-v0.32.0.sif"
     pinned = Image(image=f"vllm/vllm-openai:v1@sha256:{'0' * 64}", python="/usr/bin/python3")
     assert pinned.file == "vllm-openai-v1.sif"
+    assert pinned.where(None) == f"docker://vllm/vllm-openai@sha256:{'0' * 64}", (
+        "Apptainer takes one of the two"
+    )
+    bare = Image(image=f"vllm/vllm-openai@sha256:{'0' * 64}", python="/usr/bin/python3")
+    assert (bare.tag, bare.file) == (None, "vllm-openai-000000000000.sif")
 
 
 def test_an_image_without_a_tag_is_refused(tmp_path: Path) -> None:

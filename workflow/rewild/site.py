@@ -16,6 +16,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
+from rewild.config.deployment import FILE, load_images
 from rewild.config.site import Partition, Site, expanded, minutes
 from rewild.errors import nearest
 from rewild.terminal import Column, output, print_table
@@ -62,7 +63,7 @@ def check_site(site: Site, root: Path = Path()) -> list[Check]:
     found = list(_slurm(site)) if shutil.which("sbatch") else []
     if not found:
         found = [Check("sbatch", "missing", "no such program: run this on a login node of the cluster")]
-    return [*found, *_setup(site), *_folders(site, root), *_paths(root)]
+    return [*found, *_setup(site), *_folders(site, root), *_paths(root), *_images(root)]
 
 
 def print_checks(what: str, checks: Sequence[Check], console: Console | None = None) -> None:
@@ -245,6 +246,17 @@ def _paths(root: Path) -> Iterator[Check]:
     if "%" in str(root.resolve()):
         detail = f"{root.resolve()}: SLURM reads % in the path of a log as a pattern; move the checkout"
         yield Check("path", "missing", detail)
+
+
+def _images(root: Path) -> Iterator[Check]:
+    """Whether containers are pinned by digests: who owns a tag can move it."""
+    if not (root / FILE).is_file():
+        return
+    tags = [tool for tool, image in load_images(root).items() if image.digest is None]
+    if tags:
+        yield Check("images", "unsure", f"only a tag for {', '.join(tags)}: rewild pin-images reads digests")
+    else:
+        yield Check("images", "ok", "pinned by digest")
 
 
 def _setup(site: Site) -> Iterator[Check]:

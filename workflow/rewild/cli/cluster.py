@@ -33,6 +33,23 @@ def check_site(
         raise ConfigError(f"{site_path()}: not as the cluster is: {', '.join(missing)}")
 
 
+@app.command("pin-images")
+def pin_images(
+    registry: Annotated[
+        str | None, typer.Option(help="Registry of images without a host: https://HOST; else skopeo is asked")
+    ] = None,
+) -> None:
+    """Write the digest behind each tag of envs/images.yaml, and say which could not be read."""
+    from rewild.errors import RewildError
+    from rewild.images import pin_images as pin
+
+    unread = pin(Path(), registry, lambda line: typer.echo(line, err=True))
+    if unread:
+        raise RewildError(
+            f"envs/images.yaml: without a digest for {', '.join(unread)}; the others are written"
+        )
+
+
 @app.command("fetch-model")
 def fetch_model(
     hub: Annotated[str, typer.Argument(help="The repository on the hub, OWNER/NAME")],
