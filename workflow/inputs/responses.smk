@@ -56,6 +56,7 @@ WITH_CODE = {
 }
 
 
+@cache
 def fetched(path, revision):
     """What says that a model of the hub is there; none for a folder.
 
