@@ -87,7 +87,13 @@ def test_a_rule_that_calls_a_tool_has_its_conda_file(parsed) -> None:
     calling = {rule.name: str(rule.conda_env) for rule in parsed if "python" in dict(rule.params.items())}
     # These make an environment, or use one that is a folder in every deployment.
     own = {"build_env", "check_win_rates"}
-    assert set(calling) >= own | {"answer_shard", "train_run", "make_mix", "score_answers", "score_judgments"}
+    assert set(calling) >= own | {
+        "answer_shard",
+        "train_run",
+        "describe_mix",
+        "score_answers",
+        "score_judgments",
+    }
     assert [name for name, conda in calling.items() if name not in own and "workflow.yaml" in conda] == []
 
 

@@ -40,7 +40,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, snakemake) -> Path:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    touched = snakemake(folder, "--touch", "--cores", "1", "--config", "study=demo")
+    # Without --forceall, what is newer than its inputs has no record of its settings, and none could change.
+    touched = snakemake(folder, "--touch", "--forceall", "--cores", "1", "--config", "study=demo")
     assert touched.returncode == 0, touched.stdout
     return folder
 
@@ -53,6 +54,7 @@ def rules(done: Path, snakemake) -> Iterator[Rules]:
     def found() -> set[str]:
         said = snakemake(done, "-n", "--config", "study=demo")
         assert said.returncode == 0, said.stdout
+        assert "missing provenance/metadata" not in said.stdout
         stats = said.stdout.partition("Job stats:")[2].partition("\n\n")[0]
         return set(re.findall(r"^(\w+) +\d+$", stats, re.MULTILINE)) - {"all", "total", *ALWAYS}
 
@@ -105,6 +107,26 @@ def test_how_it_is_computed_runs_nothing(done: Path, rules: Rules) -> None:
     change(done / STUDY, "evaluation", "compute", batch=3, minutes=9, threads=2)
     change(done / STUDY, "judging", "answers", "compute", batch=3, minutes=9)
     assert rules().isdisjoint(EXPENSIVE)
+
+
+def test_how_data_are_presented_writes_their_cards_and_trains_nothing(done: Path, rules: Rules) -> None:
+    study = yaml.safe_load((done / STUDY).read_text())
+    for name, mix in study["mixes"].items():
+        change(done / STUDY, "mixes", name, label=f"Other {name}", title="Other", tokenizer=None)
+        sources = [source | {"licence": "Other"} for source in mix["sources"]]
+        change(done / STUDY, "mixes", name, sources=sources)
+    for name in study["preferences"]:
+        shown = {"label": "Other", "title": "Other", "licence": "Other", "tokenizer": None}
+        change(done / STUDY, "preferences", name, **shown)
+    found = rules()
+    assert {"describe_mix", "describe_pairs"} <= found
+    assert found.isdisjoint({"make_mix", "pair_answers", *EXPENSIVE}), found
+
+
+def test_what_a_mix_is_made_of_makes_it_again_and_trains(done: Path, rules: Rules) -> None:
+    change(done / STUDY, "mixes", "herald", seed=99)
+    change(done / STUDY, "preferences", "herald-pairs", margin=0.1)
+    assert {"make_mix", "describe_mix", "pair_answers", "describe_pairs", "train_run"} <= rules()
 
 
 def test_a_sampling_setting_answers_again(done: Path, rules: Rules) -> None:

@@ -50,6 +50,11 @@ def counter(row):
     return SimpleNamespace(folder=folder, ready=ready, python=python, conda=conda)
 
 
+def terms_of(models):
+    """The licences of models, which a card repeats."""
+    return {slug: MODELS[slug].licence for slug in models if slug in MODELS}
+
+
 def run_data(study, name):
     """What a run learns from: the file of a mix, or of a set of preference pairs."""
     return f"{mix_folder(study, STUDIES[study].mixes, name)}/train.parquet"

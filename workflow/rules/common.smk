@@ -21,11 +21,19 @@ from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
-from rewild.config.mixes import UNPINNED, mix_folder, mix_inputs
+from rewild.config.mixes import (
+    UNPINNED,
+    identity_of_mix,
+    mix_folder,
+    mix_inputs,
+    presentation_of_mix,
+)
 from rewild.config.preferences import (
     grades_of,
+    identity_of_pairs,
     preference_benchmarks,
     preference_shards,
+    presentation_of_pairs,
 )
 from rewild.config.prompts import input_files, shard_name, shard_names
 from rewild.config.recipes import load_recipes

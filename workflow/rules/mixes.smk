@@ -1,16 +1,14 @@
-# Training mixes: conversations drawn from a study's responses, hub datasets and files. A mix's row is its rule's
-# `params`, so a change of one mix makes that one again.
+# Training mixes: conversations drawn from a study's responses, hub datasets and files. What of a mix's row its
+# conversations depend on is the `params` of make_mix, so a change of one mix makes that one again; what its card alone
+# shows (label, title, terms, counts of tokens) is of describe_mix, and trains nothing again.
 rule make_mix:
     input:
         manifests=mix_files("manifests"),
         prompts=mix_files("prompts"),
         data=mix_files("data"),
         benchmarks=mix_files("benchmarks"),
-        tokenizer=counter(mix_of).folder,
-        env=lambda wildcards: ancient(counter(mix_of).ready(wildcards)),
     output:
         train="results/{study}/mixes/{mix}/train.parquet",
-        card=multiext("results/{study}/mixes/{mix}/card", ".json", ".md"),
         sources=multiext(
             "results/{study}/mixes/{mix}/sources", ".csv", ".csv-metadata.json"
         ),
@@ -21,21 +19,51 @@ rule make_mix:
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.mixes),
     conda:
-        counter(mix_of).conda
+        conda_of("workflow")
     threads: 2
     resources:
         mem_mb=memory("make_mix", 6000),
         runtime=minutes("make_mix", 120),
     params:
-        settings=lambda wildcards: mix_of(wildcards).model_dump_json(),
+        settings=lambda wildcards: json.dumps(identity_of_mix(mix_of(wildcards))),
         seed=mix_seed,
-        python=counter(mix_of).python,
         odd=mix_odd,
     message:
         "{wildcards.study}: making the mix {wildcards.mix}"
     shell:
         "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
-        "{params.python:q} -m rewild mix {wildcards.study:q} {wildcards.mix:q} > {log:q} 2>&1"
+        "rewild mix {wildcards.study:q} {wildcards.mix:q} --only data > {log:q} 2>&1"
+
+
+rule describe_mix:
+    input:
+        train="results/{study}/mixes/{mix}/train.parquet",
+        sources="results/{study}/mixes/{mix}/sources.csv",
+        tokenizer=counter(mix_of).folder,
+        env=lambda wildcards: ancient(counter(mix_of).ready(wildcards)),
+    output:
+        card=multiext("results/{study}/mixes/{mix}/card", ".json", ".md"),
+    log:
+        "logs/{study}/describe_mix/{mix}.log",
+    benchmark:
+        "logs/{study}/describe_mix/{mix}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.mixes),
+    conda:
+        counter(mix_of).conda
+    threads: 2
+    resources:
+        mem_mb=memory("describe_mix", 6000),
+        runtime=minutes("describe_mix", 120),
+    params:
+        shown=lambda wildcards: json.dumps(presentation_of_mix(mix_of(wildcards))),
+        terms=lambda wildcards: terms_of(mix_of(wildcards).models()),
+        python=counter(mix_of).python,
+    message:
+        "{wildcards.study}: writing the card of the mix {wildcards.mix}"
+    shell:
+        "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
+        "{params.python:q} -m rewild mix {wildcards.study:q} {wildcards.mix:q} --only card > {log:q} 2>&1"
 
 
 # A dataset of the hub as it is, streamed once at its pinned revision. Without one the job says so and fails.

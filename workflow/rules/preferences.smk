@@ -122,8 +122,6 @@ rule pair_answers:
         prompts="results/{study}/preferences/{preference}/prompts.parquet",
         answers=preference_files("answers"),
         scores=preference_files("scores"),
-        tokenizer=counter(preference_of).folder,
-        env=lambda wildcards: ancient(counter(preference_of).ready(wildcards)),
     output:
         train="results/{study}/preferences/{preference}/train.parquet",
         dropped=multiext(
@@ -131,21 +129,52 @@ rule pair_answers:
             ".csv",
             ".csv-metadata.json",
         ),
-        card=multiext("results/{study}/preferences/{preference}/card", ".json", ".md"),
     log:
         "logs/{study}/pair_answers/{preference}.log",
     benchmark:
         "logs/{study}/pair_answers/{preference}.benchmark.tsv"
     conda:
-        counter(preference_of).conda
+        conda_of("workflow")
     resources:
         mem_mb=memory("pair_answers", 4000),
         runtime=minutes("pair_answers", 60),
     params:
-        settings=lambda wildcards: preference_of(wildcards).model_dump_json(),
-        python=counter(preference_of).python,
+        settings=lambda wildcards: json.dumps(
+            identity_of_pairs(preference_of(wildcards))
+        ),
     message:
         "{wildcards.study}: pairing the answers of {wildcards.preference}"
     shell:
-        "{params.python:q} -m rewild preference-pairs {wildcards.study:q} {wildcards.preference:q}"
+        "rewild preference-pairs {wildcards.study:q} {wildcards.preference:q} --only data > {log:q} 2>&1"
+
+
+rule describe_pairs:
+    input:
+        prompts="results/{study}/preferences/{preference}/prompts.parquet",
+        scores=preference_files("scores"),
+        train="results/{study}/preferences/{preference}/train.parquet",
+        dropped="results/{study}/preferences/{preference}/dropped.csv",
+        tokenizer=counter(preference_of).folder,
+        env=lambda wildcards: ancient(counter(preference_of).ready(wildcards)),
+    output:
+        card=multiext("results/{study}/preferences/{preference}/card", ".json", ".md"),
+    log:
+        "logs/{study}/describe_pairs/{preference}.log",
+    benchmark:
+        "logs/{study}/describe_pairs/{preference}.benchmark.tsv"
+    conda:
+        counter(preference_of).conda
+    resources:
+        mem_mb=memory("describe_pairs", 4000),
+        runtime=minutes("describe_pairs", 60),
+    params:
+        shown=lambda wildcards: json.dumps(
+            presentation_of_pairs(preference_of(wildcards))
+        ),
+        terms=lambda wildcards: terms_of([preference_of(wildcards).model]),
+        python=counter(preference_of).python,
+    message:
+        "{wildcards.study}: writing the card of the pairs {wildcards.preference}"
+    shell:
+        "{params.python:q} -m rewild preference-pairs {wildcards.study:q} {wildcards.preference:q} --only card"
         " > {log:q} 2>&1"

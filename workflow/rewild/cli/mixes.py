@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,16 @@ ConfigFolder = Annotated[Path, typer.Option("--config", help="The folder of conf
 Results = Annotated[Path, typer.Option(help="The folder of results")]
 
 
+class Part(StrEnum):
+    """What is made of a mix or a set of pairs: what is trained on, or the card, which says what it is."""
+
+    DATA = "data"
+    CARD = "card"
+
+
+Only = Annotated[Part | None, typer.Option(help="Make the data, or the card of data that are there")]
+
+
 def _say(line: str) -> None:
     typer.echo(line, err=True)
 
@@ -21,18 +32,20 @@ def _say(line: str) -> None:
 def mix(
     study: StudyName,
     name: Annotated[str, typer.Argument(help="A mix of the study")],
+    *,
+    only: Only = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Make a training mix from its sources, with a card that says what is in it."""
     from rewild.config import load_models, read_study
     from rewild.errors import ConfigError, nearest
-    from rewild.mixes.build import build, sources_frame
+    from rewild.mixes.build import build, outcomes_of, sources_frame
     from rewild.mixes.card import write_card
     from rewild.mixes.read import Place
     from rewild.mixes.schema import SOURCES
     from rewild.mixes.tokens import open_tokenizer
-    from rewild.table import provenance, write_table
+    from rewild.table import provenance, read_table, write_table
 
     found, models = read_study(study, config), load_models(config)
     if name not in found.mixes:
@@ -40,16 +53,18 @@ def mix(
         raise ConfigError(
             f"study {found.name}: unknown mix '{name}'{nearest(name, found.mixes)} (mixes: {known})"
         )
-    row = found.mixes[name]
-    count = open_tokenizer(found, row.tokenizer, models) if row.tokenizer else None
-    folder = results / found.name / "mixes" / name
-    place = Place(Path(), results / found.name)
-    outcomes = build(name, row, place, folder, study=found.name, seed=found.seed, say=_say)
-    frame = sources_frame(outcomes)
-    write_table(folder / "sources.csv", frame, SOURCES, provenance([folder / "train.parquet"]))
-    card = write_card(folder, name, found, outcomes, models=models, count=count)
-    tokens = f", {card['train_tokens']['sum']:,} tokens to train on" if count else ""
-    typer.echo(f"{name}: {card['conversations']:,} conversations{tokens}")
+    row, folder = found.mixes[name], results / found.name / "mixes" / name
+    if only != Part.CARD:
+        place = Place(Path(), results / found.name)
+        outcomes = build(name, row, place, folder, study=found.name, seed=found.seed, say=_say)
+        made_from = provenance([folder / "train.parquet"])
+        write_table(folder / "sources.csv", sources_frame(outcomes), SOURCES, made_from)
+    if only != Part.DATA:
+        count = open_tokenizer(found, row.tokenizer, models) if row.tokenizer else None
+        outcomes = outcomes_of(read_table(folder / "sources.csv", SOURCES))
+        card = write_card(folder, name, found, outcomes, models=models, count=count)
+        tokens = f", {card['train_tokens']['sum']:,} tokens to train on" if count else ""
+        typer.echo(f"{name}: {card['conversations']:,} conversations{tokens}")
 
 
 @app.command()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rewild.cli.mixes import Only, Part
+
 if TYPE_CHECKING:
     from rewild.config import Study
     from rewild.config.preferences import Preference
@@ -134,17 +136,23 @@ def preference_scores(
 def preference_pairs(
     study: StudyName,
     name: SetName,
+    *,
+    only: Only = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Pair the best answer to each prompt with the worst, with a card that says what became of the rest."""
     from rewild.config import load_models
     from rewild.mixes.tokens import open_tokenizer
-    from rewild.preferences.pairs import pair
+    from rewild.preferences.pairs import pair, write_pairs_card
 
     found, row = _find(study, name, config)
-    models = load_models(config)
-    count = open_tokenizer(found, row.tokenizer, models) if row.tokenizer else None
-    card = pair(found, name, _folder(results, found, name), models=models, count=count)
-    dropped = "".join(f", {n:,} {reason}" for reason, n in card["dropped"].items())
-    typer.echo(f"{name}: {card['pairs']:,} pairs of {card['prompts']:,} prompts{dropped}")
+    folder = _folder(results, found, name)
+    if only != Part.CARD:
+        pair(found, name, folder)
+    if only != Part.DATA:
+        models = load_models(config)
+        count = open_tokenizer(found, row.tokenizer, models) if row.tokenizer else None
+        card = write_pairs_card(found, name, folder, models=models, count=count)
+        dropped = "".join(f", {n:,} {reason}" for reason, n in card["dropped"].items())
+        typer.echo(f"{name}: {card['pairs']:,} pairs of {card['prompts']:,} prompts{dropped}")

@@ -346,6 +346,20 @@ class Mix(Strict):
 Mixes = Annotated[dict[Slug, Mix], Field(description="Training mixes: name → row")]
 
 
+def identity_of_mix(mix: Mix) -> dict[str, object]:
+    """The settings of a mix that its conversations depend on; the others reach its card and tables only."""
+    found = mix.model_dump(mode="json", exclude={"label", "title", "tokenizer"})
+    for source in found["sources"]:
+        source.pop("licence", None)
+    return found
+
+
+def presentation_of_mix(mix: Mix) -> dict[str, object]:
+    """The settings of a mix that only its card and tables show."""
+    found = mix.model_dump(mode="json", include={"label", "title", "tokenizer"})
+    return found | {"licences": [source.licence for source in mix.sources]}
+
+
 def size_name(size: int) -> str:
     """``500k`` as the paper writes it; other numbers with their digits."""
     return f"{size // 1000}k" if size % 1000 == 0 else f"{size:,}"

@@ -110,6 +110,21 @@ def grades_of(preference: Preference, models: Mapping[str, Model]) -> dict[str, 
     return found
 
 
+SHOWN = frozenset(("label", "title", "licence", "tokenizer"))
+"""Settings of a set of pairs that only its card and tables show."""
+
+
+def identity_of_pairs(preference: Preference) -> dict[str, object]:
+    """The settings that a set's pairs depend on; nothing of how they are computed, or shown."""
+    found = preference.model_dump(mode="json", exclude={*SHOWN, "shards"})
+    return found | {"scorer": preference.scorer.model_dump(mode="json", exclude=COMPUTED)}
+
+
+def presentation_of_pairs(preference: Preference) -> dict[str, object]:
+    """The settings that only a set's card and tables show."""
+    return preference.model_dump(mode="json", include=set(SHOWN))
+
+
 def preference_benchmarks(preference: Preference, root: Path = Path()) -> list[str]:
     """The benchmark files that prompts are compared with, sorted, relative to ``root``."""
     check = preference.contamination

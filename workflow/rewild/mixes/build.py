@@ -30,6 +30,7 @@ from rewild.config.mixes import (
     Mix,
     benchmark_files,
     data_files,
+    identity_of_mix,
 )
 from rewild.errors import DataError
 from rewild.files import atomic, sha256
@@ -104,7 +105,7 @@ def build(
         "study": study,
         "mix": name,
         "seed": seed,
-        "settings": mix.model_dump(mode="json"),
+        "settings": identity_of_mix(mix),
         "sources": {source.label: identity(mix, n, place) for n, source in enumerate(mix.sources)},
     }
     with scratch_folder(folder, "mix") as scratch:
@@ -135,6 +136,14 @@ def sources_frame(outcomes: dict[str, dict[str, int]]) -> pl.DataFrame:
     """The result of :func:`build` as a table."""
     rows = [(s, outcome, n) for s, found in outcomes.items() for outcome, n in found.items()]
     return pl.DataFrame(rows, schema=SOURCES.dtypes, orient="row")
+
+
+def outcomes_of(sources: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """:func:`sources_frame`, read back."""
+    found: dict[str, dict[str, int]] = {}
+    for source, outcome, conversations in sources.iter_rows():
+        found.setdefault(source, {})[outcome] = conversations
+    return found
 
 
 def _outcomes(found: Scanned) -> dict[str, int]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from rewild.config.models import Model
-from rewild.config.preferences import Preference, grading_of, preference_shards
+from rewild.config.preferences import Preference, grading_of, identity_of_pairs, preference_shards
 from rewild.config.study import Study
 from rewild.errors import DataError
 from rewild.escape import markdown as escape
@@ -186,17 +186,13 @@ def make_pairs(
     return PAIRS.check(pairs, "pairs"), DROPPED.check(dropped.sort("id"), "dropped prompts")
 
 
-def pair(
-    study: Study, name: str, folder: Path, *, models: Mapping[str, Model], count: Count | None
-) -> dict[str, Any]:
-    """Write ``train.parquet``, ``dropped.csv`` and the card of a set of preference pairs.
+def pair(study: Study, name: str, folder: Path) -> pl.DataFrame:
+    """Write ``train.parquet`` and ``dropped.csv`` of a set of preference pairs; gives the pairs.
 
     Args:
         study: whose set.
         name: the set's name.
         folder: ``results/{study}/preferences/{name}``, with prompts, answers and scores.
-        models: the table of models, for licences.
-        count: the tokenizer of the row; None counts no tokens.
 
     Raises:
         DataError: a file is missing or malformed, an answer has no row of scores, or no pair is left.
@@ -204,9 +200,7 @@ def pair(
     preference = study.preferences[name]
     shards, seed = preference_shards(preference), seed_of(study, preference)
     prompts = read_table(folder / "prompts.parquet", SHARD)
-    answers = answers_of(folder, shards)
-    files = [folder / "scores" / f"{shard}.parquet" for shard in shards]
-    scores = pl.concat([read_table(f, SCORES, allow_empty=True) for f in files])
+    answers, scores = answers_of(folder, shards), _scores(folder, shards)
     expected = prompts.height * preference.samples
     for what, frame in (("answers", answers), ("scores", scores)):
         if frame.height != expected:
@@ -215,29 +209,51 @@ def pair(
                 "samples; make them again"
             )
     pairs, dropped = make_pairs(prompts, answers, scores, preference, seed)
-    reasons = Counter(reason_of(f) for f in scores["failure"].drop_nulls().to_list())
     if pairs.is_empty():
         why = ", ".join(f"{n:,} {r}" for r, n in sorted(Counter(dropped["reason"].to_list()).items()))
         raise DataError(f"preferences {name}: no pair is left of {prompts.height:,} prompts ({why})")
     made_from = {
         "seed": seed,
-        "settings": preference.model_dump(mode="json"),
+        "settings": identity_of_pairs(preference),
         "recipes": sorted(set(answers["recipe"].to_list())),
-        "grading": sorted({_settings(f) for f in files}),
+        "grading": sorted({_settings(file) for file in _score_files(folder, shards)}),
     }
     train = folder / "train.parquet"
     write_table(train, pairs, PAIRS, provenance([], **made_from))
     write_table(folder / "dropped.csv", dropped, DROPPED, provenance([train]))
+    return pairs
+
+
+def write_pairs_card(
+    study: Study, name: str, folder: Path, *, models: Mapping[str, Model], count: Count | None
+) -> dict[str, Any]:
+    """Write ``card.json`` and ``card.md`` beside what :func:`pair` wrote.
+
+    Args:
+        study: whose set.
+        name: the set's name.
+        folder: ``results/{study}/preferences/{name}``.
+        models: the table of models, for licences.
+        count: the tokenizer of the row; None counts no tokens.
+
+    Raises:
+        DataError: a file is missing or malformed.
+    """
+    preference, train = study.preferences[name], folder / "train.parquet"
+    pairs = read_table(train, PAIRS)
+    dropped = read_table(folder / "dropped.csv", DROPPED, allow_empty=True)
+    scores = _scores(folder, preference_shards(preference))
+    reasons = Counter(reason_of(f) for f in scores["failure"].drop_nulls().to_list())
     drawn = about_table(folder / "prompts.parquet")
     card = {
         "study": study.name,
         "set": name,
         "title": preference.title or preference.label or name,
         "pairs": pairs.height,
-        "prompts": prompts.height,
+        "prompts": pairs.height + dropped.height,
         "prompts_drawn_from": drawn["provenance"]["settings"]["outcomes"],
         "dropped": dict(sorted(Counter(dropped["reason"].to_list()).items())),
-        "answers": answers.height,
+        "answers": scores.height,
         "answers_without_score": dict(sorted(reasons.items())),
         "scores": {
             "chosen": _spread(pairs["chosen_score"]),
@@ -255,7 +271,7 @@ def pair(
             f"answers: {model_terms(study, preference.model, models)}",
         ],
         "checksums": {"train.parquet": sha256(train)},
-        "made_from": made_from,
+        "made_from": about_table(train)["provenance"]["settings"],
     }
     write_json(folder / "card.json", card)
     write_text(folder / "card.md", markdown(card))
@@ -267,6 +283,14 @@ SIDES = ("chosen", "rejected")
 
 def _texts(pairs: pl.DataFrame, side: str) -> pl.Series:
     return pairs[side].struct.field("content")
+
+
+def _score_files(folder: Path, shards: Sequence[str]) -> list[Path]:
+    return [folder / "scores" / f"{shard}.parquet" for shard in shards]
+
+
+def _scores(folder: Path, shards: Sequence[str]) -> pl.DataFrame:
+    return pl.concat([read_table(f, SCORES, allow_empty=True) for f in _score_files(folder, shards)])
 
 
 def _settings(scores: Path) -> str:
