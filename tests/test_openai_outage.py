@@ -343,6 +343,26 @@ def test_certificates_of_the_environment_count_with_and_without_a_proxy(
 # Large answers, odd fields
 
 
+@pytest.mark.parametrize(
+    ("body", "about"),
+    [
+        ({"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, "passing"),
+        ({"error": {"type": "overloaded_error"}}, "passing"),
+        ({"choices": [{"message": {"content": "Half an ans"}, "finish_reason": "error"}]}, "passing"),
+        ({"error": {"code": "invalid_api_key", "message": f"not {KEY}"}}, "all"),
+        ({"error": {"type": "authentication_error"}}, "all"),
+        ({"error": {"code": "context_length_exceeded"}}, "request"),
+        ({"detail": f"{KEY} is no key here"}, "answer"),
+        (f"{'x' * 190}{KEY}", "answer"),
+    ],
+)
+def test_what_an_error_inside_an_answer_is_about(body: object, about: str) -> None:
+    with pytest.raises(RefusalError) as caught:
+        read_completion(json.dumps(body).encode(), KEY)
+    assert caught.value.about == about
+    assert KEY[:6] not in caught.value.why
+
+
 @pytest.mark.parametrize("packed", [1, 2])
 def test_an_answer_that_unpacks_to_gigabytes_is_not_unpacked(server: Server, packed: int) -> None:
     body = b"[" + b" " * 200_000_000 + b"]" if packed == 2 else b" " * 40_000_000

@@ -36,6 +36,11 @@ WORDS = {
     407: "a proxy refuses access",
     410: "it is gone",
 }
+NAMED = {
+    "passing": ("rate_limit", "overloaded", "server_error", "unavailable", "timeout", "too_many_requests"),
+    "all": ("api_key", "authentication", "unauthorized", "permission", "model_not_found", "deactivated"),
+}
+"""What an error inside an answer of 200 is about, by words of its code or type, where it has no number."""
 BROKE = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_credits"}
 )
@@ -200,7 +205,7 @@ def read_completion(content: bytes, key: str = "") -> Completion:
             raise ValueError
         answer = json.loads(content)
     except (ValueError, RecursionError):
-        raise RefusalError(f"malformed answer: not JSON: {excerpt(content)}", "answer") from None
+        raise RefusalError(f"malformed answer: not JSON: {excerpt(content, key)}", "answer") from None
     usage = answer.get("usage") if isinstance(answer, dict) else None
     counts = usage if isinstance(usage, dict) else {}
     about: dict[str, Any] = {
@@ -217,10 +222,12 @@ def read_completion(content: bytes, key: str = "") -> Completion:
         text, reason = choice["message"]["content"], choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise RefusalError(
-            f"malformed answer: no choices: {excerpt(content)}",
+            f"malformed answer: no choices: {excerpt(content, key)}",
             "answer",
             completion=Completion(None, **about),
         ) from None
+    if reason == "error":  # OpenRouter's way to say that a provider broke off
+        raise RefusalError("an error ended the answer", "passing", completion=Completion(None, **about))
     if parts := _text_parts(text):
         text = "".join(parts)
     if text is not None and not isinstance(text, str):
@@ -269,6 +276,11 @@ def _inner(error: Any, content: bytes, done: Completion, key: str) -> RefusalErr
             f"answers with an error: {WORDS.get(number, WORDS[402])}: {said}", "all", completion=done
         )
     about = "passing" if number in PASSING or 500 <= number < 600 else "request"
+    if number == 400 and isinstance(error, dict):
+        names = " ".join(str(error.get(key, "")) for key in ("code", "type", "status")).lower()
+        about = next((a for a, words in NAMED.items() if any(word in names for word in words)), about)
+    if about == "all":
+        return RefusalError(f"answers with an error: {said}", about, completion=done)
     return RefusalError(f"an error in the answer: {said}", about, completion=done)
 
 
@@ -287,7 +299,7 @@ def words_of(content: bytes, key: str = "") -> str:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
-        found = content[:2000].decode("utf-8", "replace")
+        found = content[: 2000 + len(key)].decode("utf-8", "replace")
     return words_in(found, key)
 
 
@@ -302,10 +314,12 @@ def words_in(found: Any, key: str = "") -> str:
         text = found if isinstance(found, str) else json.dumps(found) if found else ""
     except RecursionError:
         text = ""
-    text = clean(text[:2000])
-    if len(key) > 3:
-        text = text.replace(key, "***")
+    text = _without(clean(text[: 2000 + len(key)]), key)[:2000]  # before it is cut, the key whole
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
+
+
+def _without(text: str, key: str) -> str:
+    return text.replace(key, "***") if len(key) > 3 else text
 
 
 def clean(text: str) -> str:
@@ -358,7 +372,7 @@ def _count(value: Any) -> int | None:
     return value if fits else None
 
 
-def excerpt(content: bytes) -> str:
-    """The beginning of a body, for messages."""
-    text = content[:200].decode("utf-8", "replace")
+def excerpt(content: bytes, key: str = "") -> str:
+    """The beginning of a body, for messages; without the key."""
+    text = _without(content[: 200 + len(key)].decode("utf-8", "replace"), key)[:200]
     return repr(" ".join(text.split())) if text.strip() else "nothing"
