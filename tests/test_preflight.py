@@ -12,13 +12,15 @@ import pytest
 import yaml
 
 from conftest import SITE, Run
-from rewild import preflight
+from rewild import preflight, preflight_kernel
 from rewild.config.models import Model, Native
 from rewild.config.site import Site
 from rewild.cost.estimate import World
 from rewild.preflight import check_profile, check_study, environment_of_jobs
+from rewild.preflight_kernel import check_kernel
 from rewild.preflight_models import check_models, models_to_look_at
 from rewild.responses.recipe import make_job
+from rewild.runs import kernel
 from rewild.site import Check
 from test_cost import make_world
 
@@ -228,6 +230,38 @@ def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatc
     assert "evaluation.compute.minutes allows 50 h" in checks["hours of jobs"].detail
     checks = on_slurm(good, site(gpu_names={"A100-80": "a100"}), monkeypatch)
     assert "does not say what SLURM calls the GPU type 'H100-80'" in checks["GPUs H100-80"].detail
+
+
+@pytest.mark.parametrize(
+    ("said", "hub", "wanted"),
+    [
+        ('{"passed": true, "found": "v2, torch2.9"}', False, ("ok", "recipe wildchat50m: v2, torch2.9")),
+        ('{"passed": false, "found": "not there"}', True, ("unsure", "the rule fetch_kernel will fetch it")),
+        (
+            '{"passed": false, "found": "not there"}',
+            False,
+            ("missing", "not there; the hub cannot be reached"),
+        ),
+        ("", False, ("missing", "cannot say: exit 3")),
+        (None, True, ("unsure", "axolotl is not built yet")),
+    ],
+)
+def test_the_kernel_that_a_recipe_needs_is_looked_for(
+    good: World, monkeypatch: pytest.MonkeyPatch, said: str | None, hub: bool, wanted: tuple[str, str]
+) -> None:
+    envs = good.results / "envs"
+    monkeypatch.setattr(preflight_kernel, "reachable", lambda _: hub)
+    python = envs / "axolotl/bin/python"
+    if said is not None:
+        python.parent.mkdir(parents=True)
+        asked = f'[ "$*" = "-m rewild.runs.kernel {good.results / kernel.PLACE}" ] || exit 9'
+        python.write_text(f"#!/bin/sh\n{asked}\n[ -n '{said}' ] || exit 3\necho '{said}'\n")
+        python.chmod(0o755)
+    (check,) = check_kernel(good, {}, envs)
+    assert (check.name, check.state) == ("flash-attention kernel", wanted[0])
+    assert wanted[1] in check.detail
+    recipes = {n: r.model_copy(update={"attention": "sdpa"}) for n, r in good.recipes.items()}
+    assert list(check_kernel(replace(good, recipes=recipes), {}, envs)) == []
 
 
 def test_weights_and_a_stored_token_are_looked_for_where_jobs_will(

@@ -52,7 +52,10 @@ def preflight(  # noqa: PLR0917
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
     files: Annotated[
-        bool, typer.Option(help="Load every model's configuration, tokenizer and template, as jobs will")
+        bool,
+        typer.Option(
+            help="Load models' configurations, tokenizers and templates as jobs will; look for kernels"
+        ),
     ] = True,
 ) -> None:
     """Check that a study can start here: models, plans, revisions, licences, keys, disk, and the cluster."""
@@ -61,6 +64,7 @@ def preflight(  # noqa: PLR0917
     from rewild.config import load_defaults
     from rewild.errors import ConfigError
     from rewild.preflight import check_profile, check_study, environment_of_jobs
+    from rewild.preflight_kernel import check_kernel
     from rewild.preflight_models import check_models
     from rewild.site import print_checks
 
@@ -70,6 +74,7 @@ def preflight(  # noqa: PLR0917
     checks += check_study(world, load_defaults(config).licences, environ)
     if files:
         checks += check_models(world, environ, config.parent / ".envs")
+        checks += check_kernel(world, environ, config.parent / ".envs")
     print_checks(world.study.name, checks)
     if failed := [check.name for check in checks if check.state == "missing"]:
         raise ConfigError(f"study {world.study.name} cannot start here yet: {', '.join(failed)}")

@@ -9,6 +9,7 @@ version that Axolotl pins is fetched for the torch that is installed, and a trai
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,7 @@ def _torch() -> str:
 
     cuda = torch.version.cuda
     return f"{torch.__version__}, CUDA {cuda}" if cuda else f"{torch.__version__}, no CUDA"
+
+
+if __name__ == "__main__":  # for the preflight of a study, which has no torch: the check, as JSON
+    sys.stdout.write(flash_attention(ATTENTION, Path(sys.argv[1])).model_dump_json() + "\n")
