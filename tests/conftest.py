@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -183,3 +184,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory, snakemake: Run) -> Path:
 def results(demo: Path) -> Path:
     """The demo's results."""
     return demo / "results/demo"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    """A headless browser (a selenium ``Chrome``)."""
+    from viewer_browser import start_browser
+
+    browser = start_browser()
+    yield browser
+    browser.quit()

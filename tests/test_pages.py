@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from rewild.audit.run import audit
 from rewild.tables.make import make_table
 from rewild.tables.render import to_html
 from rewild.viewer.build import Inputs, build
-from viewer_browser import needs_browser, start_browser
+from viewer_browser import needs_browser
 from viewer_data import synthetic
 
 if TYPE_CHECKING:
@@ -52,13 +51,6 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
 const beyond = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 return {broken: broken.slice(0, 5), beyond, width: window.innerWidth};
 """
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    browser = start_browser()
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from rewild.prompts.schema import conversation_id
 from rewild.viewer.build import Inputs, build
-from viewer_browser import NoAlertPresentException, Page, needs_browser, start_browser
+from viewer_browser import NoAlertPresentException, Page, needs_browser
 from viewer_data import Row, answer, write_judgments, write_responses
 
 if TYPE_CHECKING:
@@ -93,13 +93,6 @@ def server() -> Iterator[Counter]:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield Counter(f"http://127.0.0.1:{running.server_port}", visits)
         running.shutdown()
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    browser = start_browser()
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -13,20 +12,13 @@ import pytest
 from rewild.prompts.schema import conversation_id
 from rewild.similarity.schema import label
 from rewild.viewer.build import Inputs, build
-from viewer_browser import By, Keys, Page, Select, needs_browser, start_browser
+from viewer_browser import By, Keys, Page, Select, needs_browser
 from viewer_data import Row, answer, synthetic, write_judgments, write_responses, write_similarity
 
 if TYPE_CHECKING:
     from selenium import webdriver
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    browser = start_browser()
-    yield browser
-    browser.quit()
 
 
 LONG = ["Tell me about Vienna, please"]
