@@ -190,6 +190,21 @@ def test_judgments_of_three_benchmarks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "score"),
+    [("B>A", "A>>B", 0.875), ("A<B", "B<<A", 0.875), ("B=A", "A<<B", 0.25), ("A << B", None, 1.0)],
+)
+def test_labels_of_arena_hard_from_left_and_from_right(
+    tmp_path: Path, first: str, second: str | None, score: float
+) -> None:
+    games = [{"score": first}, {"score": second}]
+    found = read_judged(
+        write(tmp_path / "a.jsonl", [{"uid": "q", "model": "m", "judge": "j", "games": games}])
+    )
+    assert found is not None
+    assert [judged.score for _, judged in found] == [score]
+
+
+@pytest.mark.parametrize(
     ("row", "stage", "said"),
     [
         ({"conversatons": []}, "mixes", "nearest form is 'sharegpt', of which 'conversations' is missing; did you"),

@@ -20,7 +20,9 @@ from rewild.forms.table import name_of
 
 Row = Mapping[str, Any]
 STEPS = {"A>>B": 0.0, "A>B": 0.25, "A=B": 0.5, "B>A": 0.75, "B>>A": 1.0}
-"""Arena-Hard's verdicts, for the model that is B (in the first game; in the second it is A)."""
+STEPS |= {"B<<A": 0.0, "B<A": 0.25, "B=A": 0.5, "A<B": 0.75, "A<<B": 1.0}
+"""Arena-Hard's verdicts, for the model that is B (in the first game; in the second it is A). The second
+version takes them from right to left, too."""
 
 
 @dataclass(frozen=True)
