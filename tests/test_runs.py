@@ -318,6 +318,20 @@ def test_the_states_of_runs(tmp_path: Path) -> None:
     assert "3.000 → 1.000" in text
 
 
+def test_a_preflight_is_shown_as_the_gates_of_now_judge_it(tmp_path: Path) -> None:
+    study, files = a_study(), RunFiles(tmp_path, "s", "rp")
+    counts = {"over_long": 3, "tokens_over": 9, "left_out": 0, "conversations": 10}
+    report = a_report("length").model_copy(update={"counts": counts})
+    write_report(files.report("preflight"), report)
+
+    def shown(cut: float) -> str:
+        looser = RECIPES["demo"].model_copy(update={"gates": {"cut": cut}})
+        found = states(study, MODELS, tmp_path, {"demo": looser})
+        return next(s.state for s in found if s.run == "rp")
+
+    assert (shown(0.2), shown(0.4)) == ("stopped: length", "checked")
+
+
 MEASURED = {
     "study": "s", "run": "rh", "base": "b", "mix": "h", "recipe": "demo", "seed": 1, "identity": "x",
     "steps": 20, "planned_steps": 20, "epochs": 1.0, "resumed": 0, "starts": 1, "first_loss": 3.0,

@@ -157,6 +157,7 @@ def runs(
 ) -> None:
     """A study's runs: how far each is, losses, hours, where the checkpoints are."""
     from rewild.config import load_models, read_study
+    from rewild.config.recipes import load_recipes
     from rewild.runs.status import print_runs
 
-    print_runs(read_study(study, config), load_models(config), results)
+    print_runs(read_study(study, config), load_models(config), results, recipes=load_recipes(config))

@@ -9,12 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from rewild.config.models import Model
+from rewild.config.recipes import Recipe
 from rewild.config.runs import Run, display, start_of
 from rewild.config.study import Study
 from rewild.errors import ConfigError, RewildError
 from rewild.reading import read_model
 from rewild.runs.checkpoints import step_of
 from rewild.runs.checks import read_report
+from rewild.runs.gates import judged_now
 from rewild.runs.layout import RunFiles
 from rewild.runs.log import read_log
 from rewild.runs.schema import Measured
@@ -44,8 +46,19 @@ class State:
     where: str = ""
 
 
-def states(study: Study, models: Mapping[str, Model], results: Path) -> list[State]:
+def states(
+    study: Study,
+    models: Mapping[str, Model],
+    results: Path,
+    recipes: Mapping[str, Recipe] | None = None,
+) -> list[State]:
     """The state of every run of a study.
+
+    Args:
+        study: whose runs.
+        models: the table of models.
+        results: the folder of results.
+        recipes: the table of recipes, whose gates of now judge a preflight; without it, those of then do.
 
     Raises:
         ConfigError: the study has no runs.
@@ -54,10 +67,17 @@ def states(study: Study, models: Mapping[str, Model], results: Path) -> list[Sta
         raise ConfigError(
             f"study {study.name} has no section 'runs': nothing is fine-tuned or evaluated in it"
         )
-    return [_state(study, slug, run, models, results) for slug, run in study.runs.items()]
+    return [_state(study, slug, run, models, results, recipes or {}) for slug, run in study.runs.items()]
 
 
-def _state(study: Study, slug: str, run: Run, models: Mapping[str, Model], results: Path) -> State:
+def _state(  # noqa: PLR0917
+    study: Study,
+    slug: str,
+    run: Run,
+    models: Mapping[str, Model],
+    results: Path,
+    recipes: Mapping[str, Recipe],
+) -> State:
     found = State(slug, display(study, slug, models), "as it is")
     if not run.trained:
         found.where = start_of(study, slug, models).path
@@ -70,7 +90,7 @@ def _state(study: Study, slug: str, run: Run, models: Mapping[str, Model], resul
         found.where = str(files.checkpoint())
         found.state = "ready" if files.passed().exists() else _failed(files, "postflight") or "trained"
         return found
-    if (failed := _failed(files, "preflight")) is not None:
+    if (failed := _failed(files, "preflight", recipes.get(run.recipe or ""))) is not None:
         found.state = failed
         return found
     under_way = sorted(files.work.glob("*/out"), key=lambda p: p.stat().st_mtime)
@@ -94,18 +114,25 @@ def _progress(found: State, out: Path, log: list[dict[str, float]]) -> None:
     found.where = str(saved[-1]) if saved else ""
 
 
-def _failed(files: RunFiles, flight: str) -> str | None:
+def _failed(files: RunFiles, flight: str, recipe: Recipe | None = None) -> str | None:
     try:
         report = read_report(files.report(flight))
     except RewildError:
         return None
+    if recipe is not None:
+        report = judged_now(report, recipe)
     failed = [check.name for check in report.checks if not check.passed]
     word = "stopped" if flight == "preflight" else "failed"
     return f"{word}: {', '.join(failed)}" if failed else None
 
 
 def print_runs(
-    study: Study, models: Mapping[str, Model], results: Path, console: Console | None = None
+    study: Study,
+    models: Mapping[str, Model],
+    results: Path,
+    console: Console | None = None,
+    *,
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> None:
     """Print :func:`states` as a table."""
     columns = [
@@ -119,7 +146,7 @@ def print_runs(
         Column("model", 7),
     ]
     rows, styles = [], []
-    for s in states(study, models, results):
+    for s in states(study, models, results, recipes):
         bad = s.state.startswith(("stopped", "failed"))
         loss = f"{s.first:.3f} → {s.last:.3f}" if s.first is not None and s.last is not None else "-"
         rows.append(
