@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from io import StringIO
@@ -139,6 +140,41 @@ def test_an_endpoint_that_answers_nonsense_loses_nothing(tmp_path, endpoint):
     assert "sk-very-secret" not in "".join(
         p.read_text(errors="replace") for p in tmp_path.rglob("*") if p.is_file()
     )
+
+
+def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(tmp_path, endpoint):
+    """A real small disk: one message with the path; the bytes of a run that met no full disk."""
+    draw = random.Random(3)
+    talks = [["".join(draw.choices("abcdefghijklmnop", k=6_000))] for _ in range(12)]
+    whole, small = Place(tmp_path / "whole", endpoint.url), Place(tmp_path / "small", endpoint.url)
+    (tmp_path / "small/results").mkdir()
+    disk = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(tmp_path / "small/results")]
+    if subprocess.run(disk, capture_output=True, check=False).returncode:
+        pytest.skip("needs root, to mount a small disk")
+    try:
+        for place in (whole, small):
+            prompts(place.layout.prompts("0000"), talks)
+        whole.run("respond", "talk", "m1", "0000")
+        before = len(endpoint.seen)
+        failed = small.run("respond", "talk", "m1", "0000", check=False)
+        assert failed.returncode == 1
+        assert "Traceback" not in failed.stderr
+        message = failed.stderr[failed.stderr.index("error: ") :]
+        assert str(small.layout.work("m1", "0000").relative_to(small.folder)) in message
+        assert "no space left" in message.lower()
+        kept = {p: p.read_bytes() for p in small.layout.work("m1", "0000").rglob("[!.]*.parquet")}
+        assert 0 < len(kept) < 4
+        assert not list(small.layout.work("m1", "0000").rglob(".*.parquet"))
+        asked = len(endpoint.seen)
+        assert asked > before
+        subprocess.run(["mount", "-o", "remount,size=8m", disk[-1]], check=True)
+        small.run("respond", "talk", "m1", "0000")
+        assert len(endpoint.seen) - asked == 12 - 3 * len(kept)
+        assert all(path.read_bytes() == content for path, content in kept.items() if path.exists())
+        done = [place.layout.responses("m1") / "0000.parquet" for place in (whole, small)]
+        assert done[0].read_bytes() == done[1].read_bytes()
+    finally:
+        subprocess.run(["umount", disk[-1]], check=True)
 
 
 def test_conversations_that_change_and_change_back(tmp_path, endpoint):

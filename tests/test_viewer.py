@@ -201,6 +201,11 @@ def test_what_cannot_be_formatted_is_shown_as_it_is() -> None:
     assert "".join(long.pieces).count("**a**") == LIMIT // 6 + 1
     deep = render(">" * 200 + " text")
     assert deep.plain == "deep"
+    for piece in ("<![", "[", "![", "[a]("):
+        tangled = render(piece * (49_000 // len(piece)))
+        assert tangled.plain == "tangled"
+        assert "".join(tangled.pieces).count("[") == 49_000 // len(piece)
+    assert render("[a](https://e.example) " * 1_000).plain is None
     assert check(">" * 200 + " text") == ">" * 200 + " text"
     assert check("[a]: https://e.example\n[a]") == "[a]: https://e.example\n[a]\n"
 

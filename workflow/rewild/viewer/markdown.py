@@ -25,8 +25,9 @@ from markdown_it.utils import EnvType, OptionsDict
 from rewild.escape import HIDDEN_PATTERN, code_points
 from rewild.style.markup import TAGS, WORD
 
-LIMIT = 50_000
-"""Characters from which a response is shown as plain text: the parser may need quadratic time."""
+LIMIT, TANGLED = 50_000, 100_000_000
+"""Characters, and characters times opening brackets (the end of each is sought in all that follows), from
+which a response is shown as plain text: the parser may need quadratic time."""
 PIECE = 12_000
 """Characters of HTML from which a response is cut between blocks; the page shows the first piece at first."""
 DEPTH = 60
@@ -45,7 +46,7 @@ class Rendered:
         words: words of the visible text (:data:`rewild.style.markup.WORD`).
         characters: characters of the source.
         elements: how often each styling element stands in it, those that do; None for plain text.
-        plain: why it is not rendered as Markdown: "long", "deep" or None.
+        plain: why it is not rendered as Markdown: "long", "tangled", "deep" or None.
     """
 
     pieces: list[str]
@@ -68,6 +69,8 @@ def render(text: str) -> Rendered:
     text = re.sub(r"\r\n?", "\n", text)
     if len(text) > LIMIT:
         return _plain(text, "long")
+    if len(text) * text.count("[") > TANGLED:
+        return _plain(text, "tangled")
     # The parser turns NUL into U+FFFD; its picture says what was there.
     source = text.replace("\0", "\u2400")
     markdown = _markdown()

@@ -7,7 +7,11 @@ const ELEMENTS = {
   table: 'table', pre: 'code block', code: 'inline code', blockquote: 'quotation', hr: 'rule', p: 'paragraph',
 };
 const UNCOUNTED = new Set(['h1', 'h2', 'h3', 'h4', 'strong', 'em', 'code']); // no plural
-const PLAIN = { long: 'Not formatted: very long', deep: 'Not formatted: nested too deeply' };
+const PLAIN = {
+  long: 'Not formatted: very long',
+  tangled: 'Not formatted: too many open brackets',
+  deep: 'Not formatted: nested too deeply',
+};
 let showing = null;
 
 /** Show the conversation of the state. A later call ends this one. */
