@@ -18,7 +18,7 @@ from rewild.config.models import Model
 from rewild.config.recipes import ChatTemplate, Recipe, load_recipes
 from rewild.config.runs import Training, Weights
 from rewild.runs.checks import as_markdown
-from rewild.runs.gates import precision
+from rewild.runs.gates import first_preference_loss, precision
 from rewild.runs.layout import RunFiles
 from rewild.runs.preflight import preflight
 from rewild.runs.train import train
@@ -63,17 +63,41 @@ def make_mix(path: Path, tokens: int, words: int) -> Path:
     return path
 
 
-def recipe_of(small: bool, attention: str) -> Recipe:
-    """The paper's recipe on one GPU; the demo's on a CPU."""
+def make_pairs(path: Path, count: int, words: int) -> Path:
+    """Invented pairs of answers, each about so many tokens with its prompt."""
+    draw = random.Random(1)
+
+    def text(least: int, most: int) -> str:
+        return " ".join(draw.choices(WORDS, k=draw.randint(least, most)))
+
+    rows = []
+    for i in range(count):
+        prompt, better, worse = text(4, words // 4), text(words // 2, words), text(words // 2, words)
+        rows.append(
+            {
+                "id": f"invented/{i}",
+                "messages": [{"role": "user", "content": prompt}],
+                "chosen": {"role": "assistant", "content": better},
+                "rejected": {"role": "assistant", "content": worse},
+            }
+        )
+    pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+def recipe_of(kind: str, small: bool, attention: str) -> Recipe:
+    """The study's recipe of this kind on one GPU; the demo's on a CPU."""
     recipes = load_recipes(Path("config"))
     if small:
-        return recipes["demo"].model_copy(update={"epochs": 1, "sequence_length": 128})
-    return recipes["wildchat50m"].model_copy(update={"gpus": 1, "fsdp": None, "attention": attention})
+        name = "demo" if kind == "sft" else "demo-dpo"
+        return recipes[name].model_copy(update={"epochs": 1, "sequence_length": 128})
+    name = "wildchat50m" if kind == "sft" else "magpie-dpo"
+    return recipes[name].model_copy(update={"gpus": 1, "fsdp": None, "attention": attention})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="The paper's recipe on one GPU: tokens per second and memory"
+        description="The recipes on one GPU: tokens per second, memory, and where a preference loss begins"
     )
     parser.add_argument("--small", action="store_true", help="a tiny shape on the CPU, to try this script")
     parser.add_argument("--steps", type=int, default=12, help="optimiser steps")
@@ -81,29 +105,48 @@ def main() -> None:
     parser.add_argument(
         "--attention", default=flash, help="flash_attention_2 or sdpa (default: what is installed)"
     )
+    parser.add_argument("--kind", choices=("sft", "dpo", "both"), default="both", help="what to train")
     options = parser.parse_args()
     if not options.small and not torch.cuda.is_available():
         sys.exit("no NVIDIA GPU is visible to torch; `--small` tries the script on the CPU")
-    recipe = recipe_of(options.small, options.attention)
     shape = SMALL if options.small else LLAMA_1B
+    threads = 1 if options.small else 8
+    kinds = ("sft", "dpo") if options.kind == "both" else (options.kind,)
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "chat.jinja").write_text(TEMPLATE, encoding="utf-8")
-        base = make_base(folder / "base", shape, recipe.sequence_length)
-        words = recipe.sequence_length // 8
-        mix = make_mix(folder / "train.parquet", options.steps * recipe.batch * recipe.sequence_length, words)
-        row = Model(slug="base", family="tiny", roles=["base"], kind="pretrained", chat_template=False)
-        template = ChatTemplate(file=str(folder / "chat.jinja"), end_of_turn="<|end|>", pad=None)
-        start = Weights(str(base), None, True, False, row)
-        training = Training("benchmark", "sft", "invented", recipe, 0, start, template)
-        files = RunFiles(folder / "results", "benchmark", "sft")
+        recipes = {kind: recipe_of(kind, options.small, options.attention) for kind in kinds}
+        base = make_base(folder / "base", shape, max(r.sequence_length for r in recipes.values()))
+        wrong = [
+            said
+            for kind, recipe in recipes.items()
+            if (said := measure(folder, base, shape, kind, recipe, steps=options.steps, threads=threads))
+        ]
+    if wrong:
+        sys.exit("\n".join(wrong))
 
-        def say(line: str) -> None:
-            print(line, file=sys.stderr)
 
-        report = preflight(training, mix, files, 1 if options.small else 8, say)
-        print(as_markdown(report))
-        done = train(training, mix, files, 1 if options.small else 8, say)
+def measure(
+    folder: Path, base: Path, shape: dict[str, int], kind: str, recipe: Recipe, *, steps: int, threads: int
+) -> str:
+    """Train for some steps and print what was measured; what is wrong with it, or nothing."""
+    data = folder / f"{kind}.parquet"
+    words = recipe.sequence_length // 8
+    if kind == "sft":
+        make_mix(data, steps * recipe.batch * recipe.sequence_length, words)
+    else:
+        make_pairs(data, steps * recipe.batch, words)
+    row = Model(slug="base", family="tiny", roles=["base"], kind="pretrained", chat_template=False)
+    template = ChatTemplate(file=str(folder / "chat.jinja"), end_of_turn="<|end|>", pad=None)
+    start = Weights(str(base), None, True, False, row)
+    training = Training("benchmark", kind, "invented", recipe, 0, start, template)
+    files = RunFiles(folder / "results", "benchmark", kind)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    print(as_markdown(preflight(training, data, files, threads, say)))
+    done = train(training, data, files, threads, say)
     machine = done.hardware.get("gpu", "CPU")
     print(f"{recipe.title} ({recipe.attention}, {recipe.precision}) on {machine}, {done.versions}\n")
     print(
@@ -116,12 +159,12 @@ def main() -> None:
     print(
         f"| {parameters / 1e6:,.1f} M | {recipe.sequence_length:,} | {recipe.batch} | {done.steps} "
         f"| {done.tokens_per_second or 0:,.0f} | {done.trained_tokens_per_second or 0:,.0f} "
-        f"| {done.peak_memory / 1e9:.1f} | {done.first_loss:.2f} → {done.last_loss:.2f} |"
+        f"| {done.peak_memory / 1e9:.1f} | {done.first_loss:.4f} → {done.last_loss:.4f} |"
     )
-    check = precision(done.parameters, done.optimizer, done.compute, recipe.precision)
-    print(f"\n{check.found}; stored: {done.saved}")
-    if not check.passed:
-        sys.exit(check.remedy)
+    checks = [precision(done.parameters, done.optimizer, done.compute, recipe.precision)]
+    checks += [first_preference_loss(done.first_loss)] if kind == "dpo" else []
+    print(f"\n{'; '.join(check.found for check in checks)}; stored: {done.saved}\n")
+    return "; ".join(check.remedy for check in checks if not check.passed)
 
 
 if __name__ == "__main__":
