@@ -255,7 +255,7 @@ def test_a_bad_question_is_named_with_its_row(tmp_path: Path, line: dict, messag
 
 
 def test_a_missing_file_or_prompt_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"question\.jsonl: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"question\.jsonl: no such file"):
         MTBench().questions({"questions": tmp_path / "question.jsonl"})
     (tmp_path / "p.jsonl").write_text('{"name": "single-v1", "system_prompt": "", "prompt_template": ""}\n')
     with pytest.raises(DataError, match=r"'single-v1-multi-turn' is missing"):

@@ -250,7 +250,7 @@ def test_another_template_is_refused(files: dict[str, Path]) -> None:
         WILDBENCH.requests(given_.questions["s1"], ("5",), given_)
     odd = files["prompts"].with_name("odd.md")
     odd.write_bytes(b"\xff")
-    with pytest.raises(DataError, match=r"odd.md: not UTF-8 text \(byte 0\)"):
+    with pytest.raises(DataError, match=r"odd.md, line 1: not UTF-8 text"):
         WILDBENCH.requests(given_.questions["s1"], ("5",), material(WILDBENCH, files | {"prompts": odd}))
 
 
