@@ -24,6 +24,7 @@ from rewild.errors import DataError, RewildError
 from rewild.files import atomic, write_json, write_text
 from rewild.system import WHAT_TO_DO, explain
 from rewild.table import Column, TableSchema, provenance, write_table
+from viewer_data import answer, write_responses
 
 ROOT = Path(__file__).resolve().parent.parent
 LETTERS = TableSchema("letters", 1, {"letter": Column(pl.String, "a letter")})
@@ -345,3 +346,52 @@ def test_without_locks_nothing_is_swept(tmp_path: Path, monkeypatch: pytest.Monk
     stray.write_text("perhaps at work")
     write_text(tmp_path / "a.txt", "new")
     assert stray.exists()
+
+
+def test_a_folder_that_fills_a_disk_is_named(tmp_path: Path) -> None:
+    nameless, other = OSError(errno.ENOSPC, "x"), OSError(errno.ENOSPC, "x", "/other")
+    for error, name in ((nameless, str(tmp_path)), (other, "/other")):
+        with pytest.raises(OSError, match=r"x|No space") as found, files.filling(tmp_path):
+            raise error
+        assert found.value.filename == name
+    with pytest.raises(OSError, match="y") as found, files.filling(tmp_path):
+        raise OSError(errno.ENOENT, "y")  # of a file that is read
+    assert found.value.filename is None
+
+
+def responses(path: Path, conversations: int) -> Path:
+    return write_responses(
+        path, [answer([f"question {n}"], 0, "a", os.urandom(2_000).hex()) for n in range(conversations)]
+    )
+
+
+def viewer(*words: object) -> list[str]:
+    return [sys.executable, "-m", "rewild", "viewer", *map(str, words)]
+
+
+def test_a_viewer_that_fills_the_disk_names_its_folder(tmp_path: Path, full: Path) -> None:
+    given = responses(tmp_path / "responses.parquet", 100)
+    ended = subprocess.run(
+        viewer(given, "--out", full / "viewer"),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {full}/viewer/data: No space left on device; free some space")
+    assert ended.stderr.count("\n") == 1
+    assert list((full / "viewer").iterdir()) == []
+
+
+def test_a_viewer_that_was_killed_is_swept_by_the_next(tmp_path: Path) -> None:
+    given, out = responses(tmp_path / "responses.parquet", 1_500), tmp_path / "viewer"
+    with subprocess.Popen(viewer(given, "--out", out), env=environment(), stdout=subprocess.PIPE) as process:
+        while process.poll() is None and not list(out.glob(".data.*/*/*")):
+            pass
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert list(out.glob(".data.*"))
+    command = viewer(given, "--out", out, "--max-conversations", 5)
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
+    assert sorted(path.name for path in out.iterdir()) == ["data", "index.html"]

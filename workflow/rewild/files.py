@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from os import close, fsync, strerror
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -56,6 +57,26 @@ def atomic(path: Path | str) -> Iterator[Path]:
         named = getattr(error, "filename", None)
         if isinstance(error, OSError) and named is not None and not _of(named, path, temporary):
             raise  # of another file, one that is read
+        raise OSError(code, strerror(code), str(path)) from error
+
+
+@contextmanager
+def filling(path: Path | str) -> Iterator[None]:
+    """Name ``path`` where the disk is full and the error does not say which file was written.
+
+    For folders that are filled with many files, which :func:`atomic` does not write.
+
+    Raises:
+        OSError: see :func:`atomic`.
+    """
+    try:
+        yield
+    except RewildError:
+        raise
+    except BaseException as error:
+        code = errno_of(error)
+        if code not in (ENOSPC, EDQUOT, EFBIG, EROFS) or getattr(error, "filename", None):
+            raise
         raise OSError(code, strerror(code), str(path)) from error
 
 

@@ -33,7 +33,7 @@ from rewild.config.mixes import (
     identity_of_mix,
 )
 from rewild.errors import DataError
-from rewild.files import atomic, sha256
+from rewild.files import atomic, filling, sha256
 from rewild.locks import scratch_folder
 from rewild.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.mixes.read import Place, check_sums, read_source
@@ -109,7 +109,8 @@ def build(
         "sources": {source.label: identity(mix, n, place) for n, source in enumerate(mix.sources)},
     }
     with scratch_folder(folder, "mix") as scratch:
-        _spill(mix, place, scanned, ranks, reporting=reporting, scratch=scratch)
+        with filling(scratch):
+            _spill(mix, place, scanned, ranks, reporting=reporting, scratch=scratch)
         total = sum(int(s.drawn.sum()) for s in scanned)
         say(f"{name}: writing {total:,} conversations")
         _write(folder / "train.parquet", scratch, total, made_from)

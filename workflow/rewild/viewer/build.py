@@ -23,7 +23,7 @@ import polars as pl
 
 from rewild.errors import DataError
 from rewild.escape import HIDDEN
-from rewild.files import write_text
+from rewild.files import filling, write_text
 from rewild.locks import claim, sweep
 from rewild.similarity.schema import ALL_METRICS, label
 from rewild.style.markup import WORD
@@ -121,31 +121,32 @@ def build(
     folder = Path(mkdtemp(dir=out, prefix=".data."))
     handle = claim(folder)
     try:
-        counts = _write_responses(source, conversations, judgments, folder, workers)
-        pairs, metrics = _write_similarity(inputs.similarity, metrics, source, conversations, folder)
-        for block, part in enumerate(_blocks(conversations)):
-            _write(folder, f"prompt/{block}", [list(c.prompts.items()) for c in part])
-        languages = sorted({c.language for c in conversations if c.language is not None})
-        _write(
-            folder,
-            "index",
-            {
-                "title": title,
-                "block": BLOCK,
-                "hidden": HIDDEN,
-                "unit": UNIT,
-                "models": [[m, (names or {}).get(m)] for m in source.models],
-                "metrics": [[m, _label(m), m in SEEN or m.endswith("_unicode")] for m in metrics],
-                "pairs": pairs,
-                "judged": not judgments.is_empty(),
-                "languages": languages,
-                "ids": ids,
-                "language": [languages.index(c.language) if c.language else -1 for c in conversations],
-                "turns": [len(c.prompts) for c in conversations],
-                "words": [sum(len(WORD.findall(p)) for p in c.prompts.values()) for c in conversations],
-                "excerpts": [_excerpt(c) for c in conversations],
-            },
-        )
+        with filling(data):
+            counts = _write_responses(source, conversations, judgments, folder, workers)
+            pairs, metrics = _write_similarity(inputs.similarity, metrics, source, conversations, folder)
+            for block, part in enumerate(_blocks(conversations)):
+                _write(folder, f"prompt/{block}", [list(c.prompts.items()) for c in part])
+            languages = sorted({c.language for c in conversations if c.language is not None})
+            _write(
+                folder,
+                "index",
+                {
+                    "title": title,
+                    "block": BLOCK,
+                    "hidden": HIDDEN,
+                    "unit": UNIT,
+                    "models": [[m, (names or {}).get(m)] for m in source.models],
+                    "metrics": [[m, _label(m), m in SEEN or m.endswith("_unicode")] for m in metrics],
+                    "pairs": pairs,
+                    "judged": not judgments.is_empty(),
+                    "languages": languages,
+                    "ids": ids,
+                    "language": [languages.index(c.language) if c.language else -1 for c in conversations],
+                    "turns": [len(c.prompts) for c in conversations],
+                    "words": [sum(len(WORD.findall(p)) for p in c.prompts.values()) for c in conversations],
+                    "excerpts": [_excerpt(c) for c in conversations],
+                },
+            )
         folder.chmod(0o755)
         shutil.rmtree(data, ignore_errors=True)
         folder.rename(data)
