@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fuzzing import FUZZ
@@ -126,6 +126,7 @@ NAMES = st.sampled_from(sorted(RESPONSES.columns))
 
 
 @FUZZ
+@example({"conversation_id": pl.Binary}, False)
 @given(st.dictionaries(NAMES, KINDS, min_size=1, max_size=3), st.booleans())
 def test_columns_of_another_type_are_rows_or_one_error(
     tmp_path_factory: pytest.TempPathFactory, changed: dict[str, Any], drop: bool

@@ -73,7 +73,7 @@ def choose(source: Source, limit: int) -> list[str]:
     chosen: set[str] = set()
     for files in source.files.values():
         for path in files:
-            rows = pl.scan_parquet(path).select(pl.col("conversation_id").drop_nulls().unique())
+            rows = _scan(path, RESPONSES).select(pl.col("conversation_id").drop_nulls().unique())
             ids = collect(rows, path)
             chosen.update(ids["conversation_id"])
         chosen = set(heapq.nsmallest(limit, chosen))
@@ -185,9 +185,17 @@ def _schema(path: Path, name: str) -> pl.Schema:
         return pl.Schema(pl.read_parquet_schema(path))
 
 
-def _of(path: Path, ids: Sequence[str], model: str | None = None) -> pl.LazyFrame:
+def _scan(path: Path, schema: TableSchema) -> pl.LazyFrame:
+    """The rows of a table that :func:`check_parquet` let pass, in the types of its schema."""
+    there = _schema(path, schema.name)
+    return pl.scan_parquet(path).cast({n: t for n, t in schema.dtypes.items() if there.get(n, t) != t})
+
+
+def _of(
+    path: Path, ids: Sequence[str], model: str | None = None, schema: TableSchema = RESPONSES
+) -> pl.LazyFrame:
     """The rows of these conversations, and of this model."""
-    wanted = pl.scan_parquet(path).filter(
+    wanted = _scan(path, schema).filter(
         pl.col("conversation_id").is_in(pl.lit(pl.Series(ids, dtype=pl.String)).implode())
     )
     return wanted if model is None else wanted.filter(pl.col("model") == model)
@@ -202,7 +210,7 @@ def _read(path: Path, schema: TableSchema, ids: Sequence[str], model: str | None
         return frame if model is None else frame.filter(pl.col("model") == model)
     check_parquet(path, schema)
     try:
-        return schema.check(collect(_of(path, ids, model), path), path)
+        return schema.check(collect(_of(path, ids, model, schema), path), path)
     except DataError:
         read_table(path, schema, allow_empty=True)
         raise
