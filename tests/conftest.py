@@ -22,6 +22,10 @@ settings.load_profile("rewild")
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
+# GNU readline leaves the size of some terminal to a program's children: those of pytest-xdist, for example.
+for name in ("LINES", "COLUMNS"):
+    os.environ.pop(name, None)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
