@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -104,6 +105,16 @@ class Project:
     def stop(self) -> None:
         if self.process is not None and alive(self.process.pid):
             self.kill()
+
+    def going(self, true: Callable[[], bool]) -> Callable[[], bool]:
+        """``true``, to be waited for only as long as Snakemake is at work."""
+
+        def seen() -> bool:
+            done = true()
+            assert done or self.process is None or self.process.poll() is None, self.said()[-3000:]
+            return done
+
+        return seen
 
     def said(self) -> str:
         """What Snakemake printed."""

@@ -170,14 +170,14 @@ def test_a_cancelled_job_is_submitted_again(cluster: Cluster, weather) -> None:
     assert set(kept) == {job["JobId"] for job in jobs}, "each made some of the chunks"
 
 
-def test_a_job_out_of_time_is_submitted_again_with_more(cluster: Cluster, weather) -> None:
+def test_a_job_out_of_time_is_submitted_again_with_more_of_it(cluster: Cluster, weather) -> None:
     jobs = cluster.of(weather["stormy"].folder, "answer_shard", "slurm_small_0001")
     assert [(job["JobState"], job["TimeLimit"]) for job in jobs] == [
         ("TIMEOUT", "00:02:00"),
         ("COMPLETED", "00:16:00"),
     ]
     memory = [megabytes(job["MinMemoryNode"]) for job in jobs]
-    assert memory[1] == 2 * memory[0], "the real limit, not only what the rule is told"
+    assert memory[1] == memory[0], "time was short, not memory"
 
 
 def test_a_drained_node_gets_no_more_jobs(cluster: Cluster, weather) -> None:

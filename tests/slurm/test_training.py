@@ -49,14 +49,16 @@ def test_the_papers_recipe_asks_for_four_gpus_on_one_node(cluster: Cluster, calm
     (folder / "preflight.json").touch()
     row = load_models(calm.folder / "config")["llama-3.1-8b"]
     weights = calm.folder / f"results/downloads/models/{row.hub}/{row.revision or UNPINNED}.json"
-    weights.parent.mkdir(parents=True)
-    weights.touch()
+    kernel = calm.folder / "results/downloads/kernels/flash-attn2/kernel.json"
+    for fetched in (weights, kernel):
+        fetched.parent.mkdir(parents=True)
+        fetched.touch()
     calm.start("--retries=0", "--allowed-rules", "train_run", "--", f"{RUNS}/large/training.json")
-    wait(
-        lambda: "RUNNING" in [j["JobState"] for j in cluster.of(calm.folder, "train_run", "slurm_large")],
-        600,
-        "the run's job to start",
-    )
+
+    def running() -> bool:
+        return "RUNNING" in [job["JobState"] for job in cluster.of(calm.folder, "train_run", "slurm_large")]
+
+    wait(calm.going(running), 600, "the run's job to start")
     (job,) = cluster.of(calm.folder, "train_run", "slurm_large")
     subprocess.run(["scancel", job["JobId"]], check=True)
     assert job["TresPerJob"] == f"gres:gpu:h100:{recipe.gpus}" == "gres:gpu:h100:4"
