@@ -89,10 +89,18 @@ test: .venv/ready-dev test-environments test-packages
 	@$(BIN)/python -m snakemake --lint
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
 		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
-	@PYTHONPATH=workflow .envs/engine-cpu/bin/python -m pytest tests/engine
-	@PYTHONPATH=workflow .envs/axolotl-cpu/bin/python -m pytest tests/axolotl
+	@$(MAKE) --no-print-directory test-tools
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
-	@$(BIN)/python -m pytest tests/slurm   # a SLURM of its own, started here; or the reason why not
+
+# The tools' own tests go on beside those with SLURM (a SLURM of its own, started here; or the reason why not), which
+# mostly wait for it.
+.PHONY: test-tools
+test-tools:
+	@mkdir -p logs; ( PYTHONPATH=workflow .envs/engine-cpu/bin/python -m pytest tests/engine && \
+		PYTHONPATH=workflow .envs/axolotl-cpu/bin/python -m pytest tests/axolotl ) >logs/test-tools.txt 2>&1 & \
+	tools=$$!; trap 'pkill -P '$$tools' || true' EXIT; status=0; \
+	$(BIN)/python -m pytest tests/slurm || status=1; \
+	wait $$tools || status=1; cat logs/test-tools.txt; exit $$status
 
 # The fuzz tests, with many more examples than `make test` tries: make fuzz [EXAMPLES=5000]
 EXAMPLES ?= 2000
