@@ -235,7 +235,11 @@ def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     mirror = Path(os.environ.get("REWILD_MIRROR") or root.parent / "shared/mirror").resolve()
     released = [folder.parent for folder in mirror.glob("tatsu-lab/alpaca_eval/*/src")]
     folder = tmp_path_factory.mktemp("library")
-    own = {"PYTHONPATH": f"{root / 'workflow'}:{root / 'tests'}"}
+    wire = folder / "calls.txt"  # whom the library calls: tests/wire writes it down
+    own = {
+        "PYTHONPATH": f"{root / 'workflow'}:{root / 'tests'}:{root / 'tests/wire'}",
+        "REWILD_WIRE": str(wire),
+    }
     no_hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}  # nor what is in somebody's cache
     run = subprocess.run(
         [python, root / "tests/alpaca_eval_library.py", folder, *released],
@@ -245,6 +249,7 @@ def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
+    assert not wire.exists(), wire.read_text(encoding="utf-8")
     return dict(json.loads(run.stdout))
 
 

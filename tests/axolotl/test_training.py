@@ -40,10 +40,27 @@ def prepared(bench, run: str, **over):
 
 
 @pytest.fixture(scope="module")
-def whole(bench):
+def wire(tmp_path_factory):
+    """Whom the undisturbed training calls, and every process that it starts: tests/wire writes it down."""
+    return tmp_path_factory.mktemp("wire") / "calls.txt"
+
+
+@pytest.fixture(scope="module")
+def whole(bench, wire):
     """A training that nothing disturbs."""
     training, files = prepared(bench, "whole", epochs=EPOCHS, checkpoints=EPOCHS)
-    return files, train(training, bench.mix, files, 1, print)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT / 'workflow'}:{ROOT / 'tests/wire'}")
+        patch.setenv("REWILD_WIRE", str(wire))
+        return files, train(training, bench.mix, files, 1, print)
+
+
+def test_a_training_calls_nobody(whole, wire):
+    assert not wire.exists(), wire.read_text(encoding="utf-8")
+    call = "import socket; socket.create_connection(('192.0.2.1', 80), 1)"
+    there = os.environ | {"PYTHONPATH": str(ROOT / "tests/wire"), "REWILD_WIRE": str(wire)}
+    subprocess.run([sys.executable, "-c", call], env=there, stderr=subprocess.DEVNULL, check=False)
+    assert "192.0.2.1" in wire.read_text(encoding="utf-8"), "who calls is written down"
 
 
 def test_a_training_publishes_all_it_promises(whole, bench):
