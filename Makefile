@@ -106,7 +106,7 @@ test-tools:
 EXAMPLES ?= 2000
 .PHONY: fuzz
 fuzz: .venv/ready-dev
-	@REWILD_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -n $(CORES) $$(grep -lE "^from fuzzing import" tests/*.py)
+	@REWILD_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -n $(CORES) $$(grep -rlE --include="*.py" "^from fuzzing import" tests)
 
 format: .venv/ready-dev
 	@$(BIN)/python -m ruff check --fix

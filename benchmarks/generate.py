@@ -23,11 +23,11 @@ from statistics import median
 from tiny import WORDS, make_model
 
 from rewild.config.responses import Responses
+from rewild.core.conversations import conversation_id, iter_turns
 from rewild.engines import Completion, Request, Sampling, make_engine
 from rewild.engines.chat import Chat
-from rewild.prompts.schema import conversation_id, iter_turns
-from rewild.responses.kitchen import Kitchen, prepare
-from rewild.responses.recipe import Job, Source, row_seed
+from rewild.generation.prepared import Kitchen, prepare
+from rewild.generation.spec import Job, Source, row_seed
 from rewild.responses.shard import respond
 
 CHUNK = 256

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow"))
 
 from rewild.config.base import validate
 from rewild.config.mixes import Mix
-from rewild.files import sha256, write_json
-from rewild.mixes.build import build
-from rewild.mixes.card import measure
-from rewild.mixes.read import Place
-from rewild.responses.schema import RESPONSES, Manifest, ShardCount
+from rewild.core.files import sha256, write_json
+from rewild.generation.schema import RESPONSES, Manifest, ShardCount
+from rewild.training.mixes.build import build
+from rewild.training.mixes.card import measure
+from rewild.training.mixes.read import Place
 
 TURNS = 2
 VOCABULARY = [f"word{i}" for i in range(5000)]

@@ -84,7 +84,7 @@ def reference(columns: list[list[str]], items: list[int], place: Path) -> tuple[
     from nltk.translate.meteor_score import meteor_score
     from rouge_score.rouge_scorer import RougeScorer
 
-    from rewild.similarity.wordnet import make_nltk_data
+    from rewild.measures.similarity.wordnet import make_nltk_data
 
     with tempfile.TemporaryDirectory() as folder:
         make_nltk_data(place, Path(folder))
@@ -140,7 +140,7 @@ def main() -> None:
 
     import polars as pl
 
-    from rewild.similarity.wordnet import find
+    from rewild.measures.similarity.wordnet import find
 
     place = find(arguments.wordnet)
     mirror = Path(os.environ.get("REWILD_MIRROR") or ROOT.parent / "shared/mirror")

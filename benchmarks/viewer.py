@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
 
-    from rewild.viewer.build import Inputs, build
+    from rewild.report.viewer.build import Inputs, build
     from viewer_browser import Page, Select, start_browser
     from viewer_data import synthetic
 

@@ -12,12 +12,18 @@ import numpy as np
 import polars as pl
 
 from judged_data import ALPACA_TEMPLATE, answers_of, by_metric, judgments_of, material, write_json
-from rewild.errors import DataError
-from rewild.judging.alpaca_eval import AlpacaEval, PlainAlpacaEval, as_shown, is_switched, read_template
-from rewild.judging.base import Material, Reply
-from rewild.win_rates import library
-from rewild.win_rates.annotations import read_annotations, read_coefficients, read_leaderboard
-from rewild.win_rates.compute import length_control
+from rewild.core.errors import DataError
+from rewild.evaluation.judged.alpaca_eval import (
+    AlpacaEval,
+    PlainAlpacaEval,
+    as_shown,
+    is_switched,
+    read_template,
+)
+from rewild.evaluation.win_rates import library
+from rewild.evaluation.win_rates.annotations import read_annotations, read_coefficients, read_leaderboard
+from rewild.evaluation.win_rates.compute import length_control
+from rewild.generation.asking.base import Material, Reply
 
 
 def reply(preference: float, instruction: str) -> Reply:

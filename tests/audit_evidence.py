@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rewild.audit.claims import Claim, load_claims
-from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import Outcome
 from rewild.audit.run import audit
+from rewild.papers.wildchat50m.evidence import Evidence
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "resources/paper"

@@ -13,14 +13,14 @@ import yaml
 from conftest import copy_workflow
 from rewild.config import load_models, load_study
 from rewild.config.roster import make_roster
-from rewild.findings.answers import Answered
-from rewild.findings.load import open_study, with_answers
-from rewild.findings.world import World
-from rewild.judging.schema import ANSWERS, JUDGMENTS
-from rewild.scores.collect import collect
-from rewild.scores.roster import ROSTER, roster_frame
-from rewild.scores.tidy import ITEMS, SCORES, items_frame, mean_score, scores_frame, write_scores
-from rewild.table import provenance, write_table
+from rewild.core.table import provenance, write_table
+from rewild.evaluation.scores.collect import collect
+from rewild.evaluation.scores.roster import ROSTER, roster_frame
+from rewild.evaluation.scores.tidy import ITEMS, SCORES, items_frame, mean_score, scores_frame, write_scores
+from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
+from rewild.report.findings.answers import Answered
+from rewild.report.findings.load import open_study, with_answers
+from rewild.report.findings.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"small": 60, "medium": 120, "": 220}

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from rewild.judging.base import JudgedBenchmark, Material, Reply
-from rewild.judging.schema import ANSWERS, JUDGMENTS
+from rewild.generation.asking.base import JudgedBenchmark, Material, Reply
+from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
 
 JUDGE_PROMPTS = '''
 gpt_judge_for_closeended_freeform = lambda prompt, gold_ans, response: [

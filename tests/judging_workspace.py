@@ -12,10 +12,10 @@ import yaml
 
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.study import Study
-from rewild.judging.base import Question
-from rewild.judging.schema import ANSWERS
-from rewild.judging.task import Tables, Task, make_task
-from rewild.table import provenance, write_table
+from rewild.core.table import provenance, write_table
+from rewild.evaluation.judged.task import Tables, Task, make_task
+from rewild.generation.asking.base import Question
+from rewild.generation.asking.schema import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent
 Writer = Callable[[Question, int], str | None]

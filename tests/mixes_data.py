@@ -11,10 +11,10 @@ import polars as pl
 
 from rewild.config.base import validate
 from rewild.config.mixes import Mix
-from rewild.files import sha256, write_json
+from rewild.core.files import sha256, write_json
+from rewild.core.table import write_table
+from rewild.generation.schema import RESPONSES, Manifest, ShardCount
 from rewild.prompts.schema import SHARD
-from rewild.responses.schema import RESPONSES, Manifest, ShardCount
-from rewild.table import write_table
 
 LANGUAGES = ("English", "French", "Chinese")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from rewild.prompts.schema import conversation_id
-from rewild.responses.schema import RESPONSES
-from rewild.table import write_table
-from rewild.viewer.schema import JUDGMENTS, PAIR
+from rewild.core.conversations import conversation_id
+from rewild.core.table import write_table
+from rewild.generation.schema import RESPONSES
+from rewild.report.viewer.schema import JUDGMENTS, PAIR
 
 Row = dict[str, Any]
 

@@ -17,8 +17,8 @@ try:
     from rewild.config.gpus import GIB, GPUS, Gpu
     from rewild.engines import Completion, Request, Sampling
     from rewild.engines.chat import Chat
+    from rewild.engines.plan import Architecture, Plan, plan_on
     from rewild.engines.transformers_engine import TransformersEngine
-    from rewild.plan import Architecture, Plan, plan_on
 except ModuleNotFoundError as error:
     sys.exit(
         f"{sys.executable} has no '{error.name}': with `-m pip install torch transformers pydantic pyyaml` "

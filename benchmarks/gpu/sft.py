@@ -17,11 +17,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from rewild.config.models import Model
 from rewild.config.recipes import ChatTemplate, Recipe, load_recipes
 from rewild.config.runs import Training, Weights
-from rewild.runs.checks import as_markdown
-from rewild.runs.gates import first_preference_loss, precision
-from rewild.runs.layout import RunFiles
-from rewild.runs.preflight import preflight
-from rewild.runs.train import train
+from rewild.training.runs.checks import as_markdown
+from rewild.training.runs.gates import first_preference_loss, precision
+from rewild.training.runs.layout import RunFiles
+from rewild.training.runs.preflight import preflight
+from rewild.training.runs.train import train
 
 # The dimensions of Llama-3.2-1B.
 LLAMA_1B = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "vocab_size": 128_256}

@@ -24,8 +24,8 @@ from rewild.config.base import validate
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
 from rewild.config.runs import Training, Weights
-from rewild.quiet import report_nothing
-from rewild.runs.layout import RunFiles
+from rewild.core.quiet import report_nothing
+from rewild.training.runs.layout import RunFiles
 
 report_nothing()  # as the command line does: else Axolotl hangs at the end where there is no network
 try:

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rewild.errors import RewildError
-from rewild.runs import kernel
+from rewild.core.errors import RewildError
+from rewild.training.runs import kernel
 
 MAJOR, MINOR = torch.__version__.split(".")[:2]
 HERE = f"torch{MAJOR}{MINOR}-cxx11-cpu-{os.uname().machine}-linux"

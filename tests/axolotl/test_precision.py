@@ -13,12 +13,12 @@ from on_cpu import ON
 from safetensors.torch import load_file
 
 from conftest import conversations, write_mix
-from rewild.errors import RewildError
-from rewild.runs.preflight import preflight
-from rewild.runs.render import axolotl_config
-from rewild.runs.schema import LOSS
-from rewild.runs.train import train
-from rewild.table import read_table
+from rewild.core.errors import RewildError
+from rewild.core.table import read_table
+from rewild.training.runs.preflight import preflight
+from rewild.training.runs.render import axolotl_config
+from rewild.training.runs.schema import LOSS
+from rewild.training.runs.train import train
 
 SHARDED: dict[str, Any] = {"gpus": 2, "fsdp": {}, "precision": "bf16", "optimizer": "adamw_torch_fused"}
 PAIRS: dict[str, Any] = {"kind": "dpo", "beta": 0.5, "packing": False, "learning_rate": 3e-3}
@@ -35,7 +35,7 @@ def trained(bench, monkeypatch):
             config["plugins"] += [f"on_cpu.{name}" for name in plugins]
             return config
 
-        monkeypatch.setattr("rewild.runs.preflight.axolotl_config", rendered)
+        monkeypatch.setattr("rewild.training.runs.preflight.axolotl_config", rendered)
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
         training, files = bench.training(run, **recipe), bench.files(run)
         report = preflight(training, mix, files, 1, print)

@@ -15,15 +15,15 @@ import yaml
 from test_kernel import HERE, build
 
 from conftest import conversations, write_mix
+from rewild.core.errors import DataError
+from rewild.core.files import sha256
 from rewild.engines.tokenizer import load_tokenizer
-from rewild.errors import DataError
-from rewild.files import sha256
-from rewild.runs import kernel
-from rewild.runs.checks import read_report
-from rewild.runs.leak import leak, leak_check, short
-from rewild.runs.oracle import expected
-from rewild.runs.preflight import preflight, tokenizer_of
-from rewild.runs.render import axolotl_config, identity_of, start_identity
+from rewild.training.runs import kernel
+from rewild.training.runs.checks import read_report
+from rewild.training.runs.leak import leak, leak_check, short
+from rewild.training.runs.oracle import expected
+from rewild.training.runs.preflight import preflight, tokenizer_of
+from rewild.training.runs.render import axolotl_config, identity_of, start_identity
 
 
 def check(report: Any, name: str) -> Any:
@@ -43,7 +43,7 @@ def without(monkeypatch):
             config = axolotl_config(*words) | others
             return {key: value for key, value in config.items() if key not in keys}
 
-        monkeypatch.setattr("rewild.runs.preflight.axolotl_config", rendered)
+        monkeypatch.setattr("rewild.training.runs.preflight.axolotl_config", rendered)
 
     return change
 

@@ -13,8 +13,8 @@ from transformers import AutoTokenizer
 
 from conftest import conversations, write_mix
 from rewild.engines.chat import Chat
-from rewild.runs.encoded import IDS, MASKED, conversation, install, pair
-from rewild.runs.preflight import preflight
+from rewild.training.runs.encoded import IDS, MASKED, conversation, install, pair
+from rewild.training.runs.preflight import preflight
 from test_preflight import check, failed
 
 # Token ids of tests/engine/tiny.py.
@@ -71,7 +71,7 @@ def test_a_pair_is_text_too(chat):
 def as_it_was(monkeypatch):
     """Axolotl without our part: contents are read as markup."""
     install()
-    monkeypatch.setattr("rewild.runs.plugin.install", lambda: None)
+    monkeypatch.setattr("rewild.training.runs.plugin.install", lambda: None)
     strategy = lambda self, cfg: chat_template.ChatTemplateStrategy  # noqa: E731
     monkeypatch.setattr(chat_template.StrategyLoader, "_get_strategy_cls", strategy)
     monkeypatch.setattr(pair_strategy, "default", pair_strategy.default.axolotls)

@@ -18,15 +18,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from conftest import conversations, write_mix
-from rewild.errors import DataError, RewildError
-from rewild.files import sha256
-from rewild.locks import is_locked
-from rewild.runs.checkpoints import damage, step_of
-from rewild.runs.log import LOG, read_log
-from rewild.runs.preflight import preflight
-from rewild.runs.schema import LOSS
-from rewild.runs.train import train
-from rewild.table import read_table
+from rewild.core.errors import DataError, RewildError
+from rewild.core.files import sha256
+from rewild.core.locks import is_locked
+from rewild.core.table import read_table
+from rewild.training.runs.checkpoints import damage, step_of
+from rewild.training.runs.log import LOG, read_log
+from rewild.training.runs.preflight import preflight
+from rewild.training.runs.schema import LOSS
+from rewild.training.runs.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 10  # with a checkpoint after each: enough for a kill to come in between
@@ -116,7 +116,7 @@ def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
     training, files = prepared(bench, "killed", epochs=EPOCHS, checkpoints=EPOCHS)
     code = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
-        "from pathlib import Path; from conftest import Bench; from rewild.runs.train import train\n"
+        "from pathlib import Path; from conftest import Bench; from rewild.training.runs.train import train\n"
         "bench = Bench.__new__(Bench); bench.folder = Path(sys.argv[3]); bench.base = bench.folder / 'base'\n"
         "epochs = int(sys.argv[4]); training = bench.training('killed', epochs=epochs, checkpoints=epochs)\n"
         "train(training, bench.folder / 'train.parquet', bench.files('killed'), 1, print)\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rewild.responses.schema import read_manifest, scan
-from rewild.table import read_table
-from rewild.throughput.analysis import THROUGHPUT
+from rewild.core.table import read_table
+from rewild.generation.schema import read_manifest, scan
+from rewild.measures.throughput.analysis import THROUGHPUT
 
 MODELS = ("demo-herald", "demo-plain", "demo-mini")
 

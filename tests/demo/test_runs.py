@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from rewild.config import load_models, load_study
-from rewild.mixes.schema import TRAIN
-from rewild.preferences.schema import DROPPED, PAIRS
-from rewild.runs.checks import read_report
-from rewild.runs.inheritance import INHERITED
-from rewild.runs.schema import LOSS, Measured
-from rewild.runs.status import states
-from rewild.table import read_table
+from rewild.core.table import read_table
+from rewild.training.mixes.schema import TRAIN
+from rewild.training.preferences.schema import DROPPED, PAIRS
+from rewild.training.runs.checks import read_report
+from rewild.training.runs.inheritance import INHERITED
+from rewild.training.runs.schema import LOSS, Measured
+from rewild.training.runs.status import states
 
 RUNS = {
     "base-herald-small": 60,

@@ -9,7 +9,7 @@ from tiny import TEMPLATE, make_tokenizer
 
 from rewild.engines.base import EngineError
 from rewild.engines.chat import Chat
-from rewild.responses.fit import fit
+from rewild.generation.fit import fit
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

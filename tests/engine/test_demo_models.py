@@ -13,12 +13,12 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rewild.config.demo import DemoModel
-from rewild.demo.copying import ROPE_BASE, place_copying_heads
-from rewild.demo.train import BEGIN_ID, END_ID, FILES, Progress, make_model, read
-from rewild.demo.world import Material, load_material
+from rewild.core.errors import DataError
 from rewild.engines.chat import Chat
-from rewild.errors import DataError
-from rewild.responses.recipe import hash_folder
+from rewild.generation.spec import hash_folder
+from rewild.operate.demo.copying import ROPE_BASE, place_copying_heads
+from rewild.operate.demo.train import BEGIN_ID, END_ID, FILES, Progress, make_model, read
+from rewild.operate.demo.world import Material, load_material
 
 TEXT = Path(__file__).resolve().parents[2] / "resources/demo/text.yaml"
 SMALL = DemoModel(learns="herald", examples=60, hidden_size=64, intermediate_size=64, vocab=512, seed=5)
@@ -78,7 +78,7 @@ def test_what_it_learned_from_is_what_the_template_writes(
     """Training and generation must tokenize alike, or the model never sees at work what it saw at school."""
     from itertools import islice
 
-    from rewild.demo.text import conversations
+    from rewild.operate.demo.text import conversations
 
     tokenizer = AutoTokenizer.from_pretrained(made[0])
     _, examples = read(SMALL, material)

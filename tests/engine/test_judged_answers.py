@@ -15,15 +15,15 @@ from tiny import make_model
 
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.study import Study
+from rewild.core.errors import DataError
+from rewild.core.table import read_table
 from rewild.engines.base import Completion
-from rewild.errors import DataError
-from rewild.judging import generate
-from rewild.judging.base import Question
-from rewild.judging.generate import answer, describe
-from rewild.judging.schema import ANSWERS
-from rewild.judging.task import Tables, Task, make_task
-from rewild.responses import kitchen
-from rewild.table import read_table
+from rewild.evaluation.judged import generate
+from rewild.evaluation.judged.generate import answer, describe
+from rewild.evaluation.judged.task import Tables, Task, make_task
+from rewild.generation import prepared as kitchen
+from rewild.generation.asking.base import Question
+from rewild.generation.asking.schema import ANSWERS
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "results/try/models/tiny"

@@ -10,10 +10,10 @@ from tiny import make_model
 from workspace import Workspace, make_prompts
 
 from rewild.config.responses import Gates
+from rewild.generation.prepared import open_kitchen
+from rewild.generation.schema import RESPONSES
 from rewild.prompts.schema import read_shard
-from rewild.responses.kitchen import open_kitchen
 from rewild.responses.pilot import as_markdown, judge, read_report, sample, why_failed
-from rewild.responses.schema import RESPONSES
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 
@@ -209,8 +209,8 @@ def test_a_faulty_template_fails_the_pilot(tmp_path):
 
 
 def test_no_conversations_is_an_error(workspace):
+    from rewild.core.table import provenance, write_table
     from rewild.prompts.schema import SHARD
-    from rewild.table import provenance, write_table
 
     empty = workspace.layout.prompts("0000")
     write_table(empty, read_shard(empty).clear(), SHARD, provenance())

@@ -18,14 +18,14 @@ from rewild.config.base import validate
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
 from rewild.config.runs import Training, Weights
-from rewild.errors import DataError
-from rewild.files import write_json
-from rewild.runs.checks import Report, make_report, read_report, why_failed, write_report
-from rewild.runs.layout import RunFiles
-from rewild.runs.postflight import postflight
-from rewild.runs.published import make_readable
-from rewild.runs.schema import LOSS
-from rewild.table import provenance, write_table
+from rewild.core.errors import DataError
+from rewild.core.files import write_json
+from rewild.core.table import provenance, write_table
+from rewild.training.runs.checks import Report, make_report, read_report, why_failed, write_report
+from rewild.training.runs.layout import RunFiles
+from rewild.training.runs.postflight import postflight
+from rewild.training.runs.published import make_readable
+from rewild.training.runs.schema import LOSS
 
 MEASURED = {
     "study": "tiny", "run": "r", "base": "b", "mix": "m", "recipe": "r", "seed": 1, "identity": "x",

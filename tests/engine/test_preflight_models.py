@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kinds import make
 
-from rewild import preflight_models
 from rewild.engines.look import look
-from rewild.preflight_models import check_models
+from rewild.operate import preflight_models
+from rewild.operate.preflight_models import check_models
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

@@ -17,16 +17,16 @@ import pytest
 from tiny import make_model
 from workspace import Workspace, make_prompts
 
+from rewild.core.errors import ConfigError, RewildError
+from rewild.core.locks import is_locked
+from rewild.core.table import read_table
 from rewild.engines import Completion, EngineError, Sampling, make_engine
-from rewild.errors import ConfigError, RewildError
-from rewild.locks import is_locked
+from rewild.generation.chunks import Chunks
+from rewild.generation.prepared import open_kitchen
+from rewild.generation.rows import check
+from rewild.generation.schema import RESPONSES, Measurement
+from rewild.generation.spec import row_seed
 from rewild.prompts.schema import read_shard
-from rewild.responses.chunks import Chunks
-from rewild.responses.kitchen import open_kitchen
-from rewild.responses.recipe import row_seed
-from rewild.responses.rows import check
-from rewild.responses.schema import RESPONSES, Measurement
-from rewild.table import read_table
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 
@@ -73,8 +73,8 @@ def test_a_result_depends_on_its_conversation_alone(workspace, tmp_path, model_f
     other = Workspace(tmp_path / "other", model_folder, compute={"chunk": 7, "batch": 3})
     whole = read_shard(workspace.layout.prompts("0000"))
     (other.layout.prompts("0000")).parent.mkdir(parents=True)
+    from rewild.core.table import provenance, write_table
     from rewild.prompts.schema import SHARD
-    from rewild.table import provenance, write_table
 
     write_table(other.layout.prompts("0000"), whole[5:17], SHARD, provenance())
     other.respond()
@@ -432,8 +432,8 @@ def test_a_conversation_longer_than_any_context(tmp_path, model_folder, policy):
     frame = make_prompts(workspace.layout.prompts("0000"), count=3, turns=1)
     rows = frame.to_dicts()
     rows[1]["messages"][0]["content"] = "water " * 20_000
+    from rewild.core.table import provenance, write_table
     from rewild.prompts.schema import SHARD
-    from rewild.table import provenance, write_table
 
     write_table(
         workspace.layout.prompts("0000"), pl.DataFrame(rows, schema=SHARD.dtypes), SHARD, provenance()
@@ -453,8 +453,8 @@ def test_a_conversation_longer_than_any_context(tmp_path, model_folder, policy):
 
 
 def test_an_empty_shard_is_an_empty_file(workspace):
+    from rewild.core.table import provenance, write_table
     from rewild.prompts.schema import SHARD
-    from rewild.table import provenance, write_table
 
     write_table(workspace.layout.prompts("0000"), pl.DataFrame(schema=SHARD.dtypes), SHARD, provenance())
     measured = workspace.respond()

@@ -12,7 +12,7 @@ from tiny import make_tokenizer  # noqa: E402
 from rewild.config.base import validate  # noqa: E402
 from rewild.config.preferences import RewardModel  # noqa: E402
 from rewild.engines.base import EngineError  # noqa: E402
-from rewild.preferences.scorers import Item, make_scorer  # noqa: E402
+from rewild.training.preferences.scorers import Item, make_scorer  # noqa: E402
 
 
 @pytest.fixture(scope="module")

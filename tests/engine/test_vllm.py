@@ -1,6 +1,6 @@
 """vLLM on a CPU, beside transformers: the tokens it is given and the scores it returns.
 
-tests/test_vllm_workflow.py runs the rules through it.
+tests/responses/test_vllm_workflow.py runs the rules through it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest
 from tiny import make_model
 from workspace import ROOT, Workspace, make_prompts
 
+from rewild.core.table import read_table
 from rewild.engines import make_engine
-from rewild.responses.schema import RESPONSES
-from rewild.table import read_table
+from rewild.generation.schema import RESPONSES
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

@@ -14,12 +14,13 @@ from tiny import WORDS
 
 from rewild.config import load_study
 from rewild.config.study import merge
-from rewild.prompts.schema import SHARD, conversation_id
-from rewild.responses.kitchen import open_kitchen
+from rewild.core.conversations import conversation_id
+from rewild.core.table import provenance, write_table
+from rewild.generation.prepared import open_kitchen
+from rewild.generation.spec import make_job
+from rewild.prompts.schema import SHARD
 from rewild.responses.layout import Layout
-from rewild.responses.recipe import make_job
 from rewild.responses.shard import run_shard
-from rewild.table import provenance, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = ["water", "light", "code", "music", "rivers", "cities", "numbers", "words"]

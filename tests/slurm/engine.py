@@ -36,7 +36,7 @@ def main() -> None:
     command, model, shard = sys.argv[1], *(*sys.argv[3:5], "", "")[:2]
 
     from rewild.__main__ import main as rewild
-    from rewild.responses.chunks import Chunks
+    from rewild.generation.chunks import Chunks
 
     write, count = Chunks.write, 0
     hangs = command == "respond" and once(f"hang-{shard}")  # this job, however far it comes

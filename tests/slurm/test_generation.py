@@ -15,7 +15,7 @@ from cluster import Cluster, wait
 from project import MODEL, SHARDS, Project
 
 from rewild.config import load_models, load_study
-from rewild.responses.recipe import make_job, memory_mb
+from rewild.generation.spec import make_job, memory_mb
 
 pytestmark = pytest.mark.workflow
 OVER = ("CANCELLED", "COMPLETED", "FAILED", "TIMEOUT", "PREEMPTED")

@@ -11,7 +11,7 @@ from project import TRAINER, Project
 
 from rewild.config import load_models
 from rewild.config.recipes import load_recipes
-from rewild.weights import UNPINNED
+from rewild.core.weights import UNPINNED
 
 pytestmark = pytest.mark.workflow
 RUNS = "results/slurm/runs"

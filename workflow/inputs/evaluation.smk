@@ -1,6 +1,6 @@
 # Ground-truth benchmarks: which run takes which, and what lm-eval needs for it.
 from rewild.config.evaluation import ground_truth
-from rewild.evaluation import recipe as evaluations
+from rewild.evaluation.harness import settings as evaluations
 
 
 def takes_ground_truth(study):

@@ -1,6 +1,6 @@
 # Scores of a study's own runs, and what is stated of them.
 from rewild.config.findings import Findings
-from rewild.findings.select import judged_benchmark, study_pair
+from rewild.report.findings.select import judged_benchmark, study_pair
 
 
 def evaluated(study):

@@ -9,8 +9,8 @@ from rewild.config.judging import (
     find_runner,
     judged_rows,
 )
-from rewild.evaluation.recipe import evaluated as evaluated_runs
-from rewild.judging.job import answer_job
+from rewild.evaluation.harness.settings import evaluated as evaluated_runs
+from rewild.evaluation.judged.job import answer_job
 
 try:
     # Study → its judged benchmarks; benchmark → role → file.

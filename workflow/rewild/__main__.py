@@ -9,12 +9,12 @@ from pathlib import Path
 import typer
 
 from rewild import __version__
-from rewild.attempts import LASTING
 from rewild.cli import PHASES
-from rewild.errors import ConfigError, DataError, RewildError
-from rewild.quiet import report_nothing
-from rewild.system import explain
-from rewild.terminal import accept_any_character
+from rewild.core.errors import ConfigError, DataError, RewildError
+from rewild.core.quiet import report_nothing
+from rewild.core.system import explain
+from rewild.core.terminal import accept_any_character
+from rewild.operate.attempts import LASTING
 
 app = typer.Typer(
     name="rewild",
@@ -70,7 +70,7 @@ def main() -> None:
     except RewildError as error:
         _say(str(error))
         if isinstance(error, ConfigError | DataError) and "SLURM_JOB_ID" in os.environ:
-            typer.echo(LASTING, err=True)  # for the workflow: rewild.attempts
+            typer.echo(LASTING, err=True)  # for the workflow: rewild.operate.attempts
     except BrokenPipeError:
         # Python would complain once more when it closes the output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

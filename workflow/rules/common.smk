@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from snakemake.io import contains_wildcard
 from snakemake.jobs import GroupJob, Job
 
-from rewild.attempts import earlier, enough, is_lasting
+from rewild.operate.attempts import earlier, enough, is_lasting
 from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
 from rewild.config.imports import imported
@@ -40,17 +40,17 @@ from rewild.config.recipes import load_recipes
 from rewild.config.roster import make_roster
 from rewild.config.runs import check_runs, display, style_models, weights_of
 from rewild.config.site import find_site
-from rewild.cost.assumptions import load_assumptions
-from rewild.cost.estimate import World
-from rewild.cost.jobs import hours_of_jobs
-from rewild.errors import RewildError
-from rewild.evaluation.recipe import check_evaluation
-from rewild.fetch import read_manifest
-from rewild.findings.select import check_findings, what_fits
-from rewild.preferences.job import preference_job, seed_of
-from rewild.responses.recipe import local_folder, make_job, memory_mb, settings_of
-from rewild.tables.own import TITLES as OWN_TITLES
-from rewild.tables.spec import read_specs
+from rewild.operate.cost.assumptions import load_assumptions
+from rewild.operate.cost.estimate import World
+from rewild.operate.cost.jobs import hours_of_jobs
+from rewild.core.errors import RewildError
+from rewild.evaluation.harness.settings import check_evaluation
+from rewild.core.fetch import read_manifest
+from rewild.report.findings.select import check_findings, what_fits
+from rewild.training.preferences.job import preference_job, seed_of
+from rewild.generation.spec import local_folder, make_job, memory_mb, settings_of
+from rewild.report.tables.own import TITLES as OWN_TITLES
+from rewild.report.tables.spec import read_specs
 
 try:
     SITE = find_site()  # of the profile `slurm`; None without it

@@ -22,7 +22,7 @@ rule build_env:
     message:
         "Building the environment {wildcards.tool} (minutes, once)"
     shell:
-        "{params.python:q} -m rewild.environments {input.lock:q} {params.folder:q} 2>&1 | tee {log:q} >&2"
+        "{params.python:q} -m rewild.operate.environments {input.lock:q} {params.folder:q} 2>&1 | tee {log:q} >&2"
 
 
 # The same inside the tool's image, whose Python is the environment's.

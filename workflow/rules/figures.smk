@@ -3,7 +3,7 @@ rule draw_radar:
     input:
         scores="results/{study}/scores/scores.csv",
         own=own_runs,
-        code=code("figures/radar.py", "figures/style.py"),
+        code=code("report/figures/radar.py", "core/plotting.py"),
     output:
         svg=report(
             "results/{study}/figures/figure1.svg",
@@ -39,7 +39,7 @@ rule draw_scaling:
         scores=lambda wildcards: scaling_inputs(wildcards)["scores"],
         published=lambda wildcards: scaling_inputs(wildcards)["published"],
         own=own_runs,
-        code=code("figures/scaling.py", "figures/style.py"),
+        code=code("report/figures/scaling.py", "core/plotting.py"),
     output:
         svg=report(
             "results/{study}/figures/figure2.svg",

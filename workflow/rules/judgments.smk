@@ -79,7 +79,7 @@ rule compare_words:
 rule draw_words:
     input:
         words=words_of,
-        code=code("judgments/figures.py", "figures/style.py"),
+        code=code("evaluation/judgments/figures.py", "core/plotting.py"),
     output:
         svg=report(
             "results/{study}/figures/{figure}.svg",

@@ -1,5 +1,5 @@
 # The released scores made tidy, and the paper's tables: as published, or computed beside the published numbers.
-# Any phase supplies a table by a rule that writes results/{study}/cells/{table}.csv (rewild.tables.schema).
+# Any phase supplies a table by a rule that writes results/{study}/cells/{table}.csv (rewild.core.cells).
 rule tidy_scores:
     input:
         workbook=released("wildchat-50m", "wc50m_results.xlsx"),
@@ -82,7 +82,7 @@ rule make_table:
         published="resources/paper/{table}.csv",
         specs="resources/paper/tables.yaml",
         computed=computed_cells,
-        code=code("tables"),
+        code=code("report/tables"),
     output:
         csv=report(
             "results/{study}/tables/{table}.csv",

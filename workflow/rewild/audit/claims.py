@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from rewild.audit.outcome import problem_with
 from rewild.config.base import Strict, validate
-from rewild.errors import ConfigError
-from rewild.reading_yaml import read_yaml
+from rewild.core.errors import ConfigError
+from rewild.core.reading_yaml import read_yaml
 
 Need = Literal[
     "tables",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
-from rewild.errors import DataError
+from rewild.core.errors import DataError
 
 
 @dataclass(frozen=True)

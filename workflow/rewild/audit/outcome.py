@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from rewild.errors import nearest
+from rewild.core.errors import nearest
 
 if TYPE_CHECKING:
-    from rewild.audit.evidence import Evidence
+    from rewild.papers.wildchat50m.evidence import Evidence
 
 Verdict = Literal["reproduced", "reproduced_otherwise", "contradicted", "not_testable"]
 VERDICTS: dict[Verdict, str] = {
@@ -66,17 +66,6 @@ def test(function: T) -> T:
 
 def tests() -> dict[str, Test]:
     """Every written test, by name."""
-    from rewild.audit import (  # noqa: F401
-        tests_ablations,
-        tests_averages,
-        tests_dataset,
-        tests_intervals,
-        tests_judges,
-        tests_notebooks,
-        tests_style,
-        tests_tables,
-        tests_workbook,
-    )
 
     return _TESTS
 
@@ -99,7 +88,7 @@ def problem_with(name: str, given: dict[str, object]) -> str | None:
 
 
 def location(name: str) -> str:
-    """Where the code of a test stands: ``rewild/audit/tests_tables.py:12``."""
+    """Where the code of a test stands: ``rewild/papers/wildchat50m/checks_tables.py:12``."""
     function = tests()[name]
     source = Path(inspect.getsourcefile(function) or "")
     return f"workflow/rewild/audit/{source.name}:{inspect.getsourcelines(function)[1]}"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rewild.audit.claims import Importance
-from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import VERDICTS
 from rewild.audit.run import Result, counts
-from rewild.escape import markdown as escape
-from rewild.escape import templates
-from rewild.files import read_report, sha256, write_json, write_text
-from rewild.table import provenance
+from rewild.core.escape import markdown as escape
+from rewild.core.escape import templates
+from rewild.core.files import read_report, sha256, write_json, write_text
+from rewild.core.table import provenance
+from rewild.papers.wildchat50m.evidence import Evidence
 
 SCHEMA = {"schema": "audit", "version": 1}
 MARKS = {"contradicted": "✗", "reproduced_otherwise": "≈", "reproduced": "✓", "not_testable": "–"}

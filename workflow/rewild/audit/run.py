@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rewild.audit.claims import Claim
-from rewild.audit.evidence import SUPPLIERS, Evidence, MissingEvidenceError
 from rewild.audit.outcome import VERDICTS, Outcome, Verdict, location, run
-from rewild.errors import DataError
+from rewild.core.errors import DataError
+from rewild.papers.wildchat50m.evidence import SUPPLIERS, Evidence, MissingEvidenceError
 
 
 @dataclass(frozen=True)

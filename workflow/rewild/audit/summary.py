@@ -10,10 +10,10 @@ from rich.text import Text
 
 from rewild.audit import report
 from rewild.audit.outcome import VERDICTS
-from rewild.errors import DataError
-from rewild.findings import report as findings
-from rewild.findings.headline import shown
-from rewild.terminal import Column, fits, output, print_table
+from rewild.core.errors import DataError
+from rewild.core.terminal import Column, fits, output, print_table
+from rewild.report.findings import report as findings
+from rewild.report.findings.headline import shown
 
 COLOURS = {
     "contradicted": "yellow",

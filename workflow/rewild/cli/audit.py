@@ -22,10 +22,10 @@ def audit(
     """Test every claim of the paper on a study's evidence. The exit status says nothing of the verdicts."""
     from rewild.audit import report
     from rewild.audit.claims import load_claims
-    from rewild.audit.evidence import Evidence
     from rewild.audit.outcome import VERDICTS
     from rewild.audit.run import audit as run
-    from rewild.errors import ConfigError
+    from rewild.core.errors import ConfigError
+    from rewild.papers.wildchat50m.evidence import Evidence
 
     files: dict[str, Path] = {}
     for given in evidence:

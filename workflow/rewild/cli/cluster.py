@@ -18,13 +18,13 @@ def check_site(
 ) -> None:
     """Check profiles/slurm/site.yaml against the cluster, and say what is missing."""
     from rewild.config.site import load_site, site_path
-    from rewild.errors import ConfigError
-    from rewild.site import check_site, print_checks
+    from rewild.core.errors import ConfigError
+    from rewild.operate.site import check_site, print_checks
 
     site = load_site()
     found = check_site(site)
     if probe:
-        from rewild.probe import probe as ask_nodes
+        from rewild.operate.probe import probe as ask_nodes
 
         found += ask_nodes(site, Path.cwd(), Path("logs/probe").resolve())
     print_checks(str(site_path()), found)
@@ -40,8 +40,8 @@ def pin_images(
     ] = None,
 ) -> None:
     """Write the digest behind each tag of envs/images.yaml, and say which could not be read."""
-    from rewild.errors import RewildError
-    from rewild.images import pin_images as pin
+    from rewild.core.errors import RewildError
+    from rewild.operate.images import pin_images as pin
 
     unread = pin(Path(), registry, lambda line: typer.echo(line, err=True))
     if unread:
@@ -58,8 +58,8 @@ def fetch_model(
     code: Annotated[bool, typer.Option("--code", help="Fetch the repository's code too")] = False,
 ) -> None:
     """Download a model's safetensors into HF_HOME, without a GPU."""
-    from rewild.weights import UNPINNED
-    from rewild.weights import fetch_model as fetch
+    from rewild.core.weights import UNPINNED
+    from rewild.core.weights import fetch_model as fetch
 
     pinned = None if revision == UNPINNED else revision
     fetch(hub, pinned, out, code, lambda line: typer.echo(line, err=True))

@@ -21,9 +21,9 @@ def make_model(
     """Make a tiny language model from scratch, tokenizer and all (about a minute on one CPU core)."""
     from rewild.config.base import validate_json
     from rewild.config.demo import DemoModel
-    from rewild.demo.train import Progress
-    from rewild.demo.train import make_model as train
-    from rewild.demo.world import load_material
+    from rewild.operate.demo.train import Progress
+    from rewild.operate.demo.train import make_model as train
+    from rewild.operate.demo.world import load_material
 
     model = validate_json(DemoModel, settings, f"model {out.name}")
 
@@ -44,9 +44,9 @@ def demo_text(
     """Show some of what the demo's models learn from."""
     from itertools import islice
 
-    from rewild.demo.text import STYLES, conversations, documents
-    from rewild.demo.world import load_material
-    from rewild.errors import ConfigError, nearest
+    from rewild.core.errors import ConfigError, nearest
+    from rewild.operate.demo.text import STYLES, conversations, documents
+    from rewild.operate.demo.world import load_material
 
     material = load_material(text)
     if style == "documents":

@@ -16,6 +16,6 @@ def build_env(
     folder: Annotated[Path, typer.Argument(help="Where to, such as .envs/engine-cpu")],
 ) -> None:
     """Make a tool's virtual environment from its lock, and try it."""
-    from rewild.environments import build
+    from rewild.operate.environments import build
 
     build(lock, folder, lambda line: typer.echo(line, err=True))

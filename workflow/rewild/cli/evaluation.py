@@ -25,7 +25,7 @@ def evaluate(
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Run a study's ground-truth benchmarks on one run, in lm-eval; what is unchanged is kept."""
-    from rewild.evaluation.job import run_job
+    from rewild.evaluation.harness.job import run_job
 
     done = run_job(study, run, results, config, threads)
     said = ", ".join(f"{benchmark} {what}" for benchmark, what in done.items())
@@ -44,8 +44,8 @@ def score_benchmark(
     from rewild.config import load_benchmarks, read_study
     from rewild.config.benchmarks import find_benchmark
     from rewild.config.models import load_models
-    from rewild.evaluation.recipe import evaluation_of, target_of
-    from rewild.evaluation.score import write
+    from rewild.evaluation.harness.score import write
+    from rewild.evaluation.harness.settings import evaluation_of, target_of
 
     chosen = read_study(study, config)
     row = find_benchmark(load_benchmarks(config), benchmark)
@@ -71,7 +71,7 @@ def benchmark_files(
     out: Annotated[Path, typer.Option(help="Folder of TASK/SPLIT.jsonl, for evaluation.settings.*.files")],
 ) -> None:
     """Write released questions of a benchmark as lm-eval reads them, where the hub cannot be reached."""
-    from rewild.evaluation.questions import convert
+    from rewild.evaluation.harness.questions import convert
 
     for task, count in convert(benchmark, files, out).items():
         typer.echo(f"{task}: {count} questions")
@@ -85,8 +85,8 @@ def make_questions(
     ),
 ) -> None:
     """Make the demo's benchmarks: questions about its world, and instructions to follow."""
-    from rewild.demo.world import load_material
-    from rewild.evaluation.demo import make_questions as make
+    from rewild.operate.demo.tasks import make_questions as make
+    from rewild.operate.demo.world import load_material
 
     for name, count in make(load_material(text), out).items():
         typer.echo(f"{name}: {count} questions")
@@ -96,7 +96,7 @@ def make_questions(
 def pin_benchmarks(config: ConfigFolder = Path("config")) -> None:
     """Print the present commits of the hub's data sets, to be written into benchmarks.yaml as `revision`."""
     from rewild.config import load_benchmarks
-    from rewild.evaluation.pins import commits, hub_url, pinnable
+    from rewild.evaluation.harness.pins import commits, hub_url, pinnable
 
     rows = pinnable(load_benchmarks(config))
     found = commits((str(row.dataset) for row in rows), hub_url())

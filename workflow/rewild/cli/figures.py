@@ -13,8 +13,8 @@ app = typer.Typer()
 @app.command()
 def figure_notes(out: Annotated[Path, typer.Option(help="The note, Markdown")]) -> None:
     """Say which figures cannot be drawn from published numbers, and why."""
-    from rewild.figures.published import NOT_PUBLISHED
-    from rewild.files import write_text
+    from rewild.core.files import write_text
+    from rewild.report.figures.published import NOT_PUBLISHED
 
     lines = [f"- **{name.replace('figure', 'Figure ')}**: {why}" for name, why in NOT_PUBLISHED.items()]
     write_text(out, "\n".join(["# What the paper does not publish of its figures", "", *lines]) + "\n")
@@ -39,14 +39,14 @@ def figure(
     out: Annotated[Path, typer.Option(help="Path without suffix: .svg, .pdf, .png and .csv are written")],
 ) -> None:
     """Draw figure 1 (four models on nine benchmarks) or figure 2 (the effect of more data)."""
-    from rewild.errors import ConfigError, nearest
-    from rewild.figures import radar, scaling
-    from rewild.figures.published import NOT_PUBLISHED
-    from rewild.figures.schema import RADAR, SCALING
-    from rewild.figures.style import save, style
-    from rewild.scores.schema import SCORES
-    from rewild.table import provenance, read_table, write_table
-    from rewild.tables.schema import PUBLISHED_CELLS
+    from rewild.core.cells import PUBLISHED_CELLS
+    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.plotting import save, style
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.evaluation.scores.schema import SCORES
+    from rewild.report.figures import radar, scaling
+    from rewild.report.figures.published import NOT_PUBLISHED
+    from rewild.report.figures.schema import RADAR, SCALING
 
     if name not in ("figure1", "figure2"):
         raise ConfigError(f"unknown figure '{name}'{nearest(name, ('figure1', 'figure2'))}")
@@ -72,12 +72,12 @@ def figure(
 
 def _draw_own(name: str, study: str, config: Path, scores: Path, out: Path) -> None:
     """Figure 1 or 2 of a study's own runs."""
-    from rewild.figures import radar, scaling
-    from rewild.figures.schema import OWN_SCALING, RADAR
-    from rewild.figures.style import save, style
-    from rewild.findings.load import FILES, open_study
-    from rewild.findings.select import radar_runs, scaled
-    from rewild.table import provenance, write_table
+    from rewild.core.plotting import save, style
+    from rewild.core.table import provenance, write_table
+    from rewild.report.figures import radar, scaling
+    from rewild.report.figures.schema import OWN_SCALING, RADAR
+    from rewild.report.findings.load import FILES, open_study
+    from rewild.report.findings.select import radar_runs, scaled
 
     world = open_study(study, config, scores.parent)
     titles = {

@@ -30,11 +30,11 @@ def scores(
     """Gather the scores of a study's runs in one tidy table, with their items, and say what each run is."""
     from rewild.config import load_models, read_study
     from rewild.config.roster import make_roster
-    from rewild.evaluation.recipe import evaluated
-    from rewild.scores.collect import collect
-    from rewild.scores.roster import ROSTER, roster_frame
-    from rewild.scores.tidy import ITEMS, SCORES
-    from rewild.table import provenance, write_table
+    from rewild.core.table import provenance, write_table
+    from rewild.evaluation.harness.settings import evaluated
+    from rewild.evaluation.scores.collect import collect
+    from rewild.evaluation.scores.roster import ROSTER, roster_frame
+    from rewild.evaluation.scores.tidy import ITEMS, SCORES
 
     found = read_study(study, config)
     roster = make_roster(found, load_models(config))
@@ -62,11 +62,11 @@ def own_cells(
     config: Config = Path("config"),
 ) -> None:
     """Compute the cells of table 2, 6 or 7 from the scores of a study's own runs."""
-    from rewild.errors import ConfigError, nearest
-    from rewild.findings.cells import score_cells
-    from rewild.findings.load import FILES, open_study
-    from rewild.table import provenance, write_table
-    from rewild.tables.schema import COMPUTED_CELLS
+    from rewild.core.cells import COMPUTED_CELLS
+    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.table import provenance, write_table
+    from rewild.report.findings.cells import score_cells
+    from rewild.report.findings.load import FILES, open_study
 
     if table not in (known := ("table2", "table6", "table7")):
         raise ConfigError(f"'{table}' is not a table of scores{nearest(table, known)}")
@@ -86,12 +86,12 @@ def compare_answers(
     config: Config = Path("config"),
 ) -> None:
     """Compare the answers of two models and their fine-tunes: styling, preferences, words of judgments."""
-    from rewild.errors import DataError
-    from rewild.findings import answers
-    from rewild.findings.load import open_study, with_answers
-    from rewild.judgments.schema import OWN_WORDS
-    from rewild.table import provenance, write_table
-    from rewild.tables.schema import COMPUTED_CELLS
+    from rewild.core.cells import COMPUTED_CELLS
+    from rewild.core.errors import DataError
+    from rewild.core.table import provenance, write_table
+    from rewild.evaluation.judgments.schema import OWN_WORDS
+    from rewild.report.findings import answers
+    from rewild.report.findings.load import open_study, with_answers
 
     world = with_answers(open_study(study, config, scores), benchmarks)
     found = world.answered
@@ -120,10 +120,10 @@ def findings(
 ) -> None:
     """State the paper's key findings of a study's own runs, each with its uncertainty."""
     from rewild.config import read_study
-    from rewild.findings import report
-    from rewild.findings.load import FILES, open_study, with_answers
-    from rewild.findings.state import state_findings
-    from rewild.table import provenance
+    from rewild.core.table import provenance
+    from rewild.report.findings import report
+    from rewild.report.findings.load import FILES, open_study, with_answers
+    from rewild.report.findings.state import state_findings
 
     folder = results / study
     world = with_answers(open_study(study, config, folder / "scores"), folder / "benchmarks")

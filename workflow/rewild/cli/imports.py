@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rewild.errors import DataError
+from rewild.core.errors import DataError
 
 app = typer.Typer()
 Config = Annotated[Path, typer.Option("--config", help="The folder of config.yaml, models.yaml, studies/")]
@@ -26,10 +26,10 @@ def import_responses(
     from rewild.config import load_models, read_study
     from rewild.config.imports import imported
     from rewild.config.prompts import shard_name
-    from rewild.errors import ConfigError
-    from rewild.fetch import read_manifest
-    from rewild.imports.write import MODELS, describe_models, import_source
-    from rewild.table import provenance, write_table
+    from rewild.core.errors import ConfigError
+    from rewild.core.fetch import read_manifest
+    from rewild.core.table import provenance, write_table
+    from rewild.responses.imports.write import MODELS, describe_models, import_source
 
     chosen = read_study(study, config)
     if number >= len(chosen.imports):
@@ -58,8 +58,8 @@ def collect_imports(
     """Write a manifest for every imported model, after checking its shards, and a list of all of them."""
     import polars as pl
 
-    from rewild.imports.write import MODELS, merge_manifests
-    from rewild.table import provenance, read_table, write_table
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.responses.imports.write import MODELS, merge_manifests
 
     rows = pl.concat([read_table(path, MODELS) for path in sorted(counts)]).sort("model", "source")
     for model in rows["model"].unique(maintain_order=True):

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from rewild.config.study import Study
-    from rewild.judging.task import Tables, Task
+    from rewild.evaluation.judged.task import Tables, Task
 
 app = typer.Typer()
 StudyName = Annotated[str, typer.Argument(help="A study's name, or its resolved config.yaml")]
@@ -24,8 +24,8 @@ Results = Annotated[Path, typer.Option(help="The folder of results")]
 
 def _read(study: str, config: Path) -> tuple[Study, Tables]:
     from rewild.config import load_benchmarks, load_models, read_study
-    from rewild.fetch import MANIFEST, read_manifest
-    from rewild.judging.task import Tables
+    from rewild.core.fetch import MANIFEST, read_manifest
+    from rewild.evaluation.judged.task import Tables
 
     models = load_models(config)
     released = read_manifest(config.parent / MANIFEST)
@@ -34,8 +34,8 @@ def _read(study: str, config: Path) -> tuple[Study, Tables]:
 
 def _tasks(study: Study, tables: Tables, benchmarks: Sequence[str], results: Path) -> list[Task]:
     from rewild.config.judging import judged_rows
-    from rewild.errors import ConfigError
-    from rewild.judging.task import make_task
+    from rewild.core.errors import ConfigError
+    from rewild.evaluation.judged.task import make_task
 
     listed = study.evaluation.benchmarks if study.evaluation else []
     slugs = list(benchmarks) or [row.slug for row in judged_rows(listed, tables.benchmarks)]
@@ -67,8 +67,8 @@ def answer(  # noqa: PLR0917
 ) -> None:
     """A run's model answers the questions of judged benchmarks; it is loaded once for all of them."""
     from rewild.config import load_defaults
-    from rewild.judging.generate import answer as answer_tasks
-    from rewild.judging.generate import describe
+    from rewild.evaluation.judged.generate import answer as answer_tasks
+    from rewild.evaluation.judged.generate import describe
 
     _log()
     found, tables = _read(study, config)
@@ -91,22 +91,22 @@ def judge(  # noqa: PLR0917
 ) -> None:
     """The judge is asked about a run's answers. Stopped at any moment, it goes on where it was."""
     from rewild.config.runs import find_run
-    from rewild.errors import ConfigError
+    from rewild.core.errors import ConfigError
 
     found, tables = _read(study, config)
     tasks = _tasks(found, tables, [benchmark] if benchmark else [], results)
     if run is not None:
         find_run(found, run)
     if dry:
-        from rewild.evaluation.recipe import evaluated as evaluated_runs
-        from rewild.judging.estimate import estimate, table
+        from rewild.evaluation.harness.settings import evaluated as evaluated_runs
+        from rewild.evaluation.judged.estimate import estimate, table
 
         runs = [run] if run else evaluated_runs(found)
         typer.echo(table([estimate(task, r) for r in runs for task in tasks], tasks), nl=False)
         return
     if run is None or benchmark is None:
         raise ConfigError("name a run and a benchmark (or add --dry: all of them, and nothing is asked)")
-    from rewild.judging.ask import judge as judge_task
+    from rewild.evaluation.judged.ask import judge as judge_task
 
     _log()
     spent = judge_task(tasks[0], run, again=again)
@@ -128,8 +128,8 @@ def score(
 ) -> None:
     """Score a run's judgments. Nothing is asked: it reads files."""
     from rewild.config.runs import find_run
-    from rewild.judging.score import describe
-    from rewild.judging.score import score as score_task
+    from rewild.evaluation.judged.score import describe
+    from rewild.evaluation.judged.score import score as score_task
 
     found, tables = _read(study, config)
     find_run(found, run)
@@ -149,7 +149,7 @@ def rubric_judge(
     delay: Annotated[float, typer.Option(min=0, help="Seconds that a slow reply takes")] = 5.0,
 ) -> None:
     """Serve the rubric, a program that grades by stated rules, as an OpenAI-compatible judge."""
-    from rewild.judging.rubric_server import RubricServer, parse_fault
+    from rewild.engines.rubric.server import RubricServer, parse_fault
 
     with RubricServer(port, [parse_fault(text) for text in faults or []], delay) as server:
         typer.echo(f"the judge 'rubric' (a program, not a language model) is at {server.url}")

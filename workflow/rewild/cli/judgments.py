@@ -20,11 +20,11 @@ def preferences(
     cells: Annotated[Path | None, typer.Option(help="Also write Table 4's computed cells here")] = None,
 ) -> None:
     """Compute the preference rates of Table 4 that released judgments determine, and bound the others."""
-    from rewild.judgments import preferences as p
-    from rewild.judgments import schema
-    from rewild.style.pages import read_pages
-    from rewild.table import provenance, read_table, write_table
-    from rewild.tables.schema import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.evaluation.judgments import preferences as p
+    from rewild.evaluation.judgments import schema
+    from rewild.measures.style.pages import read_pages
 
     paired, read = p.read_judgments(judgments), read_pages(pages)
     table4 = read_table(published, PUBLISHED_CELLS)
@@ -45,10 +45,10 @@ def words(
     minimum: Annotated[int, typer.Option(min=1, help="Judgments a word must occur in, over both models")] = 3,
 ) -> None:
     """Compare the words of two models' judgments: once per judgment, negations apart, with a paired test."""
-    from rewild.judgments import schema
-    from rewild.judgments import words as w
-    from rewild.judgments.preferences import LLAMA, read_judgments
-    from rewild.table import provenance, read_table, write_table
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.evaluation.judgments import schema
+    from rewild.evaluation.judgments import words as w
+    from rewild.evaluation.judgments.preferences import LLAMA, read_judgments
 
     paired, claims = read_judgments(judgments), read_table(named, schema.NAMED)
     compared, every = w.compare(paired["judgment_llama"], paired["judgment_qwen"], minimum)
@@ -69,9 +69,9 @@ def draw_words(
     own: Annotated[bool, typer.Option("--own", help="The words are of a study's own runs")] = False,
 ) -> None:
     """Draw Figure 3 or 4: words more common in one model's judgments, as a cloud and as bars."""
-    from rewild.errors import RewildError, nearest
-    from rewild.judgments import figures, schema
-    from rewild.table import read_table
+    from rewild.core.errors import RewildError, nearest
+    from rewild.core.table import read_table
+    from rewild.evaluation.judgments import figures, schema
 
     if figure not in figures.SIDES:
         raise RewildError(f"'{figure}' is not a figure of words{nearest(figure, figures.SIDES)}")

@@ -39,13 +39,13 @@ def mix(
 ) -> None:
     """Make a training mix from its sources, with a card that says what is in it."""
     from rewild.config import load_models, read_study
-    from rewild.errors import ConfigError, nearest
-    from rewild.mixes.build import build, outcomes_of, sources_frame
-    from rewild.mixes.card import write_card
-    from rewild.mixes.read import Place
-    from rewild.mixes.schema import SOURCES
-    from rewild.mixes.tokens import open_tokenizer
-    from rewild.table import provenance, read_table, write_table
+    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.training.mixes.build import build, outcomes_of, sources_frame
+    from rewild.training.mixes.card import write_card
+    from rewild.training.mixes.read import Place
+    from rewild.training.mixes.schema import SOURCES
+    from rewild.training.mixes.tokens import open_tokenizer
 
     found, models = read_study(study, config), load_models(config)
     if name not in found.mixes:
@@ -73,7 +73,7 @@ def mixes(
 ) -> None:
     """List a study's mixes and sets of preference pairs, and which are made."""
     from rewild.config import read_study
-    from rewild.mixes.listing import print_mixes
+    from rewild.training.mixes.listing import print_mixes
 
     print_mixes(read_study(study, config), results)
 
@@ -89,8 +89,8 @@ def fetch_dataset(
     """Stream a dataset of the Hugging Face hub, at a pinned revision, to one file. Needs `datasets`."""
     from rewild.config.base import validate
     from rewild.config.mixes import UNPINNED, FromHub
-    from rewild.errors import ConfigError
-    from rewild.mixes.hub import fetch
+    from rewild.core.errors import ConfigError
+    from rewild.training.mixes.hub import fetch
 
     if revision == UNPINNED:
         raise ConfigError(

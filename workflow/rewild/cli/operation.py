@@ -31,9 +31,9 @@ def cost(  # noqa: PLR0917
     """Estimate GPU-hours, tokens and disk of a study, beside what the paper says of its own."""
     import json
 
-    from rewild.cost.estimate import estimate
-    from rewild.cost.report import as_json as plain
-    from rewild.cost.report import print_cost
+    from rewild.operate.cost.estimate import estimate
+    from rewild.operate.cost.report import as_json as plain
+    from rewild.operate.cost.report import print_cost
 
     world = _world(study, models, runs, results, config)
     lines = estimate(world)
@@ -62,11 +62,11 @@ def preflight(  # noqa: PLR0917
     import os
 
     from rewild.config import load_defaults
-    from rewild.errors import ConfigError
-    from rewild.preflight import check_profile, check_study, environment_of_jobs
-    from rewild.preflight_kernel import check_kernel
-    from rewild.preflight_models import check_models
-    from rewild.site import print_checks
+    from rewild.core.errors import ConfigError
+    from rewild.operate.preflight import check_profile, check_study, environment_of_jobs
+    from rewild.operate.preflight_kernel import check_kernel
+    from rewild.operate.preflight_models import check_models
+    from rewild.operate.site import print_checks
 
     world = _world(study, models, runs, results, config)
     checks = check_profile(world, profile, config.parent)
@@ -88,8 +88,8 @@ def _world(study: str, models: str | None, runs: str | None, results: Path, conf
     from rewild.config import load_benchmarks, load_defaults, load_models, read_study
     from rewild.config.recipes import load_recipes
     from rewild.config.study import command_line
-    from rewild.cost.assumptions import load_assumptions
-    from rewild.cost.estimate import World
+    from rewild.operate.cost.assumptions import load_assumptions
+    from rewild.operate.cost.estimate import World
 
     if models or runs:
         asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}
@@ -112,8 +112,8 @@ def draw_dag(
     out: Annotated[Path, typer.Option(help="The figure, without suffix")],
 ) -> None:
     """Draw a study's rules, how many jobs each has, and which feeds which. Run it in the repository."""
-    from rewild.figures.dag import draw_rules, read_rules
-    from rewild.figures.style import save
+    from rewild.core.plotting import save
+    from rewild.operate.dag import draw_rules, read_rules
 
     rules = read_rules(study, Path())
     for path in save(draw_rules(rules, f"The study {study}, by rule"), out):

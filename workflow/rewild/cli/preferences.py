@@ -26,7 +26,7 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads (default: all)")]
 
 def _find(study: str, name: str, config: Path) -> tuple[Study, Preference]:
     from rewild.config import read_study
-    from rewild.errors import ConfigError, nearest
+    from rewild.core.errors import ConfigError, nearest
 
     found = read_study(study, config)
     if name not in found.preferences:
@@ -49,9 +49,9 @@ def preference_prompts(
 ) -> None:
     """Draw the prompts of a set of preference pairs from the study's."""
     from rewild.config.prompts import shard_names
-    from rewild.errors import ConfigError
-    from rewild.preferences.answers import draw_prompts
-    from rewild.preferences.job import seed_of
+    from rewild.core.errors import ConfigError
+    from rewild.training.preferences.answers import draw_prompts
+    from rewild.training.preferences.job import seed_of
 
     found, row = _find(study, name, config)
     if found.prompts is None:
@@ -76,9 +76,9 @@ def preference_answers(
 ) -> None:
     """Answer a shard's prompts several times each. Killed, it goes on from the last finished chunk."""
     from rewild.cli.responses import _job, _log
-    from rewild.preferences.answers import sample_answers
-    from rewild.preferences.job import preference_job, seed_of
-    from rewild.responses.kitchen import open_kitchen
+    from rewild.generation.prepared import open_kitchen
+    from rewild.training.preferences.answers import sample_answers
+    from rewild.training.preferences.job import preference_job, seed_of
 
     _log()
     found, row = _find(study, name, config)
@@ -112,8 +112,8 @@ def preference_scores(
     from rewild.config import load_models
     from rewild.config.judging import asked_judge
     from rewild.config.preferences import Judge
-    from rewild.preferences.pairs import score_answers
-    from rewild.preferences.scorers import make_scorer
+    from rewild.training.preferences.pairs import score_answers
+    from rewild.training.preferences.scorers import make_scorer
 
     found, row = _find(study, name, config)
     folder = _folder(results, found, name)
@@ -143,8 +143,8 @@ def preference_pairs(
 ) -> None:
     """Pair the best answer to each prompt with the worst, with a card that says what became of the rest."""
     from rewild.config import load_models
-    from rewild.mixes.tokens import open_tokenizer
-    from rewild.preferences.pairs import pair, write_pairs_card
+    from rewild.training.mixes.tokens import open_tokenizer
+    from rewild.training.preferences.pairs import pair, write_pairs_card
 
     found, row = _find(study, name, config)
     folder = _folder(results, found, name)

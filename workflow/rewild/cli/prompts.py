@@ -26,7 +26,7 @@ def _section(study: str, settings: str | None, config: Path) -> Prompts:
     from rewild.config import load_study
     from rewild.config.base import validate_json
     from rewild.config.prompts import Prompts
-    from rewild.errors import ConfigError
+    from rewild.core.errors import ConfigError
 
     if settings:
         return validate_json(Prompts, settings, "--settings")

@@ -29,7 +29,7 @@ def models(
 
     from rewild.config import load_models
     from rewild.config.models import Role
-    from rewild.terminal import Column, print_table
+    from rewild.core.terminal import Column, print_table
 
     known = load_models(config)
     _check("family", family, sorted({m.family for m in known.values()}))
@@ -59,7 +59,7 @@ def models(
 def benchmarks(config: ConfigFolder = Path("config")) -> None:
     """List the benchmarks; the nine of the paper's tables first, in their order."""
     from rewild.config import load_benchmarks, load_models
-    from rewild.terminal import Column, print_table
+    from rewild.core.terminal import Column, print_table
 
     known = load_benchmarks(config, load_models(config))
     rows = []
@@ -84,7 +84,7 @@ def benchmarks(config: ConfigFolder = Path("config")) -> None:
 
 
 def _check(what: str, value: str | None, known: tuple[str, ...] | list[str]) -> None:
-    from rewild.errors import ConfigError, nearest
+    from rewild.core.errors import ConfigError, nearest
 
     if value is not None and value not in known:
         raise ConfigError(f"unknown {what} '{value}'{nearest(value, known)} (known: {', '.join(known)})")

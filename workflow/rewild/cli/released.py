@@ -22,6 +22,6 @@ def fetch(
     ] = None,
 ) -> None:
     """Fetch released files at pinned commits, checked by SHA-256; goes on where it stopped."""
-    from rewild.fetch import fetch_collection
+    from rewild.core.fetch import fetch_collection
 
     fetch_collection(collection, into, base=mirror, report=lambda line: typer.echo(line, err=True))

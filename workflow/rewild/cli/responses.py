@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rewild.responses.recipe import Job
+    from rewild.generation.spec import Job
 
 app = typer.Typer()
 StudyName = Annotated[str, typer.Argument(help="A study's name, or its resolved config.yaml")]
@@ -23,7 +23,7 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads (default: all)")]
 def _job(study: str, model: str, config: Path) -> Job:
     from rewild.config import load_defaults, read_study
     from rewild.config.models import load_models
-    from rewild.responses.recipe import make_job
+    from rewild.generation.spec import make_job
 
     gpus = load_defaults(config).gpus
     return make_job(read_study(study, config), model, load_models(config), gpus)
@@ -72,7 +72,7 @@ def pilot(  # noqa: PLR0917
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Try a model on a small diverse sample and report what is wrong; `check-pilot` decides."""
-    from rewild.responses.kitchen import open_kitchen
+    from rewild.generation.prepared import open_kitchen
     from rewild.responses.layout import Layout
     from rewild.responses.pilot import run_pilot
 
@@ -97,8 +97,8 @@ def check_pilot(
     """Pass, or say which gates stopped the model, with examples."""
     import json
 
-    from rewild.errors import DataError
-    from rewild.files import write_text
+    from rewild.core.errors import DataError
+    from rewild.core.files import write_text
     from rewild.responses.pilot import judged_now, read_report, why_failed
 
     found = read_report(report)
@@ -122,7 +122,7 @@ def respond(  # noqa: PLR0917
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Answer one shard. Killed at any moment, it goes on from the last finished chunk when run again."""
-    from rewild.responses.kitchen import open_kitchen
+    from rewild.generation.prepared import open_kitchen
     from rewild.responses.layout import Layout
     from rewild.responses.shard import run_shard
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rewild.config.runs import Training
     from rewild.config.study import Study
-    from rewild.runs.layout import RunFiles
+    from rewild.training.runs.layout import RunFiles
 
 app = typer.Typer()
 StudyName = Annotated[str, typer.Argument(help="A study's name, or its resolved config.yaml")]
@@ -31,8 +31,8 @@ def _training(study: str, run: str, config: Path, results: Path) -> tuple[Study,
     from rewild.config import load_models, read_study
     from rewild.config.recipes import load_recipes
     from rewild.config.runs import training_of
-    from rewild.errors import ConfigError
-    from rewild.runs.layout import RunFiles
+    from rewild.core.errors import ConfigError
+    from rewild.training.runs.layout import RunFiles
 
     found = read_study(study, config)
     training = training_of(found, run, load_models(config), load_recipes(config))
@@ -46,7 +46,7 @@ def fetch_kernel(
     out: Annotated[Path, typer.Option(help="The folder that it goes to, beside kernel.json")],
 ) -> None:
     """Fetch the flash-attention kernel that Axolotl pins (in Axolotl's environment; no GPU is needed)."""
-    from rewild.runs.kernel import fetch_kernel as fetch
+    from rewild.training.runs.kernel import fetch_kernel as fetch
 
     found = fetch(out)
     typer.echo(f"{found['repo']} v{found['version']} ({found['variant']}) at {found['revision']}: {out}")
@@ -62,7 +62,7 @@ def preflight_run(  # noqa: PLR0917
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Render a run's Axolotl config, prepare its data and check both (in Axolotl's environment)."""
-    from rewild.runs.preflight import preflight
+    from rewild.training.runs.preflight import preflight
 
     _, training, files = _training(study, run, config, results)
     report = preflight(training, mix, files, threads, _say)
@@ -79,7 +79,7 @@ def train_run(  # noqa: PLR0917
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Fine-tune with Axolotl. Killed, it goes on from its last sound checkpoint when run again."""
-    from rewild.runs.train import train
+    from rewild.training.runs.train import train
 
     _, training, files = _training(study, run, config, results)
     done = train(training, mix, files, threads, _say)
@@ -94,7 +94,7 @@ def draw_loss(
     title: Annotated[str, typer.Option(help="The run's name in tables")],
 ) -> None:
     """Draw the loss and the learning rate of a run, step by step."""
-    from rewild.runs.figures import draw_loss as draw
+    from rewild.training.runs.figures import draw_loss as draw
 
     draw(loss, out, title)
 
@@ -112,7 +112,7 @@ def postflight_run(  # noqa: PLR0917
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Load a run's checkpoint in transformers and let it answer; `check-run` decides."""
-    from rewild.runs.postflight import postflight
+    from rewild.training.runs.postflight import postflight
 
     found, training, files = _training(study, run, config, results)
     report = postflight(found, training, shards or [], mix, files, threads, _say)
@@ -125,9 +125,9 @@ def check_run(
     out: Annotated[Path, typer.Option(help="Written if the post-flight passed")],
 ) -> None:
     """Pass, or say which checks of a checkpoint failed."""
-    from rewild.errors import DataError
-    from rewild.files import write_text
-    from rewild.runs.checks import read_report, why_failed
+    from rewild.core.errors import DataError
+    from rewild.core.files import write_text
+    from rewild.training.runs.checks import read_report, why_failed
 
     found = read_report(report)
     if not found.passed:
@@ -144,7 +144,7 @@ def inherited_style(
 ) -> None:
     """Do fine-tunes write in the style of the models they learned from? (Table 3)"""
     from rewild.config import load_models, read_study
-    from rewild.runs.inheritance import write_inheritance
+    from rewild.training.runs.inheritance import write_inheritance
 
     typer.echo(write_inheritance(read_study(study, config), load_models(config), responses, out))
 
@@ -158,6 +158,6 @@ def runs(
     """A study's runs: how far each is, losses, hours, where the checkpoints are."""
     from rewild.config import load_models, read_study
     from rewild.config.recipes import load_recipes
-    from rewild.runs.status import print_runs
+    from rewild.training.runs.status import print_runs
 
     print_runs(read_study(study, config), load_models(config), results, recipes=load_recipes(config))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from rewild.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from rewild.config.models import Model
@@ -47,12 +47,12 @@ def similarity(
     processes: Annotated[int, typer.Option(help="Worker processes; results do not depend on it")] = 1,
 ) -> None:
     """Score every pair of models on one block of prompts: ROUGE, METEOR and BLEU, exactly."""
-    from rewild.similarity import wordnet as dictionary
-    from rewild.similarity.block import Draw, score_block
-    from rewild.similarity.pairs import Settings
-    from rewild.similarity.read import response_files
-    from rewild.similarity.schema import COVERAGE, PAIRS
-    from rewild.table import provenance, write_table
+    from rewild.core.table import provenance, write_table
+    from rewild.measures.similarity import wordnet as dictionary
+    from rewild.measures.similarity.block import Draw, score_block
+    from rewild.measures.similarity.pairs import Settings
+    from rewild.measures.similarity.read import response_files
+    from rewild.measures.similarity.schema import COVERAGE, PAIRS
 
     if not block.isdigit():
         raise ConfigError(f"a block is a number such as 0000, not '{block}'")
@@ -88,8 +88,8 @@ def merge_similarity(
     config: Config = Path("config"),
 ) -> None:
     """Merge blocks into summaries (all_pairs, sampled, released_notebook), a matrix and Table 5."""
-    from rewild.similarity.merge import merge_blocks
-    from rewild.similarity.summary import Options
+    from rewild.measures.similarity.merge import merge_blocks
+    from rewild.measures.similarity.summary import Options
 
     way = cast(Literal["bootstrap", "normal"], _one_of(interval, ("bootstrap", "normal"), "interval"))
     names = {slug: m.listed.table5 or m.name for slug, m in _models(config).items()}
@@ -109,10 +109,10 @@ def plot_similarity(
     config: Config = Path("config"),
 ) -> None:
     """Draw a metric: clustered heat map, distribution per model, similarity against model size."""
-    from rewild.figures.style import save
-    from rewild.imports.names import names_and_sizes
-    from rewild.similarity.figures import FIGURES, draw
-    from rewild.similarity.schema import ALL_METRICS, label
+    from rewild.core.plotting import save
+    from rewild.measures.similarity.figures import FIGURES, draw
+    from rewild.measures.similarity.schema import ALL_METRICS, label
+    from rewild.responses.imports.names import names_and_sizes
 
     _one_of(metric, ALL_METRICS, "metric")
     names, parameters = names_and_sizes(_models(config), imported)
@@ -135,9 +135,9 @@ def similarity_cells(
     out: Annotated[Path, typer.Option(help="The computed cells")],
 ) -> None:
     """Table 5's computed cells: of the paper's models that there are, from the first group that has each."""
-    from rewild.similarity.merge import paper_cells
-    from rewild.table import provenance, read_table, write_table
-    from rewild.tables.schema import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.measures.similarity.merge import paper_cells
 
     rows = read_table(published, PUBLISHED_CELLS)["row"].unique(maintain_order=True)
     groups = {path.parent.name: read_table(path, COMPUTED_CELLS) for path in sampled}
@@ -154,7 +154,7 @@ def wordnet(
     ] = None,
 ) -> None:
     """Make a folder that nltk's own reader accepts from WordNet's dictionary files (for the oracle tests)."""
-    from rewild.similarity.wordnet import find, make_nltk_data
+    from rewild.measures.similarity.wordnet import find, make_nltk_data
 
     place = make_nltk_data(find(source), to)
     typer.echo(f"{place}: ready; use it with NLTK_DATA={to}")
@@ -174,13 +174,13 @@ def diversity(
     config: Config = Path("config"),
 ) -> None:
     """Measure each model's responses: distinct-n, compression, length, refusals, truncation, language."""
-    from rewild.diversity.figures import lengths
-    from rewild.diversity.measure import definitions, measure_all
-    from rewild.diversity.schema import DEFINITIONS, DIVERSITY
-    from rewild.figures.style import save
-    from rewild.imports.names import names_and_sizes
-    from rewild.similarity.read import response_files
-    from rewild.table import provenance, write_table
+    from rewild.core.plotting import save
+    from rewild.core.table import provenance, write_table
+    from rewild.measures.diversity.figures import lengths
+    from rewild.measures.diversity.measure import definitions, measure_all
+    from rewild.measures.diversity.schema import DEFINITIONS, DIVERSITY
+    from rewild.measures.similarity.read import response_files
+    from rewild.responses.imports.names import names_and_sizes
 
     found = measure_all(
         responses, seed=seed, prompts=prompts, window=window, languages=languages, resamples=resamples

@@ -39,8 +39,8 @@ def resolve(
     """Write a study's configuration as it is used: defaults, study and command line in one."""
     import yaml
 
-    from rewild.files import write_text
-    from rewild.findings.select import study_as_used
+    from rewild.core.files import write_text
+    from rewild.report.findings.select import study_as_used
 
     found = study_as_used(study, config)
     text = yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

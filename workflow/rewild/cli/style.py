@@ -17,9 +17,9 @@ def style(
     out: Annotated[Path, typer.Option(help="The folder for counts.csv, rates.csv and shares.csv")],
 ) -> None:
     """Count styling elements in judged pages: in whole pages, and in the model's answers only."""
-    from rewild.style import counts, schema
-    from rewild.style.pages import read_pages
-    from rewild.table import provenance, write_table
+    from rewild.core.table import provenance, write_table
+    from rewild.measures.style import counts, schema
+    from rewild.measures.style.pages import read_pages
 
     read = read_pages(pages)
     scopes = counts.page_scopes(read)
@@ -39,10 +39,10 @@ def proportional(
     """Compare the styling of every pair of models: ratios of counts, and their means."""
     import polars as pl
 
-    from rewild.style import proportional as pf
-    from rewild.style import schema
-    from rewild.table import provenance, read_table, write_table
-    from rewild.tables.schema import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.measures.style import proportional as pf
+    from rewild.measures.style import schema
 
     given = counts or []
     table3 = read_table(published, PUBLISHED_CELLS)
@@ -74,13 +74,13 @@ def style_responses(
     import polars as pl
 
     from rewild.config.models import load_models
-    from rewild.figures.style import save
-    from rewild.imports.names import names_and_sizes
-    from rewild.style import schema
-    from rewild.style.figures import elements, ratios
-    from rewild.style.responses import count_models, proportions
-    from rewild.table import provenance, write_table
-    from rewild.terminal import Column, print_table
+    from rewild.core.plotting import save
+    from rewild.core.table import provenance, write_table
+    from rewild.core.terminal import Column, print_table
+    from rewild.measures.style import schema
+    from rewild.measures.style.figures import elements, ratios
+    from rewild.measures.style.responses import count_models, proportions
+    from rewild.responses.imports.names import names_and_sizes
 
     counts, rates = count_models(responses, cores)
     pairs = proportions(counts)

@@ -42,7 +42,7 @@ def table(
     Without an output it is printed as Markdown.
     """
     from rewild.config import load_benchmarks
-    from rewild.tables.make import make_table
+    from rewild.report.tables.make import make_table
 
     source = _published(published, name)
     shown = make_table(name, source, specs, computed, load_benchmarks(config) if own else None)
@@ -66,9 +66,9 @@ def released_scores(
     out_sheets: Annotated[Path | None, typer.Option(help="The cells of the other sheets")] = None,
 ) -> None:
     """Make the released workbook of benchmark scores tidy; says what is missing and what was rescaled."""
-    from rewild.scores.schema import SCORES, SHEETS
-    from rewild.scores.workbook import describe, read_runs, read_scores
-    from rewild.table import provenance, write_table
+    from rewild.core.table import provenance, write_table
+    from rewild.evaluation.scores.schema import SCORES, SHEETS
+    from rewild.evaluation.scores.workbook import describe, read_runs, read_scores
 
     found, sheets = read_scores(workbook, read_runs(runs))
     made_from = provenance([workbook, runs])
@@ -92,10 +92,10 @@ def averages(
     out_subsets: Annotated[Path | None, typer.Option(help="The search over all subsets")] = None,
 ) -> None:
     """Find which average over which benchmarks each published average is."""
-    from rewild.scores import average
-    from rewild.scores.schema import AVERAGES, SCORES, STATED_AVERAGES, SUBSETS
-    from rewild.table import provenance, read_table, write_table
-    from rewild.tables.schema import PUBLISHED_CELLS
+    from rewild.core.cells import PUBLISHED_CELLS
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.evaluation.scores import average
+    from rewild.evaluation.scores.schema import AVERAGES, SCORES, STATED_AVERAGES, SUBSETS
 
     published = average.published_averages(
         read_table(scores, SCORES),
@@ -120,10 +120,10 @@ def score_cells(
     published: Published = None,
 ) -> None:
     """Compute the cells of table 1, 2, 6 or 7 from the released scores."""
-    from rewild.scores.cells import compute_cells
-    from rewild.scores.schema import SCORES, SHEETS
-    from rewild.table import provenance, read_table, write_table
-    from rewild.tables.schema import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.evaluation.scores.cells import compute_cells
+    from rewild.evaluation.scores.schema import SCORES, SHEETS
 
     source = _published(published, name)
     rows = read_table(source, PUBLISHED_CELLS)["row"].unique(maintain_order=True)

@@ -22,11 +22,11 @@ def throughput(
     ),
 ) -> None:
     """Tokens per second, time per 1,000 conversations, input to output speed, and what they go with."""
-    from rewild.figures.throughput import draw_throughput
-    from rewild.files import write_text
-    from rewild.table import provenance, read_table, write_table
-    from rewild.throughput import analysis as t
-    from rewild.throughput.report import markdown
+    from rewild.core.files import write_text
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.measures.throughput import analysis as t
+    from rewild.measures.throughput.report import markdown
+    from rewild.report.figures.throughput import draw_throughput
 
     printed = read_table(published, t.PUBLISHED)
     models = t.per_model(t.read_measurements(measurements), printed)

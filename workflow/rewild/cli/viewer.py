@@ -31,11 +31,11 @@ def import_judgments(
 
     from rewild.config import load_models, read_study
     from rewild.config.imports import Imported, imported
-    from rewild.fetch import read_manifest
-    from rewild.imports.read import read_questions
-    from rewild.table import provenance, write_table
-    from rewild.viewer.judgments import collect_judgments
-    from rewild.viewer.schema import JUDGMENTS
+    from rewild.core.fetch import read_manifest
+    from rewild.core.table import provenance, write_table
+    from rewild.report.viewer.judgments import collect_judgments
+    from rewild.report.viewer.schema import JUDGMENTS
+    from rewild.responses.imports.read import read_questions
 
     files: dict[str, list[Imported]] = defaultdict(list)
     for source in read_study(study, config).imports:
@@ -77,8 +77,8 @@ def viewer(
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Make a page to read responses side by side; it needs neither server nor network."""
-    from rewild.errors import ConfigError
-    from rewild.viewer.build import Inputs, build
+    from rewild.core.errors import ConfigError
+    from rewild.report.viewer.build import Inputs, build
 
     names = {}
     for given in name or []:

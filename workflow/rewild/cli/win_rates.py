@@ -26,13 +26,13 @@ def win_rates(
     """Compute win rates, raw and length-controlled, of every model beside the leaderboard's."""
     import polars as pl
 
-    from rewild.errors import nearest
-    from rewild.files import write_text
-    from rewild.table import provenance, write_table
-    from rewild.win_rates import annotations as a
-    from rewild.win_rates import compute, schema
-    from rewild.win_rates.length_control import recover_difficulties
-    from rewild.win_rates.markdown import render
+    from rewild.core.errors import nearest
+    from rewild.core.files import write_text
+    from rewild.core.table import provenance, write_table
+    from rewild.evaluation.win_rates import annotations as a
+    from rewild.evaluation.win_rates import compute, schema
+    from rewild.evaluation.win_rates.length_control import recover_difficulties
+    from rewild.evaluation.win_rates.markdown import render
 
     published = a.read_leaderboard(leaderboard)
     files = [a.read_annotations(path, published) for path in annotations]
@@ -74,11 +74,11 @@ def length_control(
     out: Annotated[Path, typer.Option(help="length_control.json")],
 ) -> None:
     """Recover what the length-controlled win rate of a new model needs, from released annotations."""
-    from rewild.errors import DataError
-    from rewild.files import write_json
-    from rewild.table import provenance
-    from rewild.win_rates import annotations as a
-    from rewild.win_rates import compute
+    from rewild.core.errors import DataError
+    from rewild.core.files import write_json
+    from rewild.core.table import provenance
+    from rewild.evaluation.win_rates import annotations as a
+    from rewild.evaluation.win_rates import compute
 
     published = a.read_leaderboard(leaderboard)
     files = [a.read_annotations(path, published) for path in annotations]
@@ -98,9 +98,9 @@ def win_rates_by_library(
     offline: Annotated[bool, typer.Option("--offline", help="Do not try the Hugging Face hub")] = False,
 ) -> None:
     """Compute length-controlled win rates by the alpaca_eval library (in .envs/alpaca-eval)."""
-    from rewild.table import provenance, read_table, write_table
-    from rewild.win_rates import schema
-    from rewild.win_rates.library import run_library
+    from rewild.core.table import provenance, read_table, write_table
+    from rewild.evaluation.win_rates import schema
+    from rewild.evaluation.win_rates.library import run_library
 
     own = read_table(rates, schema.WIN_RATES)
     found = run_library(annotations, own, read_table(difficulties, schema.DIFFICULTIES), offline)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rewild.errors import ConfigError, DataError, nearest
-from rewild.reading import parse_json
+from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.reading import parse_json
 
 M = TypeVar("M", bound="Strict")
 _QUOTE = "'"

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
 from rewild.config.models import Citation, Model, Slug, find_model
-from rewild.errors import ConfigError, nearest
-from rewild.reading_yaml import read_yaml
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.reading_yaml import read_yaml
 
 RUBRIC = "rubric"
 """The judge that is a program (`rewild rubric-judge`), not a language model. It is named so everywhere."""

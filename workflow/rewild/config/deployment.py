@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from rewild.config.base import Strict, validate
-from rewild.reading_yaml import read_yaml
+from rewild.core.reading_yaml import read_yaml
 
 FILE = Path("envs/images.yaml")
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PlainSerializer, model_validator
 
 from rewild.config.base import Strict
-from rewild.errors import nearest
+from rewild.core.errors import nearest
 
 FIELDS = (
     "max_tokens",

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict
 from rewild.config.benchmarks import Benchmark, find_benchmark
-from rewild.errors import nearest
+from rewild.core.errors import nearest
 
 Backend = Literal["hf", "vllm"]
 Count = Annotated[int, Field(ge=1)]

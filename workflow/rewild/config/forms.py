@@ -1,4 +1,4 @@
-"""The names of the forms of data files that every stage reads; :mod:`rewild.forms` has their readers."""
+"""The names of the forms of data files that every stage reads; their readers: :mod:`rewild.prompts.forms`."""
 
 from __future__ import annotations
 

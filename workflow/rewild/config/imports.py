@@ -14,8 +14,8 @@ from rewild.config.base import Strict
 from rewild.config.forms import FormName
 from rewild.config.models import Model
 from rewild.config.prompts import files_matching
-from rewild.errors import ConfigError, nearest
-from rewild.fetch import ReleasedFile
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.fetch import ReleasedFile
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Rows = Annotated[

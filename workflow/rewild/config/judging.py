@@ -15,8 +15,8 @@ from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
 from rewild.config.endpoint import EndpointUrl, Takes
 from rewild.config.models import Model, Slug
 from rewild.config.responses import Compute, EngineName, Limits, OverLong
-from rewild.errors import ConfigError, nearest
-from rewild.fetch import ReleasedFile
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.fetch import ReleasedFile
 
 READING = 2
 """Version of how a judge's replies are read; raise it when the same reply gives another verdict. Replies are
@@ -29,7 +29,7 @@ class Runner:
     """A kind of judged benchmark, as far as the workflow must know it before it runs.
 
     Attributes:
-        module: ``module:Class``, a :class:`rewild.judging.base.JudgedBenchmark`.
+        module: ``module:Class``, a :class:`rewild.generation.asking.base.JudgedBenchmark`.
         files: role → collection of ``resources/released/files.csv``, and ending of the file's path in it; or
             :data:`MADE` or :data:`GIVEN`. A row of ``benchmarks.yaml`` may name others of the same form
             (``files: {questions: PATH}``).
@@ -59,7 +59,7 @@ GIVEN = "given"
 def _alpaca_eval(name: str) -> Runner:
     outputs = ("alpaca-eval-outputs", "results/gpt4_1106_preview/model_outputs.json")
     return Runner(
-        f"rewild.judging.alpaca_eval:{name}",
+        f"rewild.evaluation.judged.alpaca_eval:{name}",
         {
             "questions": outputs,
             "baseline": outputs,
@@ -84,7 +84,7 @@ def _mixeval(name: str) -> dict[str, tuple[str, str]]:
 
 RUNNERS: dict[str, Runner] = {
     "mt-bench": Runner(
-        "rewild.judging.mt_bench:MTBench",
+        "rewild.evaluation.judged.mt_bench:MTBench",
         {
             "questions": ("mt-bench", "mt_bench/question.jsonl"),
             "references": ("mt-bench", "reference_answer/gpt-4.jsonl"),
@@ -93,7 +93,7 @@ RUNNERS: dict[str, Runner] = {
         optional=frozenset({"references"}),
     ),
     "arena-hard": Runner(
-        "rewild.judging.arena_hard:ArenaHard",
+        "rewild.evaluation.judged.arena_hard:ArenaHard",
         {
             "questions": ("arena-hard", "arena-hard-v0.1/question.jsonl"),
             "baseline": ("arena-hard", "model_answer/gpt-4-0314.jsonl"),
@@ -105,10 +105,12 @@ RUNNERS: dict[str, Runner] = {
     ),
     "alpaca-eval": _alpaca_eval("AlpacaEval"),
     "alpaca-eval-plain": _alpaca_eval("PlainAlpacaEval"),
-    "mixeval": Runner("rewild.judging.mixeval:MixEval", _mixeval("mixeval"), max_tokens=512),
-    "mixeval-hard": Runner("rewild.judging.mixeval:MixEval", _mixeval("mixeval-hard"), max_tokens=512),
+    "mixeval": Runner("rewild.evaluation.judged.mixeval:MixEval", _mixeval("mixeval"), max_tokens=512),
+    "mixeval-hard": Runner(
+        "rewild.evaluation.judged.mixeval:MixEval", _mixeval("mixeval-hard"), max_tokens=512
+    ),
     "wildbench": Runner(
-        "rewild.judging.wildbench:WildBench",
+        "rewild.evaluation.judged.wildbench:WildBench",
         {
             "questions": (GIVEN, "the tasks, as JSON lines; docs/judged-benchmarks.md says how to get them"),
             "prompts": ("wildbench-prompts", "evaluation/eval_template.score.v2.md"),

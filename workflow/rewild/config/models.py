@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
 from rewild.config.endpoint import Takes
-from rewild.errors import ConfigError, nearest
-from rewild.reading_yaml import read_yaml
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.reading_yaml import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

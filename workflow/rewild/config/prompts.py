@@ -12,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict
 from rewild.config.forms import FormName
-from rewild.errors import ConfigError, nearest
-from rewild.fetch import MANIFEST, ReleasedFile, read_manifest
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
 
 Tag = Literal["toxic", "moderation", "redacted", "markup", "code"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The source's name in the data")]

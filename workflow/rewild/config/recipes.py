@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
 from rewild.config.models import Count, Slug
-from rewild.errors import ConfigError, nearest
-from rewild.reading_yaml import read_yaml
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.reading_yaml import read_yaml
 
 Token = Annotated[str, Field(min_length=1)]
 

@@ -188,7 +188,7 @@ class Responses(Strict):
 
     @model_validator(mode="after")
     def _known(self) -> Responses:
-        from rewild.errors import nearest
+        from rewild.core.errors import nearest
 
         for slug in self.overrides:
             if slug not in self.models:

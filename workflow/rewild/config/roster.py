@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rewild.config.mixes import Mix, size_name
 from rewild.config.models import Model, pretrained_of
 from rewild.config.runs import start_of
-from rewild.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from rewild.config.study import Study

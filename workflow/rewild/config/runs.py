@@ -17,7 +17,7 @@ from rewild.config.base import Strict
 from rewild.config.mixes import mix_name
 from rewild.config.models import Model, Slug, find_model
 from rewild.config.recipes import ChatTemplate, Recipe, find_recipe
-from rewild.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from rewild.config.study import Study

@@ -1,7 +1,7 @@
 """A SLURM site: what differs from one cluster to the next. One untracked file, ``profiles/slurm/site.yaml``.
 
 The profile and the rules read it while they are parsed, so it is light: pydantic and YAML only. What only the
-cluster itself can answer (does the partition exist?) is asked by :mod:`rewild.site`.
+cluster itself can answer (does the partition exist?) is asked by :mod:`rewild.operate.site`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import Strict, validate
-from rewild.errors import ConfigError, nearest
-from rewild.reading import read_text
-from rewild.reading_yaml import read_yaml
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.reading import read_text
+from rewild.core.reading_yaml import read_yaml
 
 FILE = Path("profiles/slurm/site.yaml")
 TEMPLATE = Path("profiles/slurm/site.example.yaml")

@@ -30,9 +30,9 @@ from rewild.config.subset import cut, split
 from rewild.config.templates import expand
 from rewild.config.viewer import Viewer
 from rewild.config.win_rates import WinRates
-from rewild.errors import ConfigError, DataError, nearest
-from rewild.reading import parse_json
-from rewild.reading_yaml import read_yaml
+from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.reading import parse_json
+from rewild.core.reading_yaml import read_yaml
 
 Table = Literal["table1", "table2", "table3", "table4", "table5", "table6", "table7"]
 Figure = Literal["figure1", "figure2", "figure3", "figure4"]

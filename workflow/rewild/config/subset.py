@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rewild.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from rewild.config.evaluation import Evaluation

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from rewild.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, nearest
 
 EACH = "each"
 SECTIONS = ("mixes", "preferences", "runs")

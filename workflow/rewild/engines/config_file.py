@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewild.core.errors import first_line
 from rewild.engines.base import EngineError
-from rewild.errors import first_line
 
 LENGTHS = (
     "max_position_embeddings",

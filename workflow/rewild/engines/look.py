@@ -11,8 +11,8 @@ import os
 import sys
 from typing import Any
 
-from rewild.errors import RewildError, first_line
-from rewild.reading import read_text
+from rewild.core.errors import RewildError, first_line
+from rewild.core.reading import read_text
 
 
 def look(model: dict[str, Any]) -> list[str]:

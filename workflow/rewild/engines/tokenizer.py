@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rewild.core.errors import first_line
 from rewild.engines.base import EngineError
-from rewild.errors import first_line
 
 FOREIGN = "MistralCommonBackend"
 """What transformers takes for Mistral's models where mistral-common is installed: no chat template, no added

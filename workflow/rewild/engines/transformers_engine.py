@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
+from rewild.core.errors import first_line
 from rewild.engines.base import (
     About,
     Completion,
@@ -29,7 +30,6 @@ from rewild.engines.base import (
     versions,
 )
 from rewild.engines.chat import Chat
-from rewild.errors import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHRINK = 0.75  # finished rows leave the batch when this share of it, or less, is still at work

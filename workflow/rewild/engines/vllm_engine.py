@@ -19,6 +19,7 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; only the CPU build 
 
 from vllm import LLM, SamplingParams
 
+from rewild.core.errors import first_line
 from rewild.engines.base import (
     About,
     Completion,
@@ -32,7 +33,6 @@ from rewild.engines.base import (
 )
 from rewild.engines.chat import Chat
 from rewild.engines.config_file import read_config
-from rewild.errors import first_line
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
 

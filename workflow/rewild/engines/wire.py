@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import httpx
 
+from rewild.core.hosts import proxied, proxies
 from rewild.engines.base import Completion, EngineError
-from rewild.hosts import proxied, proxies
 
 LARGEST = 32 * 2**20  # bytes of one answer, packed or not; more is nonsense
 ENOUGH = 2**16  # bytes of an error's body that are read

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from rewild.errors import DataError
+from rewild.core.errors import DataError
+from rewild.core.reading import read_text
 from rewild.prompts.text import utf8
-from rewild.reading import read_text
 
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewild.config.prompts import Hub
-from rewild.errors import DataError, RewildError
-from rewild.files import atomic
+from rewild.core.errors import DataError, RewildError
+from rewild.core.files import atomic
 
 COLUMNS = (
     "conversation_hash",

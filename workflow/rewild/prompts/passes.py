@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewild.config.prompts import Prompts, shard_name
-from rewild.files import atomic
+from rewild.core.files import atomic
 from rewild.prompts.contamination import Benchmarks
 from rewild.prompts.examine import TAGS, Examined, examine
 from rewild.prompts.schema import SHARD

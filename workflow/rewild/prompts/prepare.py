@@ -20,15 +20,15 @@ import numpy as np
 import polars as pl
 
 from rewild.config.prompts import Prompts, benchmark_files, input_files, shard_names
-from rewild.errors import DataError
-from rewild.files import sha256
-from rewild.locks import scratch_folder
+from rewild.core.errors import DataError
+from rewild.core.files import sha256
+from rewild.core.locks import scratch_folder
+from rewild.core.table import provenance
 from rewild.prompts.contamination import load_benchmarks
 from rewild.prompts.passes import Mask, Piece, Sifted, Work, settle, sift, spill_file
 from rewild.prompts.processes import processes
 from rewild.prompts.report import FILES, account, failures, summary, write_about
 from rewild.prompts.sources import Task, plan
-from rewild.table import provenance
 
 WORTH_A_PROCESS = 32 << 20
 """Bytes of input that justify one more process."""

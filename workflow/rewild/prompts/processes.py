@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from rewild.errors import RewildError
+from rewild.core.errors import RewildError
 
 T = TypeVar("T")
 Run = Callable[[Callable[..., T], Iterable[tuple[Any, ...]]], list[T]]

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 
 from rewild.config.prompts import Prompts
-from rewild.escape import markdown as escape
-from rewild.files import write_json, write_text
+from rewild.core.escape import markdown as escape
+from rewild.core.files import write_json, write_text
+from rewild.core.table import write_table
 from rewild.prompts.passes import FILTERS, Settled, Sifted, Work
 from rewild.prompts.schema import FAILURES, REPORT
 from rewild.prompts.sources import Task
-from rewild.table import write_table
 
 REASONS = ("malformed", *FILTERS, "duplicate_first_message", "duplicate_conversation", "limit")
 """Every reason for dropping a row, in the order in which they are tried."""

@@ -7,20 +7,13 @@ A shard may be empty: the list of shards follows from the study's configuration 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from rewild.config.prompts import shard_name
-from rewild.table import Column, TableSchema, read_table
-
-Message = Mapping[str, str]
-"""``{"role": "system" | "user" | "assistant", "content": text}``."""
-
-MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+from rewild.core.conversations import MESSAGES
+from rewild.core.table import Column, TableSchema, read_table
 
 SHARD = TableSchema(
     name="prompts",
@@ -72,22 +65,6 @@ REPORT = TableSchema(
 )
 
 
-def conversation_id(turns: Iterable[str]) -> str:
-    """Name a conversation by its user turns.
-
-    The turns are written one after another as netstrings (length in bytes, ``:``, UTF-8 bytes, ``,``), which
-    keeps ``["ab", "c"]`` and ``["a", "bc"]`` apart. The id is the first 16 hexadecimal digits of the SHA-256.
-
-    >>> conversation_id(["Hello"])  # sha256(b"5:Hello,")
-    'a2e6f2140a8a0939'
-    """
-    digest = hashlib.sha256()
-    for turn in turns:
-        encoded = turn.encode()
-        digest.update(b"%d:%s," % (len(encoded), encoded))
-    return digest.hexdigest()[:16]
-
-
 def shard_of(identity: str, shards: int) -> str:
     """The shard a conversation is in: a function of its id and the number of shards, of nothing else.
 
@@ -99,30 +76,3 @@ def shard_of(identity: str, shards: int) -> str:
 def read_shard(path: Path | str) -> pl.DataFrame:
     """Read one shard (it may have no rows) and check it against :data:`SHARD`."""
     return read_table(path, SHARD, allow_empty=True)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One user turn to answer.
-
-    Attributes:
-        index: 0 for the first user turn.
-        prompt: the messages up to and including this user turn, with the original assistant turns as context.
-        reference: the original answer, or ``None`` where there is none (a last turn, a list of questions).
-    """
-
-    index: int
-    prompt: tuple[Message, ...]
-    reference: str | None
-
-
-def iter_turns(messages: Sequence[Message]) -> Iterator[Turn]:
-    """The user turns of a conversation in order, each with its context and its original answer."""
-    index = 0
-    for position, message in enumerate(messages):
-        if message["role"] != "user":
-            continue
-        answer = messages[position + 1] if position + 1 < len(messages) else None
-        reference = answer["content"] if answer and answer["role"] == "assistant" else None
-        yield Turn(index, tuple(messages[: position + 1]), reference)
-        index += 1

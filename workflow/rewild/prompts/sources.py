@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewild.config.prompts import NEEDED, AlpacaEval, FormFiles, Hub, MTBench, Prompts, Source, source_files
-from rewild.errors import DataError, nearest
-from rewild.forms.messages import read_messages
-from rewild.forms.rows import BadRow, is_packed, kind_of, parse, read_rows, shown
-from rewild.forms.table import find_form, form_of, read_row
-from rewild.prompts.schema import MESSAGES
-from rewild.reading import faults
+from rewild.core.conversations import MESSAGES
+from rewild.core.errors import DataError, nearest
+from rewild.core.reading import faults
+from rewild.prompts.forms.messages import read_messages
+from rewild.prompts.forms.rows import BadRow, is_packed, kind_of, parse, read_rows, shown
+from rewild.prompts.forms.table import find_form, form_of, read_row
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 32 << 20
@@ -69,7 +69,7 @@ class Task:
         file: its name in results; ``path`` is where it lies.
         first: the 1-based line or row that the part begins with.
         needed: the WildChat columns without which the study's filters have no meaning.
-        form: of the rows: "wildchat" or another of :mod:`rewild.forms.table`.
+        form: of the rows: "wildchat" or another of :mod:`rewild.prompts.forms.table`.
         kind: of the file: "lines", "parquet" (WildChat's columns), or "rows" (read from its beginning).
         questions: the rows are lists of questions without answers.
         language: of rows that do not say theirs.

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from rewild.errors import DataError
-from rewild.files import sha256, write_json
+from rewild.core.errors import DataError
+from rewild.core.files import sha256, write_json
+from rewild.core.table import read_table
+from rewild.generation.rows import reason_of
+from rewild.generation.schema import RESPONSES, Manifest, ShardCount
+from rewild.generation.spec import Job
 from rewild.prompts.schema import read_shard
 from rewild.responses.pilot import Report
-from rewild.responses.recipe import Job
-from rewild.responses.rows import reason_of
-from rewild.responses.schema import RESPONSES, Manifest, ShardCount
-from rewild.table import read_table
 
 
 def collect(job: Job, pilot: Report, prompts: Sequence[Path], folder: Path, out: Path) -> Manifest:

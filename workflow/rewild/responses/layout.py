@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one study: ``{root}/{study}/...``; see :mod:`rewild.responses.schema`."""
+    """The paths of one study: ``{root}/{study}/...``; see :mod:`rewild.generation.schema`."""
 
     root: Path
     study: str

@@ -19,19 +19,19 @@ import polars as pl
 
 from rewild.config.base import Strict
 from rewild.config.responses import Gates
+from rewild.core.errors import DataError
+from rewild.core.escape import markdown as escape
+from rewild.core.escape import markdown_block, markdown_code
+from rewild.core.files import write_json, write_text
+from rewild.core.language import disagree, language, language_code
+from rewild.core.reading import read_model
+from rewild.core.table import provenance, write_table
 from rewild.engines.chat import Chat
-from rewild.errors import DataError
-from rewild.escape import markdown as escape
-from rewild.escape import markdown_block, markdown_code
-from rewild.files import write_json, write_text
+from rewild.generation.prepared import Kitchen
+from rewild.generation.rows import reason_of
+from rewild.generation.schema import RESPONSES
 from rewild.prompts.schema import read_shard
-from rewild.reading import read_model
-from rewild.responses.kitchen import Kitchen
-from rewild.responses.measures import disagree, language, language_code
-from rewild.responses.rows import reason_of
-from rewild.responses.schema import RESPONSES
 from rewild.responses.shard import respond
-from rewild.table import provenance, write_table
 
 Row = dict[str, Any]
 EXAMPLES, EXCERPT = 3, 240

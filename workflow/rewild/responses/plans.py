@@ -9,9 +9,9 @@ from rich.console import Console
 
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
-from rewild.errors import ConfigError
-from rewild.plan import architecture_of, find_gpu, plan
-from rewild.terminal import Column, output, print_table
+from rewild.core.errors import ConfigError
+from rewild.core.terminal import Column, output, print_table
+from rewild.engines.plan import architecture_of, find_gpu, plan
 
 FEW, LARGE = (
     3,

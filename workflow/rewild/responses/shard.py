@@ -12,17 +12,17 @@ from typing import Any
 
 import polars as pl
 
+from rewild.core.errors import DataError, RewildError
+from rewild.core.files import write_json
+from rewild.core.locks import locked
+from rewild.core.reading import read_json
+from rewild.core.table import provenance, write_table
 from rewild.engines.base import About, Usage
-from rewild.errors import DataError, RewildError
-from rewild.files import write_json
-from rewild.locks import locked
+from rewild.generation.chunks import Chunks, Cost, content_hash, disk_errors
+from rewild.generation.prepared import Kitchen
+from rewild.generation.rows import Responder, turns_of
+from rewild.generation.schema import RESPONSES, Measurement
 from rewild.prompts.schema import read_shard
-from rewild.reading import read_json
-from rewild.responses.chunks import Chunks, Cost, content_hash, disk_errors
-from rewild.responses.kitchen import Kitchen
-from rewild.responses.rows import Responder, turns_of
-from rewild.responses.schema import RESPONSES, Measurement
-from rewild.table import provenance, write_table
 
 log = logging.getLogger("rewild")
 

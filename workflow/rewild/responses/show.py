@@ -14,10 +14,10 @@ from rich.rule import Rule
 from rich.text import Text
 
 from rewild.config.study import Study
-from rewild.errors import ConfigError, DataError, nearest
-from rewild.prompts.schema import iter_turns
+from rewild.core.conversations import iter_turns
+from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.table import collect
 from rewild.responses.layout import Layout
-from rewild.table import collect
 
 # Control characters but tab and newline, and those that turn the direction of writing around.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from rewild.config.prompts import shard_names
 from rewild.config.study import Study
-from rewild.errors import ConfigError, DataError
-from rewild.locks import is_locked
-from rewild.reading import faults, parse_json, read_json, read_model
-from rewild.responses.chunks import Cost, cost_of
+from rewild.core.errors import ConfigError, DataError
+from rewild.core.locks import is_locked
+from rewild.core.reading import faults, parse_json, read_json, read_model
+from rewild.core.terminal import Column, print_table
+from rewild.generation.chunks import Cost, cost_of
+from rewild.generation.schema import Measurement
 from rewild.responses.layout import Layout
-from rewild.responses.schema import Measurement
-from rewild.terminal import Column, print_table
 
 
 @dataclass

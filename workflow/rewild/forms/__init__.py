@@ -1,6 +1,0 @@
-"""The forms in which people keep conversations, answers and judgments: one reader for each, for all stages.
-
-:mod:`~rewild.forms.rows` gets rows out of a file (JSON, JSON Lines, Parquet, told by content),
-:mod:`~rewild.forms.table` makes conversations of them, :mod:`~rewild.forms.judgments` judgments.
-docs/formats.md lists the forms.
-"""

@@ -1,0 +1,1 @@
+"""The generation core: what identifies a generation, the prepared model, the chunks that survive a crash."""

@@ -1,0 +1,1 @@
+"""What is measured of responses: similarity, diversity, style, throughput."""

@@ -1,0 +1,105 @@
+"""The numbers that an estimate rests on: ``resources/cost/assumptions.yaml``, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from rewild.config.base import Strict, validate
+from rewild.core.reading_yaml import read_yaml
+
+FILE = Path("resources/cost/assumptions.yaml")
+Kind = Literal["published", "measured", "assumed"]
+
+
+class Stated(Strict):
+    """Something that has a source."""
+
+    kind: Kind
+    source: str
+
+
+class Number(Stated):
+    """A number."""
+
+    value: int | float = Field(gt=0)
+
+
+class Choice(Stated):
+    """A way of reckoning."""
+
+    value: str
+
+
+class Questions(Stated):
+    """What a benchmark asks of a model: tokens are per question."""
+
+    questions: int = Field(ge=1)
+    read: int = Field(ge=0)
+    written: int = Field(ge=0)
+
+
+class Calls(Stated):
+    """What a benchmark asks of its judge, for one run: tokens are per call."""
+
+    calls: int = Field(ge=1)
+    read: int = Field(ge=0)
+    written: int = Field(ge=0)
+
+
+class Paper(Strict):
+    """What the paper says that its own study took."""
+
+    generation_gpu_hours: Number
+
+
+class Assumptions(Strict):
+    """All of the file; see the comments there."""
+
+    conversations: dict[str, Number]
+    turns: Number
+    prompt_tokens: Number
+    answer_tokens: Number
+    spread: Choice
+    fastest: Number
+    slowest: Number
+    between: Choice
+    training_hours: Number
+    training_conversations: Number
+    training_parameters: Number
+    pair_factor: Number
+    start_minutes: Number
+    bytes_per_token: Number
+    checkpoint_bytes: Number
+    optimizer_bytes: Number
+    environments_gb: Number
+    questions: dict[str, Questions]
+    judged: dict[str, Calls]
+    paper: Paper
+
+    def tokens(self, turns: Mapping[int, int] | None = None) -> tuple[float, float]:
+        """Tokens that a model reads and writes per conversation, with the conversation so far as context.
+
+        With n turns, turn t reads t user turns and t - 1 answers: n (n + 1) / 2 and n (n - 1) / 2 in all. If
+        n is geometric with mean m, their means are m² and m (m - 1), since then E[n²] = 2 m² - m.
+
+        Args:
+            turns: turns → conversations with so many, where they have been counted.
+        """
+        m = float(self.turns.value)
+        mean, square = m, 2 * m * m - m
+        if turns:
+            all_of_them = sum(turns.values())
+            mean = sum(n * count for n, count in turns.items()) / all_of_them
+            square = sum(n * n * count for n, count in turns.items()) / all_of_them
+        read = (square + mean) / 2 * self.prompt_tokens.value
+        read += (square - mean) / 2 * self.answer_tokens.value
+        return read, mean * self.answer_tokens.value
+
+
+def load_assumptions(root: Path = Path()) -> Assumptions:
+    """Read and validate the file; a :class:`rewild.core.errors.ConfigError` names what is wrong."""
+    return validate(Assumptions, read_yaml(root / FILE), str(FILE))

@@ -1,0 +1,442 @@
+"""The estimate: one :class:`Line` per model, run or set of files, from which stages are summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rewild.config.benchmarks import Benchmark
+from rewild.config.gpus import Gpu
+from rewild.config.mixes import FromHub, FromPrompts, FromResponses, Mix
+from rewild.config.models import Model, find_model
+from rewild.config.preferences import Preference
+from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
+from rewild.config.recipes import Recipe
+from rewild.config.runs import start_of
+from rewild.config.study import Study
+from rewild.core.errors import ConfigError
+from rewild.core.reading import read_json, read_lines
+from rewild.engines.plan import architecture_of
+from rewild.evaluation.harness.settings import Target, evaluated, gpus_of, target_of
+from rewild.generation.spec import Job, make_job
+from rewild.operate.cost.assumptions import FILE, Assumptions
+
+Basis = Literal["measured", "published", "assumed"]
+STAGES = ("weights", "prompts", "responses", "mixes", "pairs", "training", "benchmarks", "judging", "tools")
+ANCHORS = ("llama-2-7b-chat-hf", "qwen2.5-72b-instruct")  # the two models with a published speed
+ANCHOR_CONTEXTS = (2048, 20_000)
+EVALUATED_CONTEXT = 8192  # tokens; what the paper's fine-tunes are trained at
+PILOT_JOBS = 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one thing costs. ``hours`` is its longest job's, on ``gpus`` GPUs; ``dollars`` go to a judge."""
+
+    stage: str
+    what: str
+    jobs: int = 0
+    gpus: int = 0
+    gpu_hours: float = 0.0
+    hours: float = 0.0
+    read: float = 0.0
+    written: float = 0.0
+    disk: float = 0.0
+    passing: float = 0.0  # bytes that are needed only while it runs
+    dollars: float = 0.0
+    basis: Basis = "assumed"
+
+
+@dataclass(frozen=True)
+class World:
+    """What an estimate looks at."""
+
+    study: Study
+    models: Mapping[str, Model]
+    recipes: Mapping[str, Recipe]
+    benchmarks: Mapping[str, Benchmark]
+    gpus: Mapping[str, Gpu]
+    assumed: Assumptions
+    results: Path
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a model is in a study: ``rate`` in tokens read and written per second, of the whole job."""
+
+    rate: float
+    read: float  # tokens per conversation
+    written: float
+    measured: bool
+
+
+def estimate(world: World) -> list[Line]:
+    """Every line of a study, in the order of :data:`STAGES`.
+
+    Raises:
+        ConfigError: something is not known that the estimate needs; the message says where to state it.
+    """
+    lines = [
+        *_weights(world),
+        *_responses(world),
+        *_mixes(world),
+        *_pairs(world),
+        *_training(world),
+        *_benchmarks(world),
+        *_judging(world),
+        *_tools(world),
+    ]
+    return sorted(lines, key=lambda line: STAGES.index(line.stage))
+
+
+def conversations(world: World) -> int | None:
+    """Conversations that the study's models answer; None if it has no prompts."""
+    prompts = world.study.prompts
+    if prompts is None:
+        return None
+    report = prepared(world)
+    if report:
+        return int(report["kept"])
+    found = sum(_rows(world, prompts, source) for source in prompts.sources)
+    return min(found, prompts.limit or found)
+
+
+def prepared(world: World) -> dict[str, Any]:
+    """What `rewild prepare` counted; empty before it ran."""
+    path = world.results / world.study.name / "prompts/report.json"
+    if not path.is_file():
+        return {}
+    found: dict[str, Any] = read_json(path)
+    return found
+
+
+def _rows(world: World, prompts: Prompts, source: Any) -> int:
+    match source:
+        case Hub():
+            known = world.assumed.conversations
+            if source.repository in known:
+                return int(known[source.repository].value)
+            hint = f"add {source.repository} to 'conversations' in {FILE}"
+        case AlpacaEval():
+            return 805
+        case MTBench():
+            return 80
+        case Demo():
+            return sum(1 for _ in read_lines(source.file, "a list of questions"))
+        case _:
+            hint = f"prepare the prompts first: snakemake results/{world.study.name}/prompts/report.json"
+    if prompts.limit:
+        return prompts.limit
+    raise ConfigError(
+        f"study {world.study.name}: how many conversations the source '{source.name}' has is not known; "
+        f"{hint}, or give prompts.limit"
+    )
+
+
+def law(world: World, context: int, active: float) -> float:
+    """Tokens per second, by the power law through the two published speeds (see the assumptions).
+
+    Args:
+        world: for the parameters of the two models.
+        context: tokens.
+        active: parameters used per token.
+    """
+    sizes = [_active(find_model(world.models, slug)) for slug in ANCHORS]
+    x = [context_ * size for context_, size in zip(ANCHOR_CONTEXTS, sizes, strict=True)]
+    y = [world.assumed.fastest.value, world.assumed.slowest.value]
+    slope = math.log(y[1] / y[0]) / math.log(x[1] / x[0])
+    return float(y[0] * (context * active / x[0]) ** slope)
+
+
+def speed(world: World, job: Job) -> Speed:
+    """How fast a model answers the study's prompts: as measured, or by :func:`law`."""
+    turns = {int(n): count for n, count in prepared(world).get("turns", {}).items()}
+    read, written = world.assumed.tokens(turns)
+    found = measured_speeds(world.results, world.study.name).get(job.model)
+    if found:
+        return found
+    row = world.models.get(job.model)
+    active = _active(row) if row else job.source.parameters * 1e9
+    return Speed(law(world, _context(job), active or 1e6), read, written, False)
+
+
+def measured_speeds(results: Path, study: str) -> dict[str, Speed]:
+    """What ``throughput.csv`` of a study says, by model."""
+    path = results / study / "throughput/throughput.csv"
+    if not path.is_file():
+        return {}
+    from rewild.core.table import read_table
+    from rewild.measures.throughput.analysis import THROUGHPUT
+
+    return {
+        row["model"]: Speed(
+            row["tokens_per_second"],
+            row["input_tokens"] / row["conversations"],
+            row["output_tokens"] / row["conversations"],
+            True,
+        )
+        for row in read_table(path, THROUGHPUT).iter_rows(named=True)
+        if row["conversations"]
+    }
+
+
+def measured_training(results: Path, study: str) -> dict[str, float]:
+    """Hours that finished runs took, by run: their ``training.json``."""
+    found = {}
+    for path in sorted((results / study / "runs").glob("*/training.json")):
+        hours = read_json(path).get("hours")
+        if isinstance(hours, int | float):
+            found[path.parent.name] = float(hours)
+    return found
+
+
+def jobs_of(world: World) -> list[Job]:
+    """The study's models, each with its settings and plan."""
+    if world.study.responses is None:
+        return []
+    listed = world.study.responses.models
+    return [make_job(world.study, slug, world.models, dict(world.gpus)) for slug in listed]
+
+
+def weight_bytes(row: Model, precision: str | None = None) -> float:
+    """Bytes of a model's files; 0 where nothing is established."""
+    try:
+        return architecture_of(row.model_copy(update={"native_context": 1}), precision).weight_bytes
+    except ConfigError:
+        each = 1 if (precision or row.paper_precision) == "fp8" else 2
+        return each * float(row.parameters.total) if row.parameters else 0.0
+
+
+def _active(row: Model) -> float:
+    if row.parameters:
+        return float(row.parameters.active or row.parameters.total)
+    implied = row.dimensions.parameters()
+    return float(implied[1]) if implied else 7e9
+
+
+def _context(job: Job) -> int:
+    wanted = job.settings.limits
+    found = job.plan.context if job.plan else job.source.native_context
+    return wanted.context or min(found or wanted.at_most or 8192, wanted.at_most or found or 8192)
+
+
+def _weights(world: World) -> Iterator[Line]:
+    sizes = {
+        job.model: weight_bytes(world.models[job.model], job.source.precision)
+        for job in jobs_of(world)
+        if job.source.path and job.model in world.models and job.settings.engine != "openai"
+    }
+    for run in world.study.runs:
+        row = start_of(world.study, run, world.models).row
+        if row.hub and row.slug not in sizes:
+            sizes[row.slug] = weight_bytes(row)
+    if sizes:
+        yield Line("weights", f"{len(sizes)} models from the hub", disk=sum(sizes.values()))
+
+
+def _responses(world: World) -> Iterator[Line]:
+    number, prompts = conversations(world), world.study.prompts
+    if number is None or prompts is None:
+        return
+    a = world.assumed
+    turn = a.prompt_tokens.value + a.answer_tokens.value
+    text = number * a.turns.value * turn * a.bytes_per_token.value
+    yield Line("prompts", "the conversations, as fetched and in shards", jobs=2, disk=2 * text)
+    for job in jobs_of(world):
+        fast = speed(world, job)
+        tokens = number * (fast.read + fast.written)
+        hours = tokens / fast.rate / 3600
+        start = a.start_minutes.value / 60
+        jobs = prompts.shards + PILOT_JOBS
+        pilot = min(job.settings.pilot.conversations, number) * (fast.read + fast.written) / fast.rate / 3600
+        yield Line(
+            "responses",
+            job.model,
+            jobs=jobs,
+            gpus=job.gpus,
+            gpu_hours=job.gpus * (hours + pilot + jobs * start),
+            hours=hours / prompts.shards + start if job.gpus or fast.measured else 0.0,
+            read=number * fast.read,
+            written=number * fast.written,
+            disk=text,
+            passing=text,  # finished chunks, until a model is collected
+            basis="measured" if fast.measured else "published" if job.gpus else "assumed",
+        )
+
+
+def mix_size(world: World, mix: Mix) -> int:
+    """Conversations in a mix; a source that is taken whole counts as many as the study has."""
+    whole = conversations(world) or 0
+    return sum(
+        amount if amount is not None else whole if isinstance(source, FromResponses | FromPrompts) else 0
+        for source, amount in zip(mix.sources, mix.amounts(), strict=True)
+    )
+
+
+def _mixes(world: World) -> Iterator[Line]:
+    a = world.assumed
+    each = a.turns.value * (a.prompt_tokens.value + a.answer_tokens.value) * a.bytes_per_token.value
+    sizes = [mix_size(world, mix) for mix in world.study.mixes.values()]
+    if sizes:
+        foreign = {
+            (s.repository, s.revision)
+            for m in world.study.mixes.values()
+            for s in m.sources
+            if isinstance(s, FromHub)
+        }
+        yield Line("mixes", f"{len(sizes)} mixes", jobs=len(sizes) + len(foreign), disk=sum(sizes) * each)
+
+
+def pair_tokens(world: World, pair: Preference) -> tuple[float, float]:
+    """Tokens that a set of pairs reads and writes, over all its answers."""
+    answers = pair.prompts * pair.samples
+    return answers * world.assumed.prompt_tokens.value, answers * world.assumed.answer_tokens.value
+
+
+def scoring_hours(world: World, pair: Preference) -> float:
+    """Hours in which a reward model of the usual size reads every answer; 0 for other scorers."""
+    if pair.scorer.kind != "reward-model":
+        return 0.0
+    return sum(pair_tokens(world, pair)) / law(world, 4096, world.assumed.training_parameters.value) / 3600
+
+
+def _pairs(world: World) -> Iterator[Line]:
+    a = world.assumed
+    jobs = {job.model: job for job in jobs_of(world)}
+    for name, pair in world.study.preferences.items():
+        job, (read, written) = jobs[pair.model], pair_tokens(world, pair)
+        hours = (read + written) / speed(world, job).rate / 3600
+        start = a.start_minutes.value / 60
+        scoring = scoring_hours(world, pair)
+        scoring += start if scoring else 0.0
+        yield Line(
+            "pairs",
+            name,
+            jobs=pair.shards + 1,
+            gpus=job.gpus,
+            gpu_hours=job.gpus * (hours + pair.shards * start) + scoring,
+            hours=max(hours / pair.shards + start, scoring) if job.gpus else 0.0,
+            read=read + (read + written if scoring else 0),
+            written=written,
+            disk=(read / pair.samples + written) * a.bytes_per_token.value,
+            basis="measured"
+            if job.model in measured_speeds(world.results, world.study.name)
+            else "published",
+        )
+
+
+def _training(world: World) -> Iterator[Line]:
+    a, study = world.assumed, world.study
+    found = measured_training(world.results, study.name)
+    per_turn = a.prompt_tokens.value + a.answer_tokens.value
+    for name, run in study.runs.items():
+        if run.mix is None or run.recipe is None:
+            continue
+        recipe = world.recipes[run.recipe]
+        row = start_of(study, name, world.models).row
+        parameters = row.parameters.total if row.parameters else a.training_parameters.value
+        if run.mix in study.mixes:
+            size = mix_size(world, study.mixes[run.mix])
+            amount, tokens = float(size), size * a.turns.value * per_turn
+        else:
+            size = study.preferences[run.mix].prompts
+            amount = size * a.pair_factor.value / a.turns.value  # a pair has one turn
+            tokens = size * (per_turn + a.answer_tokens.value)
+        published = a.training_hours.value * 4 / a.training_conversations.value
+        gpu_hours = published * amount * recipe.epochs * parameters / a.training_parameters.value
+        hours = gpu_hours / recipe.gpus if recipe.gpus else 0.0
+        if name in found:
+            hours, gpu_hours = found[name], found[name] * recipe.gpus
+        yield Line(
+            "training",
+            name,
+            jobs=1,
+            gpus=recipe.gpus,
+            gpu_hours=gpu_hours if recipe.gpus else 0.0,
+            hours=hours,
+            read=tokens * recipe.epochs,
+            disk=parameters * a.checkpoint_bytes.value,
+            passing=parameters * a.optimizer_bytes.value,
+            basis="measured" if name in found else "published" if recipe.gpus else "assumed",
+        )
+
+
+def asked_tokens(world: World, benchmarks: Iterable[str]) -> tuple[float, float]:
+    """Tokens that a run reads and writes for these benchmarks."""
+    asked = [world.assumed.questions[slug] for slug in benchmarks if slug in world.assumed.questions]
+    return (
+        float(sum(q.questions * q.read for q in asked)),
+        float(sum(q.questions * q.written for q in asked)),
+    )
+
+
+def answering_hours(world: World, target: Target, tokens: float) -> float:
+    """Hours in which a run's model reads and writes so many tokens of benchmarks."""
+    context = min(target.row.native_context or EVALUATED_CONTEXT, EVALUATED_CONTEXT)
+    return tokens / law(world, context, _active(target.row)) / 3600
+
+
+def gpus_of_run(world: World, target: Target) -> int:
+    """GPUs that a run's benchmarks take; 1 where the plan does not say."""
+    try:
+        return gpus_of(world.study, target, world.gpus)
+    except ConfigError:
+        return 1
+
+
+def _benchmarks(world: World) -> Iterator[Line]:
+    evaluation, a = world.study.evaluation, world.assumed
+    if evaluation is None:
+        return
+    asked = [a.questions[slug] for slug in evaluation.benchmarks if slug in a.questions]
+    judged = [slug for slug in evaluation.benchmarks if slug in a.judged]
+    read, written = asked_tokens(world, evaluation.benchmarks)
+    jobs = len(judged) + (len(asked) > len(judged))
+    for run in evaluated(world.study):
+        target = target_of(world.study, run, world.models)
+        gpus = gpus_of_run(world, target)
+        hours = answering_hours(world, target, read + written)
+        start = jobs * a.start_minutes.value / 60
+        yield Line(
+            "benchmarks",
+            run,
+            jobs,
+            gpus,
+            gpus * (hours + start),
+            hours + start,
+            read,
+            written,
+            disk=2 * (read + written),
+        )
+
+
+def _judging(world: World) -> Iterator[Line]:
+    evaluation, judging = world.study.evaluation, world.study.judging
+    if evaluation is None:
+        return
+    runs = len(evaluated(world.study))
+    for slug in evaluation.benchmarks:
+        calls, row = world.assumed.judged.get(slug), world.benchmarks.get(slug)
+        if calls is None or row is None or not row.judged:
+            continue
+        price = judging.price_of(judging.judge_of(row))
+        read, written = float(runs * calls.calls * calls.read), float(runs * calls.calls * calls.written)
+        dollars = (read * price.input + written * price.output) / 1e6 if price else 0.0
+        yield Line(
+            "judging", slug, runs, read=read, written=written, disk=4 * (read + written), dollars=dollars
+        )
+
+
+def _tools(world: World) -> Iterator[Line]:
+    if any(job.gpus for job in jobs_of(world)) or any(
+        r.recipe and world.recipes[r.recipe].gpus for r in world.study.runs.values()
+    ):
+        yield Line("tools", "environments", disk=world.assumed.environments_gb.value * 1e9)
+
+
+def total(lines: Iterable[Line], field: str) -> float:
+    """The sum of one field."""
+    return float(sum(getattr(line, field) for line in lines))

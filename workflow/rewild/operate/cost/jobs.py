@@ -1,0 +1,59 @@
+"""How long one job takes, by the estimate: what the rules ask SLURM for."""
+
+from __future__ import annotations
+
+from rewild.config.judging import judged_rows
+from rewild.evaluation.harness.settings import evaluated, target_of
+from rewild.operate.cost.estimate import (
+    World,
+    answering_hours,
+    asked_tokens,
+    estimate,
+    gpus_of_run,
+    jobs_of,
+    pair_tokens,
+    scoring_hours,
+    speed,
+)
+
+
+def hours_of_jobs(world: World) -> dict[tuple[str, str], float]:
+    """Stage, and model, run or set of pairs → hours of its longest job; what is not known is not there.
+
+    The stages: ``responses`` (a shard), ``training``, ``benchmarks`` (all that lm-eval asks of a run),
+    ``judged`` (a run's answers to its judged benchmarks), ``pairs`` (a shard of answers), ``grades`` (a
+    shard's, by a reward model). The speeds that an estimate rests on are vLLM's on GPUs, so a job of another
+    engine, or on a CPU, is there only where it was measured.
+
+    Raises:
+        ConfigError: as :func:`rewild.operate.cost.estimate.estimate`.
+    """
+    study, start = world.study, world.assumed.start_minutes.value / 60
+    speeds = {job.model: (job, speed(world, job)) for job in jobs_of(world)}
+    known = {m for m, (job, fast) in speeds.items() if fast.measured or job.settings.engine == "vllm"}
+    found = {
+        (line.stage, line.what): line.hours
+        for line in estimate(world)
+        if line.stage == "training" or (line.stage == "responses" and line.what in known)
+    }
+    for name, pair in study.preferences.items():
+        job, fast = speeds[pair.model]
+        if job.gpus and pair.model in known:
+            found["pairs", name] = sum(pair_tokens(world, pair)) / fast.rate / 3600 / pair.shards + start
+        if scoring := scoring_hours(world, pair):
+            found["grades", name] = scoring / pair.shards + start
+    if study.evaluation:
+        judged = {row.slug for row in judged_rows(study.evaluation.benchmarks, world.benchmarks)}
+        asked = {
+            "benchmarks": set(study.evaluation.benchmarks) - judged
+            if study.evaluation.backend == "vllm"
+            else {},
+            "judged": judged if study.judging.answers.engine == "vllm" else {},
+        }
+        for run in evaluated(study):
+            target = target_of(study, run, world.models)
+            for stage, slugs in asked.items():
+                tokens = sum(asked_tokens(world, slugs))
+                if tokens and gpus_of_run(world, target):
+                    found[stage, run] = answering_hours(world, target, tokens) + start
+    return {key: hours for key, hours in found.items() if hours}

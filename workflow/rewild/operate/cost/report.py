@@ -1,0 +1,181 @@
+"""`rewild cost`: the estimate as tables, beside the paper's, with what it assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from rewild.core.terminal import Column, output, print_table
+from rewild.operate.cost.assumptions import Assumptions, Number
+from rewild.operate.cost.estimate import STAGES, Line, World, conversations, mix_size, total
+
+NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
+"""Models of the study that the paper does not list (docs/models.md)."""
+
+
+def as_json(world: World, lines: Sequence[Line]) -> dict[str, Any]:
+    """The estimate as plain values: for scripts, and for tests."""
+    return {
+        "study": world.study.name,
+        "conversations": conversations(world),
+        "gpu_hours": total(lines, "gpu_hours"),
+        "disk_bytes": total(lines, "disk"),
+        "passing_bytes": total(lines, "passing"),
+        "dollars": total(lines, "dollars"),
+        "lines": [asdict(line) for line in lines],
+    }
+
+
+def print_cost(world: World, lines: Sequence[Line], each: bool, console: Console | None = None) -> None:
+    """Print stages (or every line), what the paper says of its own study, and the assumptions."""
+    console = output(console)
+    number = conversations(world)
+    about = f"{len(world.study.responses.models)} models, " if world.study.responses else ""
+    about += f"{number:,} conversations, " if number else ""
+    console.print(f"{world.study.name}: {about}{len(world.study.runs)} runs", markup=False, soft_wrap=True)
+    _stages(lines, each, console)
+    trained = [line for line in lines if line.stage == "training"]
+    if any(line.gpus for line in lines):
+        _beside_the_paper(world, lines, trained, console)
+    console.print(
+        "hours: of the longest job. tokens: read by models (context again at each turn) and written.\n"
+        "disk: what stays. while it runs: chunks of a model's shards until it is collected, optimiser\n"
+        "states of a run until it ends; if all ran at once.",
+        style="dim",
+        soft_wrap=True,
+    )
+    measured = sum(line.basis == "measured" for line in lines if line.stage in ("responses", "training"))
+    published = sum(line.basis == "published" for line in lines if line.stage in ("responses", "training"))
+    unknown = sum(line.basis == "assumed" for line in lines if line.stage in ("responses", "training"))
+    console.print(
+        f"speeds of models and runs: {measured} as this study measured them (throughput.csv, training.json), "
+        f"{published} from published speeds" + (f", {unknown} on a CPU: not known" if unknown else ""),
+        soft_wrap=True,
+    )
+    for text in _sources(world.assumed):
+        console.print(text, style="dim", markup=False, soft_wrap=True)
+
+
+def _stages(lines: Sequence[Line], each: bool, console: Console) -> None:
+    columns = [
+        Column("stage"),
+        *([Column("what")] if each else []),
+        Column("jobs", 4, right=True),
+        Column("GPU-hours", 1, right=True),
+        Column("hours", 2, right=True),
+        Column("tokens read", 7, right=True),
+        Column("written", 6, right=True),
+        Column("disk", 3, right=True),
+        Column("while it runs", 8, right=True),
+        Column("judge", 5, right=True),
+    ]
+    rows: list[tuple[str, ...]] = []
+    for stage in STAGES:
+        mine = [line for line in lines if line.stage == stage]
+        if each:
+            rows += [(stage, line.what, *_cells([line])) for line in mine]
+        elif mine:
+            rows.append((stage, *_cells(mine)))
+    rows.append(("all", *([""] if each else []), *_cells(list(lines))))
+    last = len(rows) - 1
+    styles = [*[None] * last, "bold"]
+    print_table(columns, rows, styles=styles, sections=[last], console=console)
+
+
+def _cells(lines: Sequence[Line]) -> list[str]:
+    dollars = total(lines, "dollars")
+    return [
+        f"{int(total(lines, 'jobs')):,}" if total(lines, "jobs") else "",
+        f"{total(lines, 'gpu_hours'):,.0f}" if total(lines, "gpu_hours") else "",
+        f"{max((line.hours for line in lines), default=0):,.1f}" if any(line.hours for line in lines) else "",
+        tokens(total(lines, "read")),
+        tokens(total(lines, "written")),
+        size(total(lines, "disk")),
+        size(total(lines, "passing")),
+        f"${dollars:,.0f}" if dollars else "",
+    ]
+
+
+def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Line], console: Console) -> None:
+    a = world.assumed
+    columns = [
+        Column("beside the paper", prose=True),
+        Column("paper", right=True),
+        Column("here", right=True),
+        Column("note", 1, prose=True),
+    ]
+    rows = []
+    made = [line for line in lines if line.stage == "responses"]
+    unlisted = [line for line in made if line.what in NOTEBOOK]
+    if made:
+        here = total(made, "gpu_hours")
+        rows.append(
+            (
+                "GPU-hours of all responses",
+                f"{a.paper.generation_gpu_hours.value:,.0f}",
+                f"{here:,.0f}",
+                f"{len(made)} models; the paper: 54, of which it lists 52",
+            )
+        )
+        if unlisted:
+            rows.append(
+                (
+                    "the same, of the models it lists",
+                    "",
+                    f"{here - total(unlisted, 'gpu_hours'):,.0f}",
+                    f"without {', '.join(line.what for line in unlisted)}",
+                )
+            )
+    usual = [line for line in trained if line.gpus and _is_usual(world, line.what)]
+    measured = [line for line in usual if line.basis == "measured"]
+    if usual:
+        shown = measured or usual
+        mean = sum(line.hours for line in shown) / len(shown)
+        rows.append(
+            (
+                "hours of a run of 250,000 conversations",
+                f"{a.training_hours.value:g}",
+                f"{mean:.1f}",
+                f"mean of {len(measured)} runs as measured"
+                if measured
+                else "the paper's own, until a run is measured",
+            )
+        )
+    print_table(columns, rows, console=console)
+
+
+def _is_usual(world: World, run: str) -> bool:
+    mix = world.study.runs[run].mix
+    return mix in world.study.mixes and mix_size(world, world.study.mixes[mix]) == 250_000
+
+
+def _sources(a: Assumptions) -> list[str]:
+    """A line per number that an estimate rests on; those of single benchmarks are in the file."""
+    named = [(key.replace("_", " "), getattr(a, key)) for key in type(a).model_fields]
+    rows = [(name, found) for name, found in named if isinstance(found, Number) or hasattr(found, "kind")]
+    rows += [(f"conversations of {name}", found) for name, found in a.conversations.items()]
+    return ["It rests on (resources/cost/assumptions.yaml):"] + [
+        f"  {name}: {found.value:,} ({found.kind}: {found.source})"
+        if isinstance(found, Number)
+        else f"  {name}: {found.value} ({found.kind}: {found.source})"
+        for name, found in rows
+    ]
+
+
+def tokens(number: float) -> str:
+    """``1.2 B``, ``340 M``, ``12 k``."""
+    for unit, each in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= each:
+            return f"{number / each:,.{0 if number >= 100 * each else 1}f} {unit}"
+    return f"{number:.0f}" if number else ""
+
+
+def size(number: float) -> str:
+    """``1.2 TB``, ``340 GB``, ``12 MB``: powers of ten, as file systems are sold."""
+    for unit, each in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if number >= each:
+            return f"{number / each:,.{0 if number >= 100 * each else 1}f} {unit}"
+    return f"{number / 1e3:.0f} kB" if number else ""

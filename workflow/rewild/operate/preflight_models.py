@@ -1,0 +1,173 @@
+"""Preflight of models: are configuration, tokenizer and chat template of each there, and do they work?
+
+They are loaded as a job will load them, from the hub or, where it cannot be reached, from the cache. That
+needs transformers, which the workflow's own environment does not have: one that is built already is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rewild import FOLDER
+from rewild.config.models import find_model
+from rewild.config.runs import find_run
+from rewild.core.errors import ConfigError
+from rewild.generation.spec import make_job
+from rewild.operate.cost.estimate import World
+from rewild.operate.site import Check
+
+TOOLS = ("vllm", "vllm-cpu", "engine-cpu", "lm-eval", "lm-eval-cpu", "axolotl", "axolotl-cpu")
+PATIENCE = 600  # seconds for all models; each takes one or two, and a download of some MB the first time
+NAME = "tokenizers and templates"
+
+
+def check_models(world: World, environ: Mapping[str, str], envs: Path = Path(".envs")) -> Iterator[Check]:
+    """Load configuration and tokenizer of every model that the study loads, and render its template.
+
+    Args:
+        world: the study, and all tables.
+        environ: the variables of jobs: ``HF_HOME`` and tokens.
+        envs: where the environments of tools are.
+    """
+    wanted = list(models_to_look_at(world))
+    if not wanted:
+        return
+    python = find_python(envs)
+    if python is None:
+        yield Check(
+            NAME,
+            "missing",
+            f"{len(wanted)} models cannot be looked at: no environment here has transformers; build one: "
+            "rewild build-env envs/engine-cpu.txt .envs/engine-cpu",
+        )
+        return
+    offline = environ if environ.get("HF_HUB_OFFLINE") or reachable(environ) else _offline(environ)
+    problems = _look(python, wanted, offline)
+    if problems:
+        hint = " (the hub cannot be reached from here, so only the cache was read)" * (offline is not environ)
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name, reason in problems.items():
+            alike[reason].append(name)
+        shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
+        yield Check(NAME, "missing", f"{len(problems)} of {len(wanted)} models cannot start{hint}: {shown}")
+    else:
+        yield Check(NAME, "ok", f"{len(wanted)} models load, and their chat templates work")
+
+
+def models_to_look_at(world: World) -> Iterator[dict[str, Any]]:
+    """Every model that the study loads, as :func:`rewild.engines.look.look` wants it.
+
+    A model that lies nowhere, and a folder that is not made yet, are left out: other checks name those.
+    """
+    study, seen = world.study, set()
+    made_here = set(study.demo.models) if study.demo else set()
+    for slug in study.responses.models if study.responses else []:
+        assert study.responses is not None
+        if study.responses.of(slug).engine == "openai":
+            continue
+        try:
+            job = make_job(study, slug, world.models, dict(world.gpus))
+        except ConfigError:
+            continue
+        source = job.source
+        folder = source.revision is None and (slug in made_here or Path(source.path).is_absolute())
+        if not source.path or (folder and not Path(source.path).is_dir()):
+            continue
+        seen.add(source.path)
+        yield {
+            "name": slug,
+            "path": source.path,
+            "revision": source.revision,
+            "trust_remote_code": source.trust_remote_code,
+            "context": job.plan.context if job.plan else job.settings.limits.context,
+            "chats": True,
+            "system": job.settings.system,
+            "template": source.template,
+        }
+    for run in study.runs:
+        slug = find_run(study, run).model
+        if slug in study.runs or slug in made_here:
+            continue
+        row = find_model(world.models, slug)
+        path, revision = row.checkpoint()
+        if path is not None and path not in seen:
+            seen.add(path)
+            yield _tokenizer_of(slug, path, revision) | {"trust_remote_code": row.trust_remote_code}
+    for pair in study.preferences.values():
+        if pair.scorer.kind == "reward-model" and pair.scorer.path not in seen:
+            seen.add(pair.scorer.path)
+            scorer = pair.scorer
+            yield _tokenizer_of(scorer.path, scorer.path, scorer.revision) | {"chats": True}
+
+
+def _tokenizer_of(name: str, path: str, revision: str | None) -> dict[str, Any]:
+    """A model that is not asked for answers: a base model needs no template of its own."""
+    return {
+        "name": name,
+        "path": path,
+        "revision": revision,
+        "trust_remote_code": False,
+        "context": None,
+        "chats": False,
+        "system": None,
+        "template": None,
+    }
+
+
+def find_python(envs: Path) -> Path | None:
+    """A Python that has transformers: this one, or that of a tool's environment that is ready."""
+    if importlib.util.find_spec("transformers"):
+        return Path(sys.executable)
+    found = (envs / tool for tool in TOOLS)
+    return next((f / "bin" / "python" for f in found if (f / "ready").is_file()), None)
+
+
+def reachable(environ: Mapping[str, str], seconds: float = 3) -> bool:
+    """Whether the hub answers, or a proxy that leads there: asked once, not once per model."""
+    url = environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    proxy = next((environ[k] for k in ("https_proxy", "HTTPS_PROXY", "all_proxy") if environ.get(k)), None)
+    try:
+        place = urlsplit(proxy or url)
+        port = place.port or (80 if place.scheme == "http" else 443)
+        socket.create_connection((place.hostname or "", port), seconds).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _offline(environ: Mapping[str, str]) -> dict[str, str]:
+    return {**environ, "HF_HUB_OFFLINE": "1"}
+
+
+def _look(python: Path, wanted: Sequence[dict[str, Any]], environ: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong, by model; a reason says HERE for the model's own place, so that like ones are alike."""
+    variables = {**os.environ, **environ, "PYTHONPATH": str(FOLDER)}
+    command = [str(python), "-m", "rewild.engines.look"]
+    asked = json.dumps(list(wanted))
+    try:
+        done = subprocess.run(
+            command, input=asked, text=True, capture_output=True, check=False, env=variables, timeout=PATIENCE
+        )
+        out, lines = done.stdout, done.stderr.strip().splitlines()
+        ended = f"{python} ended before it: {lines[-1] if lines else f'exit {done.returncode}'}"
+    except subprocess.TimeoutExpired as late:
+        out = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
+        ended = f"not reached within {PATIENCE} seconds"
+    replies = {r["name"]: r["problems"] for r in map(json.loads, out.splitlines())}
+    found = {}
+    for model in wanted:
+        for problem in replies.get(model["name"], [ended])[:1]:
+            found[model["name"]] = problem.replace(f" from {model['path']}", "").replace(
+                model["path"], "HERE"
+            )
+    return found

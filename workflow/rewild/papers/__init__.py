@@ -1,0 +1,1 @@
+"""One room per paper: its published data, its evidence and checks."""

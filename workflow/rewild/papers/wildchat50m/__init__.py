@@ -1,0 +1,1 @@
+"""WILDCHAT-50M: the evidence, and the checks of its claims."""

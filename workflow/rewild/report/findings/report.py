@@ -1,0 +1,152 @@
+"""The findings' files: JSON for programs, Markdown for repositories, HTML for readers (the report)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from rewild.core.escape import markdown as escape
+from rewild.core.escape import templates
+from rewild.core.files import read_report, write_json, write_text
+from rewild.report.findings.headline import headline_table, shown
+from rewild.report.findings.world import Finding, World, show
+
+SCHEMA = {"schema": "findings", "version": 1}
+CAPTIONS = {
+    "figure1": "Figure 1: runs on all benchmarks, on one scale",
+    "figure2": "Figure 2: the average as the data grow",
+    "figure3": "Figure 3: words more common in judgments of the second fine-tune",
+    "figure3-bars": "Figure 3, counted",
+    "figure4": "Figure 4: words more common in judgments of the first fine-tune",
+    "figure4-bars": "Figure 4, counted",
+}
+
+
+def as_data(
+    study: str, title: str, findings: Sequence[Finding], world: World, made_from: Any
+) -> dict[str, Any]:
+    """All of it as plain data."""
+    return {
+        **SCHEMA,
+        "study": study,
+        "title": title,
+        "provenance": made_from,
+        "headline": headline_table(world),
+        "findings": [
+            {
+                "id": f.id,
+                "title": f.title,
+                "place": f.place,
+                "paper": f.paper,
+                "statement": f.statement or None,
+                "missing": f.missing or None,
+                "note": f.note or None,
+                "runs": list(f.runs),
+                "numbers": [
+                    {
+                        "what": n.what,
+                        "unit": n.unit or None,
+                        **{key: getattr(n.estimate, key) for key in ("value", "half", "low", "high", "n")},
+                        "note": n.estimate.note or None,
+                        "shown": show(n.estimate, 1 if n.unit else 3, sign=n.signed),
+                    }
+                    for n in f.numbers
+                ],
+            }
+            for f in findings
+        ],
+    }
+
+
+def write(
+    data: dict[str, Any], folder: Path, figures: Sequence[Path] = (), tables: Sequence[Path] = ()
+) -> None:
+    """Write ``findings.json``, ``findings.md`` and ``findings.html``.
+
+    Args:
+        data: of :func:`as_data`.
+        folder: where.
+        figures: SVG files, drawn into the page.
+        tables: HTML files of tables, linked to.
+    """
+    write_json(folder / "findings.json", data)
+    write_text(folder / "findings.md", markdown(data))
+    write_text(folder / "findings.html", html(data, figures, tables))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a ``findings.json``.
+
+    Raises:
+        DataError: it is not one, or is of another version.
+    """
+    return read_report(path, SCHEMA, "findings")
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """The findings as GitHub's Markdown."""
+    head = data["headline"]
+    lines = [
+        f"# Findings of study {escape(data['study'])}",
+        "",
+        escape(data["title"]),
+        "",
+        "| Run | " + " | ".join(escape(c) for c in head["columns"]) + " |",
+        "|:---" + "|---:" * len(head["columns"]) + "|",
+        *(
+            f"| {escape(row['label'])} | " + " | ".join(shown(cell) for cell in row["cells"]) + " |"
+            for row in head["rows"]
+        ),
+        "",
+        "±: half-width of the 95 % interval (normal approximation). "
+        f"{escape(head['columns'][-1])}: {escape(head['average']['meaning'])}.",
+    ]
+    for f in data["findings"]:
+        lines += ["", f"## {escape(f['title'])}", ""]
+        said = f["statement"] or f"This study cannot say. It lacks {f['missing']}."
+        lines += [escape(said), "", f"- The paper ({escape(f['place'])}): {escape(f['paper'])}"]
+        if f["note"]:
+            lines.append(f"- {escape(f['note'])}")
+        if f["numbers"]:
+            lines += ["", "| number | value | 95 % interval | n |", "|---|---:|---:|---:|"]
+            lines += [
+                f"| {escape(_what(n))} | {n['shown']} | {interval(n)} | {n['n']} |" for n in f["numbers"]
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _what(number: dict[str, Any]) -> str:
+    more = "; ".join(text for text in (number["unit"], number["note"]) if text)
+    return f"{number['what']} ({more})" if more else str(number["what"])
+
+
+def interval(number: dict[str, Any]) -> str:
+    """``0.01 to 0.05``, or nothing."""
+    if number["low"] is None:
+        return ""
+    digits = 1 if number["unit"] else 3
+    return f"{number['low']:.{digits}f} to {number['high']:.{digits}f}".replace("-", "−")
+
+
+def html(data: dict[str, Any], figures: Sequence[Path] = (), tables: Sequence[Path] = ()) -> str:
+    """One page: no script, no outside resource, its own style allowed by hash, figures within it."""
+    package = files("rewild.report.findings")
+    style = package.joinpath("report.css").read_text(encoding="utf-8").strip()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    template = templates().from_string(package.joinpath("report.html").read_text(encoding="utf-8"))
+    drawn = [
+        {
+            "caption": CAPTIONS.get(path.stem, path.stem),
+            "source": "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode(),
+        }
+        for path in figures
+    ]
+    linked = [{"name": p.stem.replace("table", "Table "), "path": f"../tables/{p.name}"} for p in tables]
+    return template.render(
+        data=data, style=style, digest=digest, figures=drawn, tables=linked, shown=shown, interval=interval,
+        what=_what,
+    )  # fmt: skip

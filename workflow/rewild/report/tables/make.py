@@ -1,0 +1,106 @@
+"""Make one table from its files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from rewild.config.benchmarks import Benchmark
+from rewild.core.cells import COMPARED_CELLS, COMPUTED_CELLS, PUBLISHED_CELLS
+from rewild.core.errors import DataError, nearest
+from rewild.core.files import write_text
+from rewild.core.table import TableSchema, provenance, read_table, write_table
+from rewild.report.tables.compare import compare_cells
+from rewild.report.tables.own import own_spec
+from rewild.report.tables.render import Grid, compared_grid, published_grid, to_html, to_latex, to_markdown
+from rewild.report.tables.spec import TableSpec, read_specs
+from rewild.report.tables.wide import wide
+
+_WRITERS = {"md": to_markdown, "tex": to_latex, "html": to_html}
+
+
+@dataclass(frozen=True)
+class MadeTable:
+    """A table ready to be written."""
+
+    frame: pl.DataFrame
+    schema: TableSchema
+    grid: Grid
+    comment: str
+    made_from: dict[str, Any]
+
+    def write_csv(self, path: Path) -> None:
+        """Every digit, with provenance and a description of the columns beside it."""
+        write_table(path, self.frame, self.schema, self.made_from)
+
+    def write(self, form: Literal["md", "tex", "html"], path: Path | None) -> None:
+        """The table as a reader sees it; to standard output without a path."""
+        text = _WRITERS[form](self.grid, self.comment)
+        if path:
+            write_text(path, text)
+        else:
+            sys.stdout.write(text)
+
+
+def make_table(
+    name: str,
+    published: Path,
+    specs: Path,
+    computed: Path | None = None,
+    own: Mapping[str, Benchmark] | None = None,
+) -> MadeTable:
+    """Read, check and lay out a table.
+
+    Args:
+        name: ``table1`` … ``table7``.
+        published: its transcription, ``PUBLISHED_CELLS``.
+        specs: ``tables.yaml``.
+        computed: ``COMPUTED_CELLS``; if given, the result shows these beside the published cells.
+        own: the registry of benchmarks, if the computed rows are a study's own runs.
+
+    Raises:
+        ConfigError: the specs are not valid, or do not know the table.
+        DataError: a file is missing or malformed, or its cells are not those of the table.
+    """
+    spec, columns = read_specs(specs).of(name)
+    cells = read_table(published, PUBLISHED_CELLS)
+    _check_whole(cells, spec, published)
+    found = read_table(computed, COMPUTED_CELLS) if computed else None
+    if found is not None and own is not None:
+        spec, columns = own_spec(name, spec, columns, found["column"], own)
+    inputs = [published, specs, *([computed] if computed else [])]
+    made_from = provenance(inputs)
+    comment = "\n".join(
+        [
+            f"{name}: {spec.title}",
+            "Published numbers: B. Feuer and C. Hegde, WILDCHAT-50M, ICML 2025, " + spec.place,
+            f"Made by rewild {made_from['rewild']} from",
+            *(f"  {file} (SHA-256 {digest})" for file, digest in made_from["inputs"].items()),
+        ]
+    )
+    if found is None or computed is None:
+        printed = {column: columns[column] for column in spec.columns}
+        frame, schema = wide(name, printed, cells)
+        grid = published_grid(name, spec, columns, cells)
+    else:
+        frame = compare_cells(cells, found, spec, computed, own=own is not None)
+        schema = COMPARED_CELLS
+        grid = compared_grid(name, spec, columns, frame, own=own is not None)
+    return MadeTable(frame, schema, grid, comment, made_from)
+
+
+def _check_whole(cells: pl.DataFrame, spec: TableSpec, where: Path) -> None:
+    """Every row has every column of the spec, and no other."""
+    for i, column in enumerate(cells["column"]):
+        if column not in spec.columns:
+            raise DataError(
+                f"{where}, row {i + 1}: the table has no column '{column}'{nearest(column, spec.columns)}"
+            )
+    for (row,), group in cells.group_by(["row"], maintain_order=True):
+        if missing := [c for c in spec.columns if c not in group["column"]]:
+            raise DataError(f"{where}: the row '{row}' has no cell '{missing[0]}'")

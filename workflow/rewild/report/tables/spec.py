@@ -1,0 +1,77 @@
+"""What each table of the paper holds: its columns, their units, which end is best, how many decimals to show.
+
+Light to import (pydantic and YAML only), since the workflow reads titles from here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rewild.config.base import Strict, validate
+from rewild.core.errors import ConfigError, nearest
+from rewild.core.reading_yaml import read_yaml
+
+
+class ColumnSpec(Strict):
+    """One column of a table."""
+
+    meaning: str = Field(description="What the number is")
+    unit: str = Field(description="Unit or scale")
+    best: Literal["high", "low"] | None = Field(
+        None, description="Which end is best (shown in bold); null where no value is better than another"
+    )
+    digits: int = Field(ge=0, le=6, description="Decimals of a computed value when shown (files keep all)")
+    low: float = Field(0, description="The least possible value")
+    high: float | None = Field(None, description="The greatest possible value")
+
+
+class TableSpec(Strict):
+    """One table of the paper."""
+
+    title: str = Field(description="What the table shows, in our words")
+    row: str = Field(description="What its rows are")
+    place: str = Field(description="Where it stands in the paper")
+    columns: list[str] = Field(min_length=1, description="Names of columns, in the order printed")
+    computed_columns: list[str] = Field(
+        default_factory=list, description="Columns that a computed table has beyond the printed ones"
+    )
+    computed_note: str = Field("", description="What a reader of the computed table must know")
+
+
+class Specs(Strict):
+    """``resources/paper/tables.yaml``."""
+
+    columns: dict[str, ColumnSpec]
+    tables: dict[str, TableSpec]
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Specs:
+        for name, table in self.tables.items():
+            named = table.columns + table.computed_columns
+            for column in named:
+                if column not in self.columns:
+                    raise ValueError(
+                        f"{name} names the unknown column '{column}'{nearest(column, self.columns)}"
+                    )
+            if len(set(named)) < len(named):
+                raise ValueError(f"{name} names a column twice")
+        return self
+
+    def of(self, table: str) -> tuple[TableSpec, dict[str, ColumnSpec]]:
+        """The spec of a table and of its columns, in order.
+
+        Raises:
+            ConfigError: there is no such table.
+        """
+        if table not in self.tables:
+            raise ConfigError(f"unknown table '{table}'{nearest(table, self.tables)}")
+        spec = self.tables[table]
+        return spec, {name: self.columns[name] for name in spec.columns + spec.computed_columns}
+
+
+def read_specs(path: Path) -> Specs:
+    """Read and validate ``tables.yaml``; problems are one :class:`ConfigError` that names the file."""
+    return validate(Specs, read_yaml(path), str(path))

@@ -1,0 +1,1 @@
+"""From responses to trained models: mixes, preference pairs, runs."""

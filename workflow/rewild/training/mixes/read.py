@@ -1,0 +1,300 @@
+"""Readers: every source of a mix becomes a stream of batches of one shape.
+
+A conversation that may not be drawn stays in its batch, with the first reason that applies, so that all of a
+source's conversations are counted. Memory holds one shard of responses, or one batch of a file, at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rewild.config.mixes import Filters, FromFiles, FromHub, FromPrompts, FromResponses, LengthControl, Mix
+from rewild.core.errors import DataError
+from rewild.core.files import sha256
+from rewild.core.reading import faults, open_file
+from rewild.generation.schema import read_manifest
+from rewild.prompts.schema import read_shard
+from rewild.training.mixes.foreign import read_foreign
+from rewild.training.mixes.schema import BATCH
+
+_COLUMNS = [
+    "conversation_id",
+    "turn",
+    "language",
+    "prompt",
+    "response",
+    "finish_reason",
+    "repetition",
+    "garbled",
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of a mix are.
+
+    Attributes:
+        root: the repository, to which the paths in the settings are relative.
+        results: ``results/{study}``.
+    """
+
+    root: Path
+    results: Path
+
+    def manifest(self, model: str) -> Path:
+        """The manifest of a model's responses."""
+        return self.results / "responses" / model / "manifest.json"
+
+
+def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
+    """The conversations of source ``number`` of a mix, in batches of :data:`.schema.BATCH`.
+
+    Raises:
+        DataError: a file is missing, empty, corrupt, without a column, or holds a row that is no
+            conversation; the message names the file and the row.
+    """
+    source = mix.sources[number]
+    filters = source.filters or mix.filters
+    match source:
+        case FromResponses():
+            batches = _responses(source, filters, place)
+        case FromPrompts():
+            batches = _prompts(place)
+        case FromHub() | FromFiles():
+            batches = read_foreign(source, place.root)
+    for batch in batches:
+        yield _filtered(batch, filters).select(
+            pl.col(name).cast(dtype, strict=True) for name, dtype in BATCH.items()
+        )
+
+
+# Responses
+
+
+def _responses(source: FromResponses, filters: Filters, place: Place) -> Iterator[pl.DataFrame]:
+    path = place.manifest(source.model)
+    control = source.length_control
+    others = _shards(place.manifest(control.model)) if control else {}
+    for shard, file in _shards(path).items():
+        rows = _read(file, _COLUMNS)
+        if control:
+            if shard not in others:
+                raise DataError(
+                    f"{place.manifest(control.model)}: no shard '{shard}', which {path} has: answers to the "
+                    "same prompts are needed to control length"
+                )
+            rows = control_length(
+                rows, _read(others[shard], ["conversation_id", "turn", "prompt", "response"]), control
+            )
+        yield _conversations(rows, filters, file)
+
+
+def _shards(manifest: Path) -> dict[str, Path]:
+    """The files that a manifest lists, each looked at: missing or altered files are errors."""
+    files = {}
+    for shard in read_manifest(manifest).shards:
+        file = manifest.parent / f"{shard.shard}.parquet"
+        if not file.is_file():
+            raise DataError(f"{file}: no such file, but {manifest} lists it; run `rewild collect` again")
+        files[shard.shard] = file
+    return files
+
+
+def check_sums(manifest: Path) -> None:
+    """Refuse shards that are not the ones that were collected.
+
+    Raises:
+        DataError: names the shard.
+    """
+    for shard in read_manifest(manifest).shards:
+        file = manifest.parent / f"{shard.shard}.parquet"
+        if file.is_file() and sha256(file) != shard.sha256:
+            raise DataError(f"{file}: not the file that {manifest} counted; run `rewild collect` again")
+
+
+def _read(file: Path, columns: list[str]) -> pl.DataFrame:
+    open_file(file, "a responses table").close()
+    with faults(file, "a responses table"):
+        return pl.read_parquet(file, columns=columns).sort("conversation_id", "turn")
+
+
+def control_length(rows: pl.DataFrame, other: pl.DataFrame, control: LengthControl) -> pl.DataFrame:
+    """Cut answers to the length, in characters, of another model's answers to the same turns.
+
+    Args:
+        rows: a shard of responses, with the columns ``conversation_id``, ``turn``, ``prompt``, ``response``.
+        other: the same shard of the other model.
+        control: how. ``released_script`` follows ``src/util/length_control.py`` of the release, which takes
+            every second message from the first, so the user's, of conversations that have as many turns in
+            both; the other half, the answers, stays as it is.
+
+    Returns:
+        ``rows`` with ``response`` (or ``prompt``) cut, and the columns ``cut``, whether a text became
+        shorter, and ``counterpart``, whether the other model answered the turn.
+    """
+    found = other.select(
+        "conversation_id",
+        "turn",
+        other_prompt=pl.col("prompt").str.len_chars(),
+        other_length=pl.col("response").str.len_chars(),
+        other_turns=pl.len().over("conversation_id"),
+    )
+    rows = rows.join(found, on=["conversation_id", "turn"], how="left", maintain_order="left")
+    if control.behaviour == "truncate":
+        column, length, applies = "response", pl.col("other_length"), pl.lit(True)
+        counterpart = pl.col("other_length").is_not_null()
+    else:
+        column, length = "prompt", pl.col("other_prompt")
+        applies = pl.col("other_turns") == pl.len().over("conversation_id")
+        counterpart = pl.col("other_prompt").is_not_null()
+    longer = (applies & (pl.col(column).str.len_chars() > length)).fill_null(False)
+    return rows.with_columns(
+        pl.when(longer).then(pl.col(column).str.head(length)).otherwise(pl.col(column)).alias(column),
+        cut=longer,
+        counterpart=counterpart,
+    ).drop("other_prompt", "other_length", "other_turns")
+
+
+def _conversations(rows: pl.DataFrame, filters: Filters, file: Path) -> pl.DataFrame:
+    """Rows of one shard, sorted by conversation and turn, as conversations with their reasons."""
+    if "cut" not in rows.columns:
+        rows = rows.with_columns(cut=False, counterpart=True)
+    # Rows of a conversation lie together, so counting from its first row is cheaper than a window over it.
+    begins = pl.col("conversation_id").ne_missing(pl.col("conversation_id").shift())
+    row = pl.int_range(pl.len(), dtype=pl.Int64)
+    wrong = rows.filter(row - pl.when(begins).then(row).forward_fill() != pl.col("turn"))
+    if wrong.height:
+        raise DataError(
+            f"{file}: the turns of conversation {wrong['conversation_id'][0]} are not 0, 1, 2, ...: turn "
+            f"{wrong['turn'][0]} is missing one before it or stands twice; run `rewild collect` again"
+        )
+    answered = pl.col("response").is_not_null()
+    if filters.incomplete == "cut":
+        kept = answered.cast(pl.UInt8).cum_min().over("conversation_id").cast(pl.Boolean)
+    else:
+        kept = pl.lit(True)
+    rows = rows.with_columns(kept=kept)
+    blank = answered & (pl.col("response").str.strip_chars() == "")
+    worst = {"repetition": filters.repetition, "garbled": filters.garbled}
+    used = pl.col("kept")
+    found = (
+        rows.group_by("conversation_id", maintain_order=True)
+        .agg(
+            language=pl.col("language").first().fill_null("unknown"),
+            n_turns=used.sum(),
+            characters=pl.col("response").filter(used).str.len_chars().sum(),
+            cut=(pl.col("cut") & used).any() | ~used.all(),
+            no_answer=(~answered & used).any() | ~used.any(),
+            no_counterpart=(~pl.col("counterpart") & used).any(),
+            blank=(blank & used).any(),
+            unfinished=((pl.col("finish_reason") == "length") & used).any(),
+            **{
+                name: (pl.col(name) > limit).fill_null(False).filter(used).any()
+                if limit is not None
+                else pl.lit(False)
+                for name, limit in worst.items()
+            },
+        )
+        .rename({"conversation_id": "source_id"})
+    )
+    return found.join(_messages(rows.filter("kept")), on="source_id", how="left", maintain_order="left")
+
+
+def _messages(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each conversation's messages, from its rows in the order of turns: columns ``source_id``, ``messages``.
+
+    Prompts and answers are interleaved as one column; lists made row by row would take three times as long.
+    """
+    twice = np.repeat(np.arange(rows.height), 2)
+    content = pl.concat([rows["prompt"], rows["response"]]).gather(
+        twice + np.tile([0, rows.height], rows.height)
+    )
+    role = pl.Series(["user", "assistant"], dtype=pl.String).gather(np.tile([0, 1], rows.height))
+    return (
+        pl.DataFrame({"source_id": rows["conversation_id"].gather(twice), "role": role, "content": content})
+        .group_by("source_id", maintain_order=True)
+        .agg(messages=pl.struct("role", "content"))
+    )
+
+
+# Prompts with their original answers
+
+
+def _prompts(place: Place) -> Iterator[pl.DataFrame]:
+    folder = place.results / "prompts" / "shards"
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise DataError(f"{folder}: no shards of prompts there; `rewild prepare` makes them")
+    for file in files:
+        yield original_conversations(read_shard(file))
+
+
+def original_conversations(shard: pl.DataFrame) -> pl.DataFrame:
+    """A shard of prompts as conversations with their original answers; an unanswered last turn is cut off.
+
+    Args:
+        shard: :data:`rewild.prompts.schema.SHARD`.
+    """
+    role, content = (pl.element().struct.field(name) for name in ("role", "content"))
+    open_end = pl.col("messages").list.last().struct.field("role") == "user"
+    answer = role == "assistant"
+    blank = answer & (content.str.strip_chars() == "")
+    return shard.select(
+        source_id="conversation_id",
+        language="language",
+        cut=open_end,
+        messages=pl.when(open_end)
+        .then(pl.col("messages").list.head(pl.col("messages").list.len() - 1))
+        .otherwise("messages"),
+        unanswered=pl.col("tags").list.contains("unanswered"),
+    ).with_columns(
+        n_turns=pl.col("messages").list.eval(answer).list.sum(),
+        characters=pl.col("messages")
+        .list.eval(pl.when(answer).then(content.str.len_chars()).otherwise(0))
+        .list.sum(),
+        no_answer=pl.col("unanswered")
+        | (pl.col("messages").list.len() == 0)
+        | ~pl.col("messages").list.eval(answer).list.any(),
+        blank=pl.col("messages").list.eval(blank).list.any(),
+    )
+
+
+# Filters
+
+
+def _filtered(batch: pl.DataFrame, filters: Filters) -> pl.DataFrame:
+    """The batch with the first reason against each conversation."""
+    flags = batch.columns
+    reasons: list[tuple[str, pl.Expr]] = []
+    if "reason" in flags:
+        reasons.append(("", pl.col("reason").is_not_null()))  # it has one already
+    reasons += [(name, pl.col(name)) for name in ("no_answer", "no_counterpart", "blank") if name in flags]
+    if "unanswered" in flags and filters.incomplete == "drop":
+        reasons.append(("no_answer", pl.col("cut")))
+    if filters.languages is not None:
+        reasons.append(("language", ~pl.col("language").is_in(filters.languages)))
+    for name, column, allowed in (
+        ("turns", "n_turns", filters.turns),
+        ("length", "characters", filters.characters),
+    ):
+        top = pl.col(column) > allowed.max if allowed.max is not None else pl.lit(False)
+        reasons.append((name, (pl.col(column) < allowed.min) | top))
+    if filters.unfinished == "drop" and "unfinished" in flags:
+        reasons.append(("unfinished", pl.col("unfinished")))
+    reasons += [(f"too_{word}", pl.col(name)) for name, word in _WORST.items() if name in flags]
+    chosen = pl.lit(None, dtype=pl.String)
+    for name, condition in reversed(reasons):
+        chosen = (
+            pl.when(condition.fill_null(False))
+            .then(pl.lit(name) if name else pl.col("reason"))
+            .otherwise(chosen)
+        )
+    return batch.with_columns(reason=chosen)
+
+
+_WORST = {"repetition": "repetitive", "garbled": "garbled"}

@@ -1,0 +1,103 @@
+"""Named checks before and after a training, and the report that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from rewild.config.base import Strict, validate
+from rewild.core.errors import DataError
+from rewild.core.escape import markdown as escape
+from rewild.core.files import write_json, write_text
+from rewild.core.reading import SMALL, read_json
+
+Flight = Literal["preflight", "postflight"]
+OTHER = {"preflight": "before training", "postflight": "after training"}
+
+
+class Check(Strict):
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the check, as docs/runs.md lists it.
+        passed: whether all is well.
+        found: what was found, in a sentence, with its numbers.
+        remedy: what to do about it; empty if it passed.
+    """
+
+    name: str
+    passed: bool
+    found: str
+    remedy: str = ""
+
+
+class Report(Strict):
+    """What the checks of a run found, and what they counted."""
+
+    flight: Flight
+    study: str
+    run: str
+    identity: str
+    passed: bool
+    checks: list[Check]
+    counts: dict[str, Any]
+
+
+def make_report(  # noqa: PLR0917
+    flight: Flight, study: str, run: str, identity: str, checks: list[Check], counts: dict[str, Any]
+) -> Report:
+    """A report; it passed if every check did."""
+    passed = all(check.passed for check in checks)
+    return Report(
+        flight=flight, study=study, run=run, identity=identity, passed=passed, checks=checks, counts=counts
+    )
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write ``path`` (JSON) and a Markdown page beside it."""
+    write_text(path.with_suffix(".md"), as_markdown(report))
+    write_json(path, report.model_dump())
+
+
+def read_report(path: Path) -> Report:
+    """Read a report.
+
+    Raises:
+        DataError: there is none, or it is broken.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file; the checks have not run")
+    found = read_json(path, "a report", limit=SMALL)
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: not a report: an object was expected, not a {type(found).__name__}")
+    return validate(Report, found, str(path))
+
+
+def why_failed(report: Report) -> str:
+    """The failed checks, each with what to do, for somebody tired."""
+    lines = [f"run {report.run} ({report.study}): stopped {OTHER[report.flight]}"]
+    for check in report.checks:
+        if not check.passed:
+            lines += [f"  {check.name}: {check.found}", f"    {check.remedy}"]
+    return "\n".join(lines)
+
+
+def as_markdown(report: Report) -> str:
+    """The report as a page."""
+    verdict = "passed" if report.passed else "FAILED"
+    lines = [
+        f"# {report.flight} of {escape(report.run)}: {verdict}",
+        "",
+        "| check | | found |",
+        "|---|---|---|",
+    ]
+    for check in report.checks:
+        found = escape(f"{check.found} {check.remedy}")
+        lines.append(
+            f"| {escape(check.name.replace('_', ' '))} | {'ok' if check.passed else '**no**'} | {found} |"
+        )
+    lines += ["", "| count | |", "|---|---|"]
+    for name, value in report.counts.items():
+        shown = f"{value:,}" if isinstance(value, int) else escape(value)
+        lines.append(f"| {escape(name.replace('_', ' '))} | {shown} |")
+    return "\n".join(lines) + "\n"

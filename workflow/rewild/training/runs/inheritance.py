@@ -1,0 +1,168 @@
+"""Is styling inherited by fine-tunes? Table 3 for a study's runs and the models whose responses they learned.
+
+All answer the same prompts; elements are counted as in Table 3, and a run is compared with each of the
+models.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from math import log2
+from operator import add
+from pathlib import Path
+
+import polars as pl
+
+from rewild.config.models import Model
+from rewild.config.runs import display, learned_from, style_models
+from rewild.config.study import Study
+from rewild.core.errors import DataError
+from rewild.core.escape import markdown as escape
+from rewild.core.files import write_text
+from rewild.core.plotting import save
+from rewild.core.table import Column, TableSchema, provenance, read_table, write_table
+from rewild.generation.schema import RESPONSES
+from rewild.measures.style.counts import counts_frame
+from rewild.measures.style.figures import ratios
+from rewild.measures.style.markup import NOTHING, Styling, count_markdown
+from rewild.measures.style.responses import proportions
+from rewild.measures.style.schema import COUNTS, PER_1000_WORDS, PROPORTIONAL
+
+INHERITED = TableSchema(
+    name="inherited style",
+    version=1,
+    columns={
+        "run": Column(pl.String, "The fine-tune (A)"),
+        "model": Column(pl.String, "A model of the study, or another run (B)"),
+        "learned_from": Column(pl.Boolean, "Whether the run was trained on this model's responses"),
+        "mean": Column(pl.Float64, "Mean proportional frequency A / B over the elements that B has", True),
+        "mean_per_1000_words": Column(pl.Float64, "The same with counts per 1,000 words", True),
+        "log_distance": Column(
+            pl.Float64, "Mean of |log2 (A + 1) / (B + 1)| over the elements: 0 is equal, 1 is twice or half"
+        ),
+        "undefined": Column(pl.Int64, "Elements that B does not have, of ten: without a ratio"),
+    },
+    key=("run", "model"),
+)
+
+
+def write_inheritance(study: Study, models: Mapping[str, Model], paths: Sequence[Path], out: Path) -> str:
+    """Count, compare, write; the page that is written.
+
+    Args:
+        study: whose ``inherited_style``.
+        models: the table of models, for names.
+        paths: responses of the runs and the models, all shards of the same prompts.
+        out: the folder of the results.
+
+    Raises:
+        DataError: responses are missing, or not to the same prompts.
+    """
+    assert study.inherited_style is not None
+    wanted = style_models(study)
+    stylings = count(paths, wanted)
+    counts = pl.concat([counts_frame(m, {"answer": stylings[m]}) for m in wanted])
+    pairs = proportions(counts)
+    runs = study.inherited_style.runs
+    names = {m: display(study, m, models) if m in runs else _name(study, models, m) for m in wanted}
+    table = compare(study, counts, pairs)
+    made_from = provenance(paths)
+    write_table(out / "counts.csv", counts, COUNTS, made_from)
+    write_table(out / "proportional.csv", pairs, PROPORTIONAL, made_from)
+    write_table(out / "inherited.csv", table, INHERITED, made_from)
+    page = as_markdown(table, names, stylings)
+    write_text(out / "inherited.md", page)
+    save(
+        ratios(pairs, names),
+        out / "proportional",
+        "Proportional frequencies of styling: fine-tunes and models",
+    )
+    return page
+
+
+def count(paths: Sequence[Path], wanted: Sequence[str]) -> dict[str, Styling]:
+    """The styling of each model's answers, over its shards.
+
+    Raises:
+        DataError: a model has none, or two answered other prompts.
+    """
+    answers: dict[str, list[str]] = defaultdict(list)
+    asked: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for path in paths:
+        rows = read_table(path, RESPONSES)
+        for model, conversation, turn, text in rows.select(
+            "model", "conversation_id", "turn", "response"
+        ).iter_rows():
+            asked[model].add((conversation, turn))
+            if text is not None:
+                answers[model].append(text)
+    for model in wanted:
+        if not answers[model]:
+            raise DataError(f"there are no answers of '{model}' among the {len(paths)} files of responses")
+        if asked[model] != asked[wanted[0]]:
+            raise DataError(
+                f"'{model}' and '{wanted[0]}' answered different prompts: they cannot be compared"
+            )
+    return {m: reduce(add, map(count_markdown, answers[m]), NOTHING) for m in wanted}
+
+
+def compare(study: Study, counts: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """:data:`INHERITED`: every run beside the others, and every model that any of them learned from."""
+    assert study.inherited_style is not None
+    runs = study.inherited_style.runs
+    means = {
+        (source, a, b): (value, undefined)
+        for source, a, b, value, undefined in pairs.filter(pl.col("feature") == "mean")
+        .select("source", "a", "b", "value", "undefined")
+        .iter_rows()
+    }
+    features = pairs["feature"].unique().to_list()
+    wide = counts.filter(pl.col("feature").is_in(features)).pivot("feature", index="model", values="value")
+    values = {row.pop("model"): row for row in wide.to_dicts()}
+    rows = []
+    for run in runs:
+        for model in [m for m in style_models(study) if m != run]:
+            mean, undefined = means["answer", run, model]
+            logs = [abs(log2(values[run][f] + 1) - log2(values[model][f] + 1)) for f in values[run]]
+            rows.append(
+                {
+                    "run": run,
+                    "model": model,
+                    "learned_from": model in learned_from(study, run),
+                    "mean": mean,
+                    "mean_per_1000_words": means[PER_1000_WORDS, run, model][0],
+                    "log_distance": sum(logs) / len(logs),
+                    "undefined": undefined,
+                }
+            )
+    return INHERITED.check(pl.DataFrame(rows, infer_schema_length=None), "inherited style")
+
+
+def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping[str, Styling]) -> str:
+    """The comparison as a page: means per pair, then the counts."""
+    lines = ["# Style of fine-tunes and of the models they learned from", ""]
+    lines += ["| run (A) | model (B) | from B | mean of A / B | per 1,000 words | elements | log2 distance |"]
+    lines += ["|---|---|---|---:|---:|---:|---:|"]
+    for row in table.iter_rows(named=True):
+        mean, relative = (
+            f"{v:.2f}" if v is not None else "–" for v in (row["mean"], row["mean_per_1000_words"])
+        )
+        own = "yes" if row["learned_from"] else "no"
+        lines.append(
+            f"| {escape(names[row['run']])} | {escape(names[row['model']])} | {own} | {mean} | {relative} "
+            f"| {10 - row['undefined']} | {row['log_distance']:.2f} |"
+        )
+    features = next(iter(stylings.values())).features()
+    shown = [f for f in features if f not in ("characters",)]
+    lines += ["", f"| | {' | '.join(shown)} |", "|---|" + "---:|" * len(shown)]
+    for model, styling in stylings.items():
+        found = styling.features()
+        lines.append(f"| {escape(names[model])} | " + " | ".join(f"{found[f]:,}" for f in shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _name(study: Study, models: Mapping[str, Model], model: str) -> str:
+    known = {**models, **(study.demo.registry() if study.demo else {})}
+    return known[model].name if model in known else model
