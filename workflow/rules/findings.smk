@@ -4,7 +4,11 @@ rule collect_scores:
     input:
         scores=evaluated_files("scores.csv"),
         by_item=evaluated_files("items.parquet"),
-        code=code("evaluation/scores/collect.py", "evaluation/scores/tidy.py", "config/roster.py"),
+        code=code(
+            "evaluation/scores/collect.py",
+            "evaluation/scores/tidy.py",
+            "config/roster.py",
+        ),
     output:
         scores=report(
             "results/{study}/scores/scores.csv",
@@ -47,7 +51,11 @@ rule fill_table:
         by_item="results/{study}/scores/items.parquet",
         runs="results/{study}/scores/runs.csv",
         benchmarks="config/benchmarks.yaml",
-        code=code("report/findings/cells.py", "report/findings/select.py", "evaluation/scores/collect.py"),
+        code=code(
+            "report/findings/cells.py",
+            "report/findings/select.py",
+            "evaluation/scores/collect.py",
+        ),
     output:
         cells="results/{study}/cells/{table}.csv",
     log:
@@ -79,7 +87,12 @@ rule compare_answers:
         runs="results/{study}/scores/runs.csv",
         answers=pair_files("answers.parquet"),
         judgments=pair_files("judgments.parquet"),
-        code=code("report/findings/answers.py", "report/findings/select.py", "measures/style", "evaluation/judgments"),
+        code=code(
+            "report/findings/answers.py",
+            "report/findings/select.py",
+            "measures/style",
+            "evaluation/judgments",
+        ),
     output:
         table3="results/{study}/cells/table3.csv",
         table4="results/{study}/cells/table4.csv",
@@ -122,7 +135,11 @@ rule state_findings:
         judgments=pair_files("judgments.parquet"),
         figures=report_figures,
         tables=report_tables,
-        code=code("report/findings", "evaluation/scores/bootstrap.py", "evaluation/scores/collect.py"),
+        code=code(
+            "report/findings",
+            "evaluation/scores/bootstrap.py",
+            "evaluation/scores/collect.py",
+        ),
     output:
         html=report(
             "results/{study}/findings/findings.html",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from rewild import FOLDER
 from rewild.core.errors import nearest
 
 if TYPE_CHECKING:
@@ -65,8 +68,12 @@ def test(function: T) -> T:
 
 
 def tests() -> dict[str, Test]:
-    """Every written test, by name."""
+    """Every written test, by name: those of the modules ``checks_*`` of each paper's room."""
+    import rewild.papers
 
+    for module in walk_packages(rewild.papers.__path__, "rewild.papers."):
+        if module.name.rpartition(".")[2].startswith("checks_"):
+            import_module(module.name)
     return _TESTS
 
 
@@ -91,7 +98,7 @@ def location(name: str) -> str:
     """Where the code of a test stands: ``rewild/papers/wildchat50m/checks_tables.py:12``."""
     function = tests()[name]
     source = Path(inspect.getsourcefile(function) or "")
-    return f"workflow/rewild/audit/{source.name}:{inspect.getsourcelines(function)[1]}"
+    return f"workflow/{source.relative_to(FOLDER)}:{inspect.getsourcelines(function)[1]}"
 
 
 def run(name: str, evidence: Evidence, given: dict[str, object]) -> Outcome:
