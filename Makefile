@@ -84,9 +84,8 @@ test-environments: .venv/ready-dev
 test: .venv/ready-dev test-environments test-packages
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
-	@$(BIN)/python -m snakefmt --check Snakefile workflow/inputs workflow/rules
+	@$(BIN)/python -m snakefmt --check Snakefile workflow/rules
 	@$(BIN)/python -m mypy
-	@$(BIN)/python -m snakemake --lint
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
 		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 	@$(MAKE) --no-print-directory test-tools
@@ -111,7 +110,7 @@ fuzz: .venv/ready-dev
 format: .venv/ready-dev
 	@$(BIN)/python -m ruff check --fix
 	@$(BIN)/python -m ruff format
-	@$(BIN)/python -m snakefmt Snakefile workflow/inputs workflow/rules
+	@$(BIN)/python -m snakefmt Snakefile workflow/rules
 
 # The environments and results; downloads are kept in .cache.
 clean:

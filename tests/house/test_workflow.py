@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,12 @@ def test_every_rule_says_what_it_needs(parsed) -> None:
 
 def test_the_snakefile_stays_short() -> None:
     assert len((ROOT / "Snakefile").read_text().splitlines()) < 100
+
+
+@pytest.mark.workflow
+def test_lint_finds_nothing_but_functions_beside_their_rules(snakemake) -> None:
+    """Input functions stand beside the rules that use them, on purpose; every other remark is a fault."""
+    said = snakemake(ROOT, "--lint").stdout
+    remarks = re.findall(r"^    \* (.+?):?$", said, re.MULTILINE)
+    assert remarks, said
+    assert set(remarks) == {"Mixed rules and functions in same snakefile."}, said

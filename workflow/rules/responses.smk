@@ -1,3 +1,142 @@
+# Responses, generated or imported: engines, models, and what is measured of them.
+def response_models(study):
+    """The models whose responses a study generates or imports."""
+    generated = STUDIES[study].responses
+    if generated:
+        return generated.models
+    return sorted({file.model for files in IMPORTS[study] for file in files})
+
+
+def job_of(wildcards):
+    """The settings of a model in a study."""
+    return JOBS[wildcards.study, wildcards.model]
+
+
+def model_gpus(wildcards):
+    """The GPUs that a model's jobs need."""
+    return job_of(wildcards).gpus
+
+
+def model_gpu(wildcards):
+    """SLURM's name of these."""
+    return gpu_model_of(job_of(wildcards))
+
+
+def shard_minutes(wildcards):
+    """How long a shard may take: by the estimate, within what the study allows."""
+    most = job_of(wildcards).settings.compute.minutes
+    return estimated(wildcards.study, "responses", wildcards.model, most)
+
+
+def engine_of(wildcards):
+    """The environment that a model's engine runs in; none of its own for an endpoint."""
+    settings = job_of(wildcards).settings
+    usual = {"transformers": "engine-cpu", "vllm": "vllm", "openai": None}
+    return settings.compute.environments.get(settings.engine, usual[settings.engine])
+
+
+def engine_ready(wildcards):
+    """What says that the engine's environment is there."""
+    tool = engine_of(wildcards)
+    return ready_of(tool)
+
+
+def engine_python(wildcards):
+    """The Python of the engine's environment."""
+    tool = engine_of(wildcards)
+    return python_of(tool)
+
+
+WITH_CODE = {
+    hub
+    for row in MODELS.values()
+    if row.trust_remote_code
+    for hub in (row.hub, row.quantized)
+    if hub
+}
+
+
+@cache
+def fetched(path, revision):
+    """What says that a model of the hub is there; none for a folder.
+
+    The same with every profile: what is computed on a cluster is not computed again because a laptop looks at it.
+    """
+    if path.count("/") != 1 or Path(path).exists():
+        return []
+    return [f"results/downloads/models/{path}/{revision or UNPINNED}.json"]
+
+
+def model_weights(wildcards):
+    """The same of a study's model; none for a folder or an endpoint."""
+    job = job_of(wildcards)
+    if job.settings.engine == "openai" or local_model(wildcards):
+        return []
+    return fetched(job.source.path, job.source.revision)
+
+
+def staged(records):
+    """The repositories whose weights a job copies to its node's disk, where the site names one."""
+    return [
+        path.removeprefix("results/downloads/models/").rpartition("/")[0]
+        for path in records
+    ]
+
+
+def local_model(wildcards):
+    """The folder of a model that is not on the hub."""
+    folder = local_folder(STUDIES[wildcards.study], wildcards.model)
+    return plain([folder]) if folder else []
+
+
+def may_answer(wildcards):
+    """What says that a model may answer whole shards: its pilot, or a fine-tune's post-flight."""
+    trained = TRAININGS[wildcards.study].get(wildcards.model)
+    if trained:
+        return f"{trained.folder}/passed"
+    return f"results/{wildcards.study}/pilot/{wildcards.model}/passed"
+
+
+def pilot_report(wildcards):
+    """What a pilot found; a fine-tune has none, and its checkpoint is an input."""
+    if wildcards.model in TRAININGS[wildcards.study]:
+        return []
+    return [f"results/{wildcards.study}/pilot/{wildcards.model}/report.json"]
+
+
+def manifests(study):
+    """The manifests of a study's models."""
+    return [
+        f"results/{study}/responses/{model}/manifest.json"
+        for model in response_models(study)
+    ]
+
+
+def measurements(wildcards):
+    """What every shard of a study's models measured."""
+    return [
+        f"results/{wildcards.study}/responses/{model}/{shard}.json"
+        for model in STUDIES[wildcards.study].responses.models
+        for shard in shards(wildcards.study)
+    ]
+
+
+@promised
+def responses_and_what_follows(study):
+    """Manifests of responses, and what is measured of them."""
+    folder = f"results/{study.name}"
+    files = manifests(study.name)
+    if study.imports:
+        files.append(f"{folder}/imports/models.csv")
+    if study.style and files:
+        files += [f"{folder}/style/{g}/responses.csv" for g in groups(study.name)]
+    if study.throughput:
+        files += [f"{folder}/throughput/{n}.csv" for n in ("throughput", "summary")]
+        files += [f"{folder}/throughput/throughput.md"]
+        files += [f"{folder}/figures/throughput.{s}" for s in ("svg", "pdf", "png")]
+    return files
+
+
 # Prompts to responses: a pilot of each model, then every shard of it, then its manifest. A model that fails its
 # pilot stops alone; the others go on (keep-going, in the profiles).
 #
@@ -120,7 +259,7 @@ rule answer_shard:
 rule collect_responses:
     input:
         pilot="results/{study}/pilot/{model}/report.json",
-        prompts=prompt_shards,
+        prompts=lambda wildcards: prompt_shards(wildcards),
         responses=lambda wildcards: [
             f"results/{wildcards.study}/responses/{wildcards.model}/{shard}.parquet"
             for shard in shards(wildcards.study)
@@ -177,3 +316,97 @@ rule fetch_model:
     shell:
         "{params.python:q} -m rewild fetch-model {wildcards.owner:q}/{wildcards.name:q} {wildcards.revision:q}"
         " {params.code:q} --out {output.record:q} > {log:q} 2>&1"
+
+
+# Responses that others released, instead of generating: one shard per import, for each of its models.
+# One rule per import, because its models are the study's: see prompts.smk.
+for name, study in STUDIES.items():
+    for number, files in enumerate(IMPORTS[name]):
+
+        rule:
+            name:
+                f"import_{name.replace('-', '_')}_{number}"
+            input:
+                config=ancient(f"results/{name}/config.yaml"),
+                files=lambda wildcards, files=files, source=study.imports[
+                    number
+                ]: plain(import_files(source, files)),
+            output:
+                prompts=f"results/{name}/prompts/shards/{shard_name(number)}.parquet",
+                responses=expand(
+                    "results/{study}/responses/{model}/{shard}.parquet",
+                    study=name,
+                    model=[file.model for file in files],
+                    shard=shard_name(number),
+                ),
+                manifests=expand(
+                    "results/{study}/imports/{shard}/{model}.json",
+                    study=name,
+                    model=[file.model for file in files],
+                    shard=shard_name(number),
+                ),
+                counts=f"results/{name}/imports/{shard_name(number)}.csv",
+            log:
+                f"logs/{name}/import/{number}.log",
+            benchmark:
+                f"logs/{name}/import/{number}.benchmark.tsv"
+            conda:
+                conda_of("workflow")
+            resources:
+                mem_mb=memory(f"import_{name.replace('-', '_')}_{number}", 4000),
+                runtime=minutes(f"import_{name.replace('-', '_')}_{number}", 60),
+            params:
+                number=number,
+                odd=lambda wildcards, files=files: odd(sorted({f.path for f in files})),
+                settings=lambda wildcards, source=study.imports[number]: (
+                    source.model_dump_json()
+                ),
+            message:
+                f"{name}: importing the responses of {len(files)} models ({study.imports[number].name})"
+            shell:
+                "rewild import {input.config:q} {params.number:q} > {log:q} 2>&1"
+
+
+# One job for all models: each is quickly counted.
+for name, study in STUDIES.items():
+    if study.imports:
+
+        rule:
+            name:
+                f"collect_imports_{name.replace('-', '_')}"
+            input:
+                counts=expand(
+                    "results/{study}/imports/{shard}.csv",
+                    study=name,
+                    shard=[shard_name(number) for number in range(len(study.imports))],
+                ),
+                responses=[
+                    f"results/{name}/responses/{file.model}/{shard_name(number)}.parquet"
+                    for number, files in enumerate(IMPORTS[name])
+                    for file in files
+                ],
+            output:
+                manifests=manifests(name),
+                models=report(
+                    f"results/{name}/imports/models.csv",
+                    caption="../report/imported_models.rst",
+                    category="Responses",
+                    labels={"table": "imported models"},
+                ),
+            log:
+                f"logs/{name}/collect_imports.log",
+            benchmark:
+                f"logs/{name}/collect_imports.benchmark.tsv"
+            localrule: True
+            conda:
+                conda_of("workflow")
+            resources:
+                mem_mb=memory(f"collect_imports_{name.replace('-', '_')}", 1000),
+                runtime=minutes(f"collect_imports_{name.replace('-', '_')}", 10),
+            params:
+                folder=lambda wildcards, output: Path(output.models).parents[1],
+            message:
+                f"{name}: counting the imported responses"
+            shell:
+                "rewild --words <(words {input.counts:q}) collect-imports --folder {params.folder:q}"
+                " > {log:q} 2>&1"

@@ -1,0 +1,479 @@
+# Similarity, diversity and styling: within a group of models that answer the same prompts.
+def groups(study):
+    """A group per import, which has prompts of its own; else the study's one group, `all`."""
+    return [source.name for source in STUDIES[study].imports] or ["all"]
+
+
+def group_responses(wildcards):
+    """The responses of a group: shards of an import, or the manifests of all models."""
+    study = wildcards.study
+    if not STUDIES[study].imports:
+        return manifests(study)
+    number = groups(study).index(wildcards.group)
+    return [
+        f"results/{study}/responses/{file.model}/{shard_name(number)}.parquet"
+        for file in IMPORTS[study][number]
+    ]
+
+
+def imported_models(wildcards):
+    """What is known of imported models: their names and sizes."""
+    imports = STUDIES[wildcards.study].imports
+    return [f"results/{wildcards.study}/imports/models.csv"] if imports else []
+
+
+def imported_argument(wildcards, input):
+    """The same, as an argument."""
+    return [f"--imported={path}" for path in input.get("imported", ())]
+
+
+def own_sizes(wildcards):
+    """The parameters of the models that a study makes itself, as arguments."""
+    demo = STUDIES[wildcards.study].demo
+    return (
+        [f"--size={slug}={made.parameters}" for slug, made in demo.models.items()]
+        if demo
+        else []
+    )
+
+
+def similarity_blocks(suffix):
+    """The files of all blocks of a group."""
+    return lambda wildcards: [
+        f"results/{wildcards.study}/similarity/{wildcards.group}/blocks/{block}{suffix}"
+        for block in STUDIES[wildcards.study].similarity.block_names()
+    ]
+
+
+@promised
+def similarity_targets(study):
+    """What the sections `similarity` and `diversity` of a study promise."""
+    folder = f"results/{study.name}"
+    figures = study.similarity.figures() if study.similarity else []
+    files = []
+    for group in groups(study.name):
+        if study.similarity:
+            files.append(f"{folder}/similarity/{group}/summary.csv")
+        files += [f"{folder}/similarity/{group}/figures/{f}.svg" for f in figures]
+        if study.diversity:
+            files.append(f"{folder}/diversity/{group}/diversity.csv")
+    return files
+
+
+# How alike the responses are (pair by pair, in blocks of prompts), and what each model's are like by themselves.
+#
+# Which responses are compared and how is in `params.settings`; threads never change a score.
+rule score_similarity:
+    input:
+        responses=group_responses,
+    output:
+        pairs="results/{study}/similarity/{group}/blocks/{block}.parquet",
+        coverage="results/{study}/similarity/{group}/blocks/{block}.csv",
+    log:
+        "logs/{study}/score_similarity/{group}_{block}.log",
+    benchmark:
+        "logs/{study}/score_similarity/{group}_{block}.benchmark.tsv"
+    wildcard_constraints:
+        block=r"\d{4}",
+    conda:
+        conda_of("workflow")
+    threads: 2
+    resources:
+        mem_mb=memory("score_similarity", 2000),
+        runtime=minutes("score_similarity", 60),
+    params:
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].similarity.block_arguments(
+                STUDIES[wildcards.study].seed
+            )
+        ),
+    message:
+        "{wildcards.study}: comparing all pairs of models ({wildcards.group}, block {wildcards.block})"
+    shell:
+        "rewild --words <(words {input.responses:q}) similarity --block {wildcards.block:q} {params.settings:q}"
+        " --processes {threads:q} --out {output.pairs:q} > {log:q} 2>&1"
+
+
+rule merge_similarity:
+    input:
+        pairs=similarity_blocks(".parquet"),
+        coverage=similarity_blocks(".csv"),
+        models="config/models.yaml",
+    output:
+        summary=report(
+            "results/{study}/similarity/{group}/summary.csv",
+            caption="../report/similarity_summary.rst",
+            category="Similarity",
+            subcategory="{group}",
+            labels={"figure": "three summaries (table)", "metric": "all"},
+        ),
+        agreement=report(
+            "results/{study}/similarity/{group}/agreement.csv",
+            caption="../report/similarity_agreement.rst",
+            category="Similarity",
+            subcategory="{group}",
+            labels={"figure": "how far they stray (table)", "metric": "all"},
+        ),
+        matrix="results/{study}/similarity/{group}/matrix.csv",
+        coverage="results/{study}/similarity/{group}/coverage.csv",
+        responses="results/{study}/similarity/{group}/responses.parquet",
+        all_pairs="results/{study}/similarity/{group}/table5_all_pairs.csv",
+        sampled="results/{study}/similarity/{group}/table5_sampled.csv",
+        released="results/{study}/similarity/{group}/table5_released_notebook.csv",
+    log:
+        "logs/{study}/merge_similarity/{group}.log",
+    benchmark:
+        "logs/{study}/merge_similarity/{group}.benchmark.tsv"
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("merge_similarity", 4000),
+        runtime=minutes("merge_similarity", 30),
+    params:
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].similarity.summary_arguments(
+                STUDIES[wildcards.study].seed
+            )
+        ),
+        folder=subpath(output.summary, parent=True),
+    message:
+        "{wildcards.study}: summarising the similarity of models ({wildcards.group})"
+    shell:
+        "rewild --words <(words {input.pairs:q}) merge-similarity {params.settings:q} --out {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule plot_similarity:
+    input:
+        summary="results/{study}/similarity/{group}/summary.csv",
+        matrix="results/{study}/similarity/{group}/matrix.csv",
+        responses="results/{study}/similarity/{group}/responses.parquet",
+        models="config/models.yaml",
+        imported=imported_models,
+    output:
+        heatmap=report(
+            "results/{study}/similarity/{group}/figures/heatmap_{metric}.svg",
+            caption="../report/similarity_heatmap.rst",
+            category="Similarity",
+            subcategory="{group}",
+            labels={"figure": "model × model", "metric": "{metric}"},
+        ),
+        distribution=report(
+            "results/{study}/similarity/{group}/figures/distribution_{metric}.svg",
+            caption="../report/similarity_distribution.rst",
+            category="Similarity",
+            subcategory="{group}",
+            labels={"figure": "distribution per model", "metric": "{metric}"},
+        ),
+        size=report(
+            "results/{study}/similarity/{group}/figures/size_{metric}.svg",
+            caption="../report/similarity_size.rst",
+            category="Similarity",
+            subcategory="{group}",
+            labels={"figure": "against model size", "metric": "{metric}"},
+        ),
+        others=expand(
+            "results/{{study}}/similarity/{{group}}/figures/{plot}_{{metric}}.{suffix}",
+            plot=("heatmap", "distribution", "size"),
+            suffix=("pdf", "png"),
+        ),
+    log:
+        "logs/{study}/plot_similarity/{group}_{metric}.log",
+    benchmark:
+        "logs/{study}/plot_similarity/{group}_{metric}.benchmark.tsv"
+    wildcard_constraints:
+        metric=r"(rouge[12L]|meteor|meteor_nosyn|bleu)(_unicode)?",
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("plot_similarity", 1000),
+        runtime=minutes("plot_similarity", 10),
+    params:
+        folder=subpath(input.summary, parent=True),
+        out=subpath(output.heatmap, parent=True),
+        imported=imported_argument,
+        sizes=own_sizes,
+    message:
+        "{wildcards.study}: drawing the similarity of models ({wildcards.group}, {wildcards.metric})"
+    shell:
+        "rewild --words <(words {params.sizes:q}) plot-similarity {params.folder:q}"
+        " --metric {wildcards.metric:q} {params.imported:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+# Table 5: the models of the paper that the study has, each from the first group that has it.
+rule compute_similarity_cells:
+    input:
+        sampled=lambda wildcards: [
+            f"results/{wildcards.study}/similarity/{group}/table5_sampled.csv"
+            for group in groups(wildcards.study)
+        ],
+        published="resources/paper/table5.csv",
+    output:
+        cells="results/{study}/cells/table5.csv",
+    log:
+        "logs/{study}/compute_similarity_cells.log",
+    benchmark:
+        "logs/{study}/compute_similarity_cells.benchmark.tsv"
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("compute_similarity_cells", 500),
+        runtime=minutes("compute_similarity_cells", 5),
+    message:
+        "{wildcards.study}: Table 5 of the models that the study has"
+    shell:
+        "rewild --words <(words {input.sampled:q}) similarity-cells --published {input.published:q}"
+        " --out {output.cells:q} > {log:q} 2>&1"
+
+
+rule measure_diversity:
+    input:
+        responses=group_responses,
+        models="config/models.yaml",
+        imported=imported_models,
+    output:
+        diversity=report(
+            "results/{study}/diversity/{group}/diversity.csv",
+            caption="../report/diversity.rst",
+            category="Diversity",
+            subcategory="{group}",
+            labels={"measures": "of each model"},
+        ),
+        definitions="results/{study}/diversity/{group}/definitions.csv",
+        lengths=report(
+            "results/{study}/diversity/{group}/lengths.svg",
+            caption="../report/diversity_lengths.rst",
+            category="Diversity",
+            subcategory="{group}",
+            labels={"measures": "lengths (figure)"},
+        ),
+        others=multiext("results/{study}/diversity/{group}/lengths", ".pdf", ".png"),
+    log:
+        "logs/{study}/measure_diversity/{group}.log",
+    benchmark:
+        "logs/{study}/measure_diversity/{group}.benchmark.tsv"
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("measure_diversity", 2000),
+        runtime=minutes("measure_diversity", 60),
+    params:
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].diversity.arguments(STUDIES[wildcards.study].seed)
+        ),
+        folder=subpath(output.diversity, parent=True),
+        imported=imported_argument,
+    message:
+        "{wildcards.study}: measuring each model's responses ({wildcards.group})"
+    shell:
+        "rewild --words <(words {input.responses:q}) diversity {params.settings:q} {params.imported:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+# Style, judgments and win rates, from released files.
+@promised
+def style_judgments_win_rates(study):
+    """What the study asks for of these three, as far as released files hold it."""
+    folder = f"results/{study.name}"
+    files = []
+    if study.source != "released":
+        return files
+    if study.style:
+        files += [
+            f"{folder}/style/{name}.csv"
+            for name in ("counts", "rates", "shares", "proportional")
+        ]
+    if study.judgments:
+        files += [
+            f"{folder}/judgments/{name}.csv"
+            for name in ("preferences", "checks", "words", "named_words")
+        ]
+        files += [
+            f"{folder}/figures/{figure}{form}.{suffix}"
+            for figure in study.figures
+            if figure in ("figure3", "figure4")
+            for form in ("", "-bars")
+            for suffix in ("svg", "pdf", "png")
+        ]
+    if study.win_rates:
+        files += [
+            f"{folder}/win_rates/{name}"
+            for name in ("win_rates.csv", "agreement.csv", "win_rates.md")
+        ]
+        if study.win_rates.library:
+            files.append(f"{folder}/win_rates/library.csv")
+    return files
+
+
+# Markdown styling (Table 3): of the judged pages that were released, and of the responses that a study has.
+rule count_style:
+    input:
+        pages=released("wildchat-50m", ".html"),
+    output:
+        counts=report(
+            "results/{study}/style/counts.csv",
+            caption="../report/style_counts.rst",
+            category="Style",
+            labels={"table": "counts"},
+        ),
+        rates="results/{study}/style/rates.csv",
+        shares=report(
+            "results/{study}/style/shares.csv",
+            caption="../report/style_shares.rst",
+            category="Style",
+            labels={"table": "what is not the model's"},
+        ),
+    log:
+        "logs/{study}/count_style.log",
+    benchmark:
+        "logs/{study}/count_style.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("count_style", 500),
+        runtime=minutes("count_style", 5),
+    params:
+        model="Q72 : None",
+        out=subpath(output.counts, parent=True),
+    message:
+        "{wildcards.study}: counting styling in judged pages of {params.model}"
+    shell:
+        "rewild style {input.pages:q} --model {params.model:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule compare_style:
+    input:
+        counts="results/{study}/style/counts.csv",
+        published="resources/paper/table3.csv",
+    output:
+        proportional=report(
+            "results/{study}/style/proportional.csv",
+            caption="../report/style_proportional.rst",
+            category="Style",
+            labels={"table": "proportional frequencies"},
+        ),
+        cells="results/{study}/cells/table3.csv",
+    log:
+        "logs/{study}/compare_style.log",
+    benchmark:
+        "logs/{study}/compare_style.benchmark.tsv"
+    wildcard_constraints:
+        study=studies_of("released"),
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("compare_style", 500),
+        runtime=minutes("compare_style", 5),
+    message:
+        "{wildcards.study}: comparing the styling of pairs of models"
+    shell:
+        "rewild proportional {input.counts:q} --published {input.published:q}"
+        " --out {output.proportional:q} --cells {output.cells:q} > {log:q} 2>&1"
+
+
+rule count_response_style:
+    input:
+        responses=group_responses,
+        models="config/models.yaml",
+        imported=imported_models,
+    output:
+        counts=report(
+            "results/{study}/style/{group}/responses.csv",
+            caption="../report/style_responses.rst",
+            category="Style",
+            subcategory="{group}",
+            labels={"table": "responses"},
+        ),
+        rates="results/{study}/style/{group}/response_rates.csv",
+        proportional=report(
+            "results/{study}/style/{group}/response_proportional.csv",
+            caption="../report/style_responses_proportional.rst",
+            category="Style",
+            subcategory="{group}",
+            labels={"table": "responses, proportional frequencies"},
+        ),
+        elements=report(
+            "results/{study}/style/{group}/elements.svg",
+            caption="../report/style_elements.rst",
+            category="Style",
+            subcategory="{group}",
+            labels={"table": "responses (heat map)"},
+        ),
+        ratios=report(
+            "results/{study}/style/{group}/proportional.svg",
+            caption="../report/style_responses_proportional.rst",
+            category="Style",
+            subcategory="{group}",
+            labels={"table": "responses, proportional frequencies (heat map)"},
+        ),
+        others=expand(
+            "results/{{study}}/style/{{group}}/{figure}.{suffix}",
+            figure=("elements", "proportional"),
+            suffix=("pdf", "png"),
+        ),
+    log:
+        "logs/{study}/count_response_style/{group}.log",
+    benchmark:
+        "logs/{study}/count_response_style/{group}.benchmark.tsv"
+    conda:
+        conda_of("workflow")
+    threads: 4
+    resources:
+        mem_mb=memory("count_response_style", 2000),
+        runtime=minutes("count_response_style", 60),
+    params:
+        out=subpath(output.counts, parent=True),
+        imported=imported_argument,
+    message:
+        "{wildcards.study}: counting the styling of responses ({wildcards.group})"
+    shell:
+        "rewild --words <(words {input.responses:q}) style-responses {params.imported:q}"
+        " --out {params.out:q} --cores {threads:q} > {log:q} 2>&1"
+
+
+# How fast models answered: of responses that the study generated.
+rule measure_throughput:
+    input:
+        measurements=lambda wildcards: measurements(wildcards),
+        published="resources/paper/throughput.csv",
+    output:
+        models=report(
+            "results/{study}/throughput/throughput.csv",
+            caption="../report/throughput.rst",
+            category="Throughput",
+            labels={"table": "models"},
+        ),
+        summary=report(
+            "results/{study}/throughput/summary.csv",
+            caption="../report/throughput.rst",
+            category="Throughput",
+            labels={"table": "over models"},
+        ),
+        markdown="results/{study}/throughput/throughput.md",
+        figure=report(
+            "results/{study}/figures/throughput.svg",
+            caption="../report/throughput.rst",
+            category="Throughput",
+            labels={"figure": "against context × parameters"},
+        ),
+        others=multiext("results/{study}/figures/throughput", ".pdf", ".png"),
+    log:
+        "logs/{study}/measure_throughput.log",
+    benchmark:
+        "logs/{study}/measure_throughput.benchmark.tsv"
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("measure_throughput", 1000),
+        runtime=minutes("measure_throughput", 10),
+    params:
+        out=subpath(output.models, parent=True),
+        figure=lambda wildcards: f"results/{wildcards.study}/figures/throughput",
+    message:
+        "{wildcards.study}: comparing the speed of models"
+    shell:
+        "rewild --words <(words {input.measurements:q}) throughput --published {input.published:q}"
+        " --out {params.out:q} --figure {params.figure:q} > {log:q} 2>&1"

@@ -1,0 +1,127 @@
+# What is about a study as a whole.
+rule write_config:
+    output:
+        yaml="results/{study}/config.yaml",
+    log:
+        "logs/{study}/write_config.log",
+    benchmark:
+        "logs/{study}/write_config.benchmark.tsv"
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("write_config", 300),
+        runtime=minutes("write_config", 5),
+    params:
+        # What triggers it. The study itself is read by the command: an argument has 128 KiB.
+        study=lambda wildcards: sha256(
+            STUDIES[wildcards.study].model_dump_json().encode()
+        ).hexdigest(),
+    message:
+        "{wildcards.study}: writing the resolved configuration"
+    shell:
+        "rewild resolve {wildcards.study:q} --out {output.yaml:q} > {log:q} 2>&1"
+
+
+# Environments of the heavier tools, each built the first time that a job needs it. Other rules name their files `ready`
+# as ancient() inputs: a rebuilt environment is how a result is computed, not what it is.
+rule build_env:
+    input:
+        lock="envs/{tool}.txt",
+        names="envs/{tool}.in",
+    output:
+        ready=".envs/{tool}/ready",
+    log:
+        "logs/build_env/{tool}.log",
+    benchmark:
+        "logs/build_env/{tool}.benchmark.tsv"
+    localrule: True  # nodes of a cluster may have no network
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("build_env", 2000),
+        runtime=minutes("build_env", 60),
+    params:
+        python="python",
+        folder=lambda wildcards: f".envs/{wildcards.tool}",
+    message:
+        "Building the environment {wildcards.tool} (minutes, once)"
+    shell:
+        "{params.python:q} -m rewild.operate.environments {input.lock:q} {params.folder:q} 2>&1 | tee {log:q} >&2"
+
+
+# The same inside the tool's image, whose Python is the environment's.
+if "apptainer" in DEPLOYED:
+
+    use rule build_env as build_env_in_image with:
+        output:
+            ready=".envs/apptainer/{tool}/ready",
+        log:
+            "logs/build_env_in_image/{tool}.log",
+        benchmark:
+            "logs/build_env_in_image/{tool}.benchmark.tsv"
+        container:
+            lambda wildcards: image_of(wildcards.tool)
+        params:
+            python=lambda wildcards: IMAGES[wildcards.tool].python,
+            folder=lambda wildcards: f".envs/apptainer/{wildcards.tool}",
+
+
+# Released files, one rule per collection: results/downloads/OWNER/REPO/COMMIT/PATH, the same for every study.
+# The mirror comes through the environment: where a file was brought from does not make it another file.
+for collection, files in RELEASED.items():
+
+    rule:
+        name:
+            f"fetch_{collection.replace('-', '_')}"
+        output:
+            files=[f"results/downloads/{file.name}" for file in files],
+        log:
+            f"logs/fetch/{collection}.log",
+        benchmark:
+            f"logs/fetch/{collection}.benchmark.tsv"
+        localrule: True  # nodes of a cluster may have no network
+        conda:
+            conda_of("workflow")
+        resources:
+            mem_mb=memory(f"fetch_{collection.replace('-', '_')}", 500),
+            runtime=minutes(f"fetch_{collection.replace('-', '_')}", 30),
+        params:
+            collection=collection,
+        message:
+            "Fetching {params.collection}"
+        shell:
+            "rewild fetch {params.collection:q} 2>&1 | tee {log:q} >&2"
+
+
+# Models made from scratch, from the settings in the study's section `demo`.
+rule make_demo_model:
+    input:
+        text=lambda wildcards: plain([STUDIES[wildcards.study].demo.text]),
+        env=ancient(ready_of("engine-cpu")),
+    output:
+        folder=directory("results/{study}/models/{model}"),
+    log:
+        "logs/{study}/make_demo_model/{model}.log",
+    benchmark:
+        "logs/{study}/make_demo_model/{model}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.demo),
+    conda:
+        conda_of("engine-cpu")
+    threads: 1
+    resources:
+        mem_mb=memory("make_demo_model", 2000),
+        runtime=minutes("make_demo_model", 20),
+    params:
+        python=python_of("engine-cpu"),
+        text=lambda wildcards: STUDIES[wildcards.study].demo.text,
+        odd=lambda wildcards: odd([STUDIES[wildcards.study].demo.text]),
+        settings=lambda wildcards: STUDIES[wildcards.study]
+        .demo.models[wildcards.model]
+        .model_dump_json(),
+    message:
+        "{wildcards.study}: making the model {wildcards.model} from scratch (about a minute)"
+    shell:
+        "{params.python:q} -m rewild make-model {params.settings:q} --out {output.folder:q}"
+        " --text {params.text:q} > {log:q} 2>&1"
