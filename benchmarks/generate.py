@@ -20,8 +20,6 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tiny import WORDS, make_model
-
 from rewild.config.responses import Responses
 from rewild.core.conversations import conversation_id, iter_turns
 from rewild.engines import Completion, Request, Sampling, make_engine
@@ -29,6 +27,7 @@ from rewild.engines.chat import Chat
 from rewild.generation.prepared import Kitchen, prepare
 from rewild.generation.spec import Job, Source, row_seed
 from rewild.responses.shard import respond
+from tiny import WORDS, make_model
 
 CHUNK = 256
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 try:
     import torch
     import transformers
-    from tiny import make_tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from rewild.config.gpus import GIB, GPUS, Gpu
@@ -19,6 +18,7 @@ try:
     from rewild.engines.chat import Chat
     from rewild.engines.plan import Architecture, Plan, plan_on
     from rewild.engines.transformers_engine import TransformersEngine
+    from tiny import make_tokenizer
 except ModuleNotFoundError as error:
     sys.exit(
         f"{sys.executable} has no '{error.name}': with `-m pip install torch transformers pydantic pyyaml` "

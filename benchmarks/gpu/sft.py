@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import torch
-from tiny import TEMPLATE, WORDS, make_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rewild.config.models import Model
@@ -22,6 +21,7 @@ from rewild.training.runs.gates import first_preference_loss, precision
 from rewild.training.runs.layout import RunFiles
 from rewild.training.runs.preflight import preflight
 from rewild.training.runs.train import train
+from tiny import TEMPLATE, WORDS, make_tokenizer
 
 # The dimensions of Llama-3.2-1B.
 LLAMA_1B = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "vocab_size": 128_256}

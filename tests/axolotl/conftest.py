@@ -18,14 +18,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
 
-from tiny import TEMPLATE, WORDS, make_model
-
 from rewild.config.base import validate
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
 from rewild.config.runs import Training, Weights
 from rewild.core.quiet import report_nothing
 from rewild.training.runs.layout import RunFiles
+from tiny import TEMPLATE, WORDS, make_model
 
 report_nothing()  # as the command line does: else Axolotl hangs at the end where there is no network
 try:

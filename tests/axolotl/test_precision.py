@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from on_cpu import ON
 from safetensors.torch import load_file
 
 from conftest import conversations, write_mix
+from on_cpu import ON
 from rewild.core.errors import RewildError
 from rewild.core.table import read_table
 from rewild.training.runs.preflight import preflight

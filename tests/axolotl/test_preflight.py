@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 import torch
 import yaml
-from test_kernel import HERE, build
 
 from conftest import conversations, write_mix
 from rewild.core.errors import DataError
@@ -24,6 +23,7 @@ from rewild.training.runs.leak import leak, leak_check, short
 from rewild.training.runs.oracle import expected
 from rewild.training.runs.preflight import preflight, tokenizer_of
 from rewild.training.runs.render import axolotl_config, identity_of, start_identity
+from test_kernel import HERE, build
 
 
 def check(report: Any, name: str) -> Any:

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_sealed import response
 
 from fuzzing import FUZZ
 from rewild.core.errors import RewildError
@@ -27,6 +26,7 @@ from rewild.measures.style.responses import count_answers
 from rewild.report.viewer.read import choose, collect_prompts, find_models
 from rewild.report.viewer.read import read_responses as read_for_viewer
 from rewild.training.mixes.read import _read as read_for_mixes
+from test_sealed import response
 
 ROWS = pl.DataFrame([response(i) for i in range(12)], schema=RESPONSES.dtypes)
 

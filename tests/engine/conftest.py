@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tiny import make_model
 from workspace import Workspace, make_prompts
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import TEMPLATE, make_tokenizer
 
 from rewild.engines.base import EngineError
 from rewild.engines.chat import Chat
 from rewild.generation.fit import fit
+from tiny import TEMPLATE, make_tokenizer
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

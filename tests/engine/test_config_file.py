@@ -9,8 +9,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from kinds import make
 
+from kinds import make
 from rewild.engines.base import EngineError
 from rewild.engines.config_file import read_config
 from rewild.engines.tokenizer import load_tokenizer

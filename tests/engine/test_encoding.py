@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kinds import KINDS, make
 from kinds import TEMPLATE as TINY
-
 from rewild.engines.chat import Chat
 from rewild.engines.encoding import TEMPLATE
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from workspace import ROOT
 
 torch = pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")

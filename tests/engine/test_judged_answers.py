@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-from tiny import make_model
 
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.study import Study
@@ -24,6 +23,7 @@ from rewild.evaluation.judged.task import Tables, Task, make_task
 from rewild.generation import prepared as kitchen
 from rewild.generation.asking.base import Question
 from rewild.generation.asking.schema import ANSWERS
+from tiny import make_model
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "results/try/models/tiny"

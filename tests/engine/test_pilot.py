@@ -6,14 +6,14 @@ import json
 
 import polars as pl
 import pytest
-from tiny import make_model
-from workspace import Workspace, make_prompts
 
 from rewild.config.responses import Gates
 from rewild.generation.prepared import open_kitchen
 from rewild.generation.schema import RESPONSES
 from rewild.prompts.schema import read_shard
 from rewild.responses.pilot import as_markdown, judge, read_report, sample, why_failed
+from tiny import make_model
+from workspace import Workspace, make_prompts
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

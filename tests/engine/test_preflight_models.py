@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kinds import make
 
+from kinds import make
 from rewild.engines.look import look
 from rewild.operate import preflight_models
 from rewild.operate.preflight_models import check_models

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tiny import make_model
-from workspace import Workspace, make_prompts
 
 from rewild.core.errors import ConfigError, RewildError
 from rewild.core.locks import is_locked
@@ -27,6 +25,8 @@ from rewild.generation.rows import check
 from rewild.generation.schema import RESPONSES, Measurement
 from rewild.generation.spec import row_seed
 from rewild.prompts.schema import read_shard
+from tiny import make_model
+from workspace import Workspace, make_prompts
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

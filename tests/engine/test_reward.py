@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (.envs/engine-cpu)")
-from tiny import make_tokenizer  # noqa: E402
-
 from rewild.config.base import validate  # noqa: E402
 from rewild.config.preferences import RewardModel  # noqa: E402
 from rewild.engines.base import EngineError  # noqa: E402
 from rewild.training.preferences.scorers import Item, make_scorer  # noqa: E402
+from tiny import make_tokenizer  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import subprocess
 
 import polars as pl
 import pytest
-from tiny import make_model
-from workspace import ROOT, Workspace, make_prompts
 
 from rewild.core.table import read_table
 from rewild.engines import make_engine
 from rewild.generation.schema import RESPONSES
+from tiny import make_model
+from workspace import ROOT, Workspace, make_prompts
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 

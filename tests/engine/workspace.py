@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 import yaml
-from tiny import WORDS
 
 from rewild.config import load_study
 from rewild.config.study import merge
@@ -21,6 +20,7 @@ from rewild.generation.spec import make_job
 from rewild.prompts.schema import SHARD
 from rewild.responses.layout import Layout
 from rewild.responses.shard import run_shard
+from tiny import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = ["water", "light", "code", "music", "rivers", "cities", "numbers", "words"]

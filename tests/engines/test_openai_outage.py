@@ -16,7 +16,6 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_responses import Place, prompts
 
 from endpoint import Server, serving
 from fuzzing import fuzz
@@ -29,6 +28,7 @@ from rewild.engines.wire import RefusalError, judge_status, make_client, read_an
 from rewild.generation.prepared import open_kitchen
 from rewild.generation.spec import make_job
 from rewild.responses.shard import run_shard
+from test_responses import Place, prompts
 
 KEY = "sk-secret-0123456789"
 SAID = b'{"error": {"message": "Nothing goes here, says sk-secret-0123456789.", "code": "some_code"}}'

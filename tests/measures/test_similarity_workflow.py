@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_similarity_blocks import responses
 
 from rewild.config.study import load_study
 from rewild.core.cells import COMPUTED_CELLS
@@ -15,6 +14,7 @@ from rewild.core.errors import ConfigError
 from rewild.core.table import read_table
 from rewild.measures.diversity.schema import DIVERSITY
 from rewild.measures.similarity.schema import SUMMARY
+from test_similarity_blocks import responses
 
 STUDY = """\
 title: A small study

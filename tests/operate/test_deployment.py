@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_workflow import rules
 
 from conftest import Run
 from rewild.config.deployment import Image, load_images
 from rewild.core.errors import ConfigError
+from test_workflow import rules
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"

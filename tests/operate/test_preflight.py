@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from test_cost import make_world
 
 from conftest import SITE, Run
 from rewild.config.models import Model, Native
@@ -23,6 +22,7 @@ from rewild.operate.preflight_kernel import check_kernel
 from rewild.operate.preflight_models import check_models, models_to_look_at
 from rewild.operate.site import Check
 from rewild.training.runs import kernel
+from test_cost import make_world
 
 ROOT = Path(__file__).resolve().parents[2]
 Q72, L70 = "qwen2.5-72b-instruct", "llama-3.3-70b-instruct"

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from test_attempts import NODES, SHARD, Wildcards, asked
 
 import conftest
 from rewild.config.site import load_site, minutes
 from rewild.core.errors import ConfigError
 from rewild.operate.site import _account, _arrays, _paths
+from test_attempts import NODES, SHARD, Wildcards, asked
 
 plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
 from snakemake_executor_plugin_slurm import (  # noqa: E402

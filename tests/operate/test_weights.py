@@ -11,7 +11,6 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
-from test_attempts import Wildcards
 
 import conftest
 from parsed import rules as parse
@@ -20,6 +19,7 @@ from rewild.config.preferences import RewardModel
 from rewild.core.errors import DataError, RewildError
 from rewild.core.weights import UNPINNED, fetch_model, record
 from rewild.operate.preflight import _gated_data
+from test_attempts import Wildcards
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

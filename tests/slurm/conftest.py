@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from cluster import Cluster, NoSlurmError, reason_against
 from project import ENGINE, MODEL, Project
 

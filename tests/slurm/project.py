@@ -14,6 +14,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import yaml
+
 from cluster import alive, end
 
 ROOT = Path(__file__).resolve().parents[2]

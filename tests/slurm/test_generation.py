@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from cluster import Cluster, wait
 from project import MODEL, SHARDS, Project
-
 from rewild.config import load_models, load_study
 from rewild.generation.spec import make_job, memory_mb
 

@@ -6,9 +6,9 @@ import json
 import subprocess
 
 import pytest
+
 from cluster import Cluster, wait
 from project import TRAINER, Project
-
 from rewild.config import load_models
 from rewild.config.recipes import load_recipes
 from rewild.core.weights import UNPINNED

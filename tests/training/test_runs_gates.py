@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from test_runs import MEASURED, a_training
 
 from rewild.config.recipes import load_recipes
 from rewild.core.errors import DataError
@@ -18,6 +17,7 @@ from rewild.training.runs.gates import FIRST_DPO, first_preference_loss, precisi
 from rewild.training.runs.postflight import _gates
 from rewild.training.runs.published import store_weights, stored
 from rewild.training.runs.schema import Measured
+from test_runs import MEASURED, a_training
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = {"parameters": {"float32": 10}, "optimizer": {"float32": 20}, "compute": "bfloat16", "wanted": "bf16"}

@@ -18,12 +18,17 @@ from rewild.operate.attempts import LASTING
 
 app = typer.Typer(
     name="rewild",
-    help="Reproduce, audit and extend the WILDCHAT-50M study. Snakemake calls these commands; so can you.",
+    help="Reproduce, audit and extend studies of synthetic data. Snakemake calls these commands; so can you.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+START = ("validate", "plan", "cost", "preflight", "status", "summary")
+"""The commands that a newcomer needs; ``rewild --help`` shows them first, the others by phase."""
 for phase in PHASES:
+    for command in phase.app.registered_commands:
+        name = command.name or getattr(command.callback, "__name__", "").replace("_", "-")
+        command.rich_help_panel = "Start here" if name in START else phase.PANEL
     app.add_typer(phase.app)
 
 

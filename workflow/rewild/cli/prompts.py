@@ -1,4 +1,4 @@
-"""Commands that prepare prompts."""
+"""Commands of the phase prompts: prepared from files and the hub."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rewild.cli.options import ConfigFolder, StudyName, say
+
 if TYPE_CHECKING:
     from rewild.config.prompts import Prompts
 
 app = typer.Typer()
-ConfigFolder = Annotated[Path, typer.Option("--config", help="The folder of config.yaml and studies/")]
-StudyName = Annotated[str, typer.Argument(help="A study that has the section `prompts`")]
+PANEL = "Prompts: prepared from files and the hub"
 Settings = Annotated[
     str | None, typer.Option(help="The section `prompts`, resolved, as JSON [default: the study's file]")
 ]
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
 
 
 def _section(study: str, settings: str | None, config: Path) -> Prompts:
@@ -52,7 +49,7 @@ def prepare(
         _section(study, settings, config),
         out or Path("results") / study / "prompts",
         cores=cores,
-        say=_say,
+        say=say,
     )
 
 
@@ -69,4 +66,4 @@ def fetch_hub(
     from rewild.prompts.hub import stream
 
     asked = {"kind": "hub", "repository": repository, "revision": revision, "split": split}
-    stream(validate(Hub, asked, "fetch-hub"), out, say=_say)
+    stream(validate(Hub, asked, "fetch-hub"), out, say=say)

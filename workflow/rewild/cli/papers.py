@@ -1,4 +1,4 @@
-"""Commands that test the paper's claims, and say how a study ended."""
+"""Commands of the phase papers: claims and their audit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
+PANEL = "Papers: claims and their audit"
 
 
 @app.command()

@@ -1,0 +1,383 @@
+"""Commands of the phase operate: studies, cost, the cluster, environments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rewild.cli.options import ConfigFolder, Results, StudyName
+
+if TYPE_CHECKING:
+    from rewild.config import Model
+
+app = typer.Typer()
+PANEL = "Operate: studies, cost, the cluster, environments"
+UNKNOWN = "·"
+Text = Annotated[Path, typer.Option(help="What the models learn from")]
+TEXT = Path("resources/demo/text.yaml")
+Models = Annotated[
+    str | None, typer.Option(help="Only these models of it, as `snakemake --config models=…`: a,b or qwen*")
+]
+Runs = Annotated[str | None, typer.Option(help="Only these runs of it, as `snakemake --config runs=…`")]
+
+
+@app.command()
+def validate(
+    studies: Annotated[list[str] | None, typer.Argument(help="Studies to check (default: all)")] = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Check studies, models and benchmarks, and say what is wrong."""
+    from rewild.config import load_benchmarks, load_models, load_study, study_names
+
+    models = load_models(config)
+    typer.echo(
+        f"models: {len(models)}, of which {sum('dgm' in m.roles for m in models.values())} generate data"
+    )
+    benchmarks = load_benchmarks(config, models)
+    typer.echo(f"benchmarks: {len(benchmarks)}, of which {sum(b.judged for b in benchmarks.values())} judged")
+    for name in studies or study_names(config):
+        study = load_study(config, name)
+        typer.echo(f"{name}: {study.title}")
+
+
+@app.command()
+def resolve(
+    study: Annotated[str, typer.Argument(help="A study's name, or the file of a resolved one (.yaml)")],
+    out: Annotated[Path | None, typer.Option(help="Where to write it (default: the terminal)")] = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Write a study's configuration as it is used: defaults, study and command line in one."""
+    import yaml
+
+    from rewild.core.files import write_text
+    from rewild.report.findings.select import study_as_used
+
+    found = study_as_used(study, config)
+    text = yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    if out:
+        write_text(out, text)
+    else:
+        typer.echo(text, nl=False)
+
+
+@app.command()
+def models(
+    family: Annotated[str | None, typer.Option(help="Only this family, such as llama-3.1")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Only this role: dgm, base, sft-target, baseline, judge, source")
+    ] = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """List the models that the paper names (· where a value is not established)."""
+    from typing import get_args
+
+    from rewild.config import load_models
+    from rewild.config.models import Role
+    from rewild.core.terminal import Column, print_table
+
+    known = load_models(config)
+    _check("family", family, sorted({m.family for m in known.values()}))
+    _check("role", role, get_args(Role))
+    chosen = [m for m in known.values() if family in (None, m.family) and (role is None or role in m.roles)]
+    rows = []
+    for m in chosen:
+        context = f"{m.native_context:,}" if m.native_context else UNKNOWN
+        flags = [*m.listed.flags, *(["gated"] if m.gated else []), *(["ships code"] if m.ships_code else [])]
+        cells = (m.slug, m.abbreviation, m.family, m.kind, _size(m), context, m.licence or UNKNOWN)
+        rows.append((*cells, ", ".join(flags)))
+    columns = [
+        Column("model"),
+        Column("abbr.", 5),
+        Column("family", 6),
+        Column("kind", 3),
+        Column("params", 1, right=True),
+        Column("context", 2, right=True),
+        Column("licence", 4),
+        Column("flags", 7),
+    ]
+    print_table(columns, rows)
+    typer.echo(f"{len(chosen)} of {len(known)} models")
+
+
+@app.command()
+def benchmarks(config: ConfigFolder = Path("config")) -> None:
+    """List the benchmarks; the nine of the paper's tables first, in their order."""
+    from rewild.config import load_benchmarks, load_models
+    from rewild.core.terminal import Column, print_table
+
+    known = load_benchmarks(config, load_models(config))
+    rows = []
+    for b in known.values():
+        shots = UNKNOWN if b.fewshot is None else str(b.fewshot)
+        cells = (b.slug, b.title, "yes" if b.nine else "", b.group, b.runner, b.task or "", b.metric)
+        rows.append((*cells, shots, str(b.scale.max), b.judge or ""))
+    columns = [
+        Column("benchmark"),
+        Column("title", 5),
+        Column("nine", 3),
+        Column("group", 7),
+        Column("runner", 2),
+        Column("task", 9),
+        Column("metric", 1),
+        Column("shots", 4, right=True),
+        Column("max", 6, right=True),
+        Column("judge", 8),
+    ]
+    print_table(columns, rows)
+    typer.echo(f"{len(known)} benchmarks")
+
+
+def _check(what: str, value: str | None, known: tuple[str, ...] | list[str]) -> None:
+    from rewild.core.errors import ConfigError, nearest
+
+    if value is not None and value not in known:
+        raise ConfigError(f"unknown {what} '{value}'{nearest(value, known)} (known: {', '.join(known)})")
+
+
+def _size(model: Model) -> str:
+    """Billions of parameters: stated, or implied by the dimensions."""
+    if model.parameters:
+        total, active = model.parameters.total, model.parameters.active
+    elif implied := model.dimensions.parameters():
+        total, active = implied
+    else:
+        return UNKNOWN
+    size = f"{total / 1e9:.1f}B"
+    return size if active in (None, total) else f"{size} ({active / 1e9:.1f}B)"
+
+
+@app.command()
+def fetch(
+    collection: Annotated[str, typer.Argument(help="A collection of resources/released/files.csv")],
+    into: Annotated[Path, typer.Option(help="The folder for OWNER/REPO/COMMIT/PATH")] = Path(
+        "results/downloads"
+    ),
+    mirror: Annotated[
+        str | None,
+        typer.Option(envvar="REWILD_MIRROR", help="A folder or base URL in place of the public address"),
+    ] = None,
+) -> None:
+    """Fetch released files at pinned commits, checked by SHA-256; goes on where it stopped."""
+    from rewild.core.fetch import fetch_collection
+
+    fetch_collection(collection, into, base=mirror, report=lambda line: typer.echo(line, err=True))
+
+
+@app.command()
+def make_model(
+    settings: Annotated[str, typer.Argument(help="JSON, as in the study's demo.models")],
+    out: Annotated[Path, typer.Option(help="The model's folder")],
+    text: Text = TEXT,
+) -> None:
+    """Make a tiny language model from scratch, tokenizer and all (about a minute on one CPU core)."""
+    from rewild.config.base import validate_json
+    from rewild.config.demo import DemoModel
+    from rewild.operate.demo.train import Progress
+    from rewild.operate.demo.train import make_model as train
+    from rewild.operate.demo.world import load_material
+
+    model = validate_json(DemoModel, settings, f"model {out.name}")
+
+    def report(at: Progress) -> None:
+        typer.echo(f"{out.name}: step {at.step} of {at.steps}, loss {at.loss:.3f}, {at.seconds:.0f} s")
+
+    typer.echo(f"{out.name}: {model.parameters:,} parameters, {model.examples:,} examples")
+    train(model, load_material(text), out, text, report)
+
+
+@app.command()
+def demo_text(
+    style: Annotated[str, typer.Argument(help="herald, plain, brief or documents")] = "herald",
+    count: Annotated[int, typer.Option(min=1, help="How many")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other text")] = 0,
+    text: Text = TEXT,
+) -> None:
+    """Show some of what the demo's models learn from."""
+    from itertools import islice
+
+    from rewild.core.errors import ConfigError, nearest
+    from rewild.operate.demo.text import STYLES, conversations, documents
+    from rewild.operate.demo.world import load_material
+
+    material = load_material(text)
+    if style == "documents":
+        for document in islice(documents(material, seed), count):
+            typer.echo(document + "\n")
+        return
+    if style not in STYLES:
+        known = [*STYLES, "documents"]
+        raise ConfigError(f"unknown style '{style}'{nearest(style, known)} (styles: {', '.join(known)})")
+    for chat in islice(conversations(material, STYLES[style], seed), count):
+        for message in chat:
+            typer.echo(f"[{message['role']}] {message['content']}")
+        typer.echo("")
+
+
+@app.command("build-env")
+def build_env(
+    lock: Annotated[Path, typer.Argument(help="A lock, such as envs/engine-cpu.txt")],
+    folder: Annotated[Path, typer.Argument(help="Where to, such as .envs/engine-cpu")],
+) -> None:
+    """Make a tool's virtual environment from its lock, and try it."""
+    from rewild.operate.environments import build
+
+    build(lock, folder, lambda line: typer.echo(line, err=True))
+
+
+@app.command("check-site")
+def check_site(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run a job of two minutes on each partition too")
+    ] = False,
+) -> None:
+    """Check profiles/slurm/site.yaml against the cluster, and say what is missing."""
+    from rewild.config.site import load_site, site_path
+    from rewild.core.errors import ConfigError
+    from rewild.operate.site import check_site, print_checks
+
+    site = load_site()
+    found = check_site(site)
+    if probe:
+        from rewild.operate.probe import probe as ask_nodes
+
+        found += ask_nodes(site, Path.cwd(), Path("logs/probe").resolve())
+    print_checks(str(site_path()), found)
+    missing = [check.name for check in found if check.state == "missing"]
+    if missing:
+        raise ConfigError(f"{site_path()}: not as the cluster is: {', '.join(missing)}")
+
+
+@app.command("pin-images")
+def pin_images(
+    registry: Annotated[
+        str | None, typer.Option(help="Registry of images without a host: https://HOST; else skopeo is asked")
+    ] = None,
+) -> None:
+    """Write the digest behind each tag of envs/images.yaml, and say which could not be read."""
+    from rewild.core.errors import RewildError
+    from rewild.operate.images import pin_images as pin
+
+    unread = pin(Path(), registry, lambda line: typer.echo(line, err=True))
+    if unread:
+        raise RewildError(
+            f"envs/images.yaml: without a digest for {', '.join(unread)}; the others are written"
+        )
+
+
+@app.command("fetch-model")
+def fetch_model(
+    hub: Annotated[str, typer.Argument(help="The repository on the hub, OWNER/NAME")],
+    revision: Annotated[str, typer.Argument(help="Its commit, or `unpinned`")],
+    out: Annotated[Path, typer.Option(help="A record of what came (.json)")],
+    code: Annotated[bool, typer.Option("--code", help="Fetch the repository's code too")] = False,
+) -> None:
+    """Download a model's safetensors into HF_HOME, without a GPU."""
+    from rewild.core.weights import UNPINNED
+    from rewild.core.weights import fetch_model as fetch
+
+    pinned = None if revision == UNPINNED else revision
+    fetch(hub, pinned, out, code, lambda line: typer.echo(line, err=True))
+
+
+@app.command()
+def cost(  # noqa: PLR0917
+    study: StudyName,
+    models: Models = None,
+    runs: Runs = None,
+    each: Annotated[bool, typer.Option("--each", help="A line per model and run, not per stage")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts")] = False,
+    results: Results = Path("results"),
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Estimate GPU-hours, tokens and disk of a study, beside what the paper says of its own."""
+    import json
+
+    from rewild.operate.cost.estimate import estimate
+    from rewild.operate.cost.report import as_json as plain
+    from rewild.operate.cost.report import print_cost
+
+    world = _world(study, models, runs, results, config)
+    lines = estimate(world)
+    if as_json:
+        typer.echo(json.dumps(plain(world, lines), indent=1))
+    else:
+        print_cost(world, lines, each)
+
+
+@app.command()
+def preflight(  # noqa: PLR0917
+    study: StudyName,
+    profile: Annotated[str, typer.Option(help="The profile it will run with: slurm, or default")] = "default",
+    models: Models = None,
+    runs: Runs = None,
+    results: Results = Path("results"),
+    config: ConfigFolder = Path("config"),
+    files: Annotated[
+        bool,
+        typer.Option(
+            help="Load models' configurations, tokenizers and templates as jobs will; look for kernels"
+        ),
+    ] = True,
+) -> None:
+    """Check that a study can start here: models, plans, revisions, licences, keys, disk, and the cluster."""
+    import os
+
+    from rewild.config import load_defaults
+    from rewild.core.errors import ConfigError
+    from rewild.operate.preflight import check_profile, check_study, environment_of_jobs
+    from rewild.operate.preflight_kernel import check_kernel
+    from rewild.operate.preflight_models import check_models
+    from rewild.operate.site import print_checks
+
+    world = _world(study, models, runs, results, config)
+    checks = check_profile(world, profile, config.parent)
+    environ = environment_of_jobs(profile, os.environ)
+    checks += check_study(world, load_defaults(config).licences, environ)
+    if files:
+        checks += check_models(world, environ, config.parent / ".envs")
+        checks += check_kernel(world, environ, config.parent / ".envs")
+    print_checks(world.study.name, checks)
+    if failed := [check.name for check in checks if check.state == "missing"]:
+        raise ConfigError(f"study {world.study.name} cannot start here yet: {', '.join(failed)}")
+
+
+def _world(study: str, models: str | None, runs: str | None, results: Path, config: Path) -> Any:
+    """Everything that an estimate of a study looks at."""
+    import json
+    import os
+
+    from rewild.config import load_benchmarks, load_defaults, load_models, read_study
+    from rewild.config.recipes import load_recipes
+    from rewild.config.study import command_line
+    from rewild.operate.cost.assumptions import load_assumptions
+    from rewild.operate.cost.estimate import World
+
+    if models or runs:
+        asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}
+        os.environ["REWILD_CONFIG"] = json.dumps(command_line() | asked | {"study": study})
+    table = load_models(config)
+    return World(
+        study=read_study(study, config),
+        models=table,
+        recipes=load_recipes(config),
+        benchmarks=load_benchmarks(config, table),
+        gpus=load_defaults(config).gpus,
+        assumed=load_assumptions(config.parent),
+        results=results,
+    )
+
+
+@app.command("draw-dag")
+def draw_dag(
+    study: StudyName,
+    out: Annotated[Path, typer.Option(help="The figure, without suffix")],
+) -> None:
+    """Draw a study's rules, how many jobs each has, and which feeds which. Run it in the repository."""
+    from rewild.core.plotting import save
+    from rewild.operate.dag import draw_rules, read_rules
+
+    rules = read_rules(study, Path())
+    for path in save(draw_rules(rules, f"The study {study}, by rule"), out):
+        typer.echo(path)
