@@ -115,7 +115,6 @@ def on_a_cluster(tmp_path_factory):
             path.write_text(yaml.safe_dump(SITE | site, sort_keys=False))
             before, os.environ["REWILD_SITE"] = os.environ.get("REWILD_SITE"), str(path)
             from snakemake.jobs import Job
-
             from test_workflow import rules
 
             tries = Job.restart_times

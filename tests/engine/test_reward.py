@@ -82,5 +82,29 @@ def test_a_conversation_that_is_too_long_is_a_failure_not_cut(folder: Path) -> N
 def test_a_model_that_is_no_reward_model(tmp_path: Path, model_folder: Path) -> None:
     with pytest.raises(EngineError, match="has 2 outputs, not one"):
         make_scorer(settings(make(tmp_path / "two", outputs=2)))
-    with pytest.raises(EngineError, match="cannot be loaded"):
+    with pytest.raises(EngineError, match=r"the reward model .*nowhere.* can be loaded"):
         make_scorer(settings(tmp_path / "nowhere"))
+
+
+def test_a_classifier_gives_every_label_its_logit(tmp_path: Path) -> None:
+    """Behind the engines' interface; and what it cannot do, it says."""
+    from transformers import AutoModelForSequenceClassification
+
+    from rewild.engines import Sampling, make_engine
+    from rewild.engines.chat import Chat
+
+    folder = make(tmp_path, outputs=2)
+    chat = Chat.load(folder, "tiny")
+    engine = make_engine("classifier", path=folder, chat=chat, precision="fp32", device="cpu", batch=2)
+    chats = [(*item.prompt, {"role": "assistant", "content": item.answer}) for item in items()]
+    found = engine.classify(chats)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    for messages, said in zip(chats, found, strict=True):
+        with torch.inference_mode():
+            ids = torch.tensor([chat.encode_chat(messages).tokens])
+            expected = model(input_ids=ids).logits[0].tolist()
+        assert list(said.outputs) == ["LABEL_0", "LABEL_1"]
+        assert list(said.outputs.values()) == pytest.approx(expected, abs=1e-5)
+    assert engine.about().arguments["labels"] == ("LABEL_0", "LABEL_1")
+    with pytest.raises(EngineError, match=r"the engine 'classifier' cannot generate .engines that can: "):
+        engine.generate([], Sampling())

@@ -19,6 +19,7 @@ from snakemake.jobs import GroupJob, Job
 from rewild.operate.attempts import earlier, enough, is_lasting
 from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
+from rewild.config.engines import find_engine
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.mixes import (

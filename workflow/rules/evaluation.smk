@@ -215,8 +215,7 @@ def question_roles(row):
 def answers_tool(study):
     """The environment that a study's runs answer in; none of its own for an endpoint."""
     settings = study.judging.answers
-    usual = {"transformers": "engine-cpu", "vllm": "vllm", "openai": None}
-    return settings.compute.environments.get(settings.engine, usual[settings.engine])
+    return settings.compute.environment(settings.engine)
 
 
 def answers_ready(study):
@@ -247,7 +246,7 @@ def judged_job(name, wildcards):
 
 def answers_weights(name, wildcards):
     """What says that the weights of the answering model are there; none for one behind an endpoint."""
-    if STUDIES[name].judging.answers.engine == "openai":
+    if find_engine(STUDIES[name].judging.answers.engine).remote:
         return []
     return run_weights(SimpleNamespace(study=name, run=wildcards.run))
 

@@ -31,8 +31,7 @@ def shard_minutes(wildcards):
 def engine_of(wildcards):
     """The environment that a model's engine runs in; none of its own for an endpoint."""
     settings = job_of(wildcards).settings
-    usual = {"transformers": "engine-cpu", "vllm": "vllm", "openai": None}
-    return settings.compute.environments.get(settings.engine, usual[settings.engine])
+    return settings.compute.environment(settings.engine)
 
 
 def engine_ready(wildcards):
@@ -70,7 +69,7 @@ def fetched(path, revision):
 def model_weights(wildcards):
     """The same of a study's model; none for a folder or an endpoint."""
     job = job_of(wildcards)
-    if job.settings.engine == "openai" or local_model(wildcards):
+    if job.remote or local_model(wildcards):
         return []
     return fetched(job.source.path, job.source.revision)
 

@@ -219,7 +219,7 @@ def reward_model(wildcards):
 
 def scorer_tool(wildcards):
     """The environment that a reward model runs in; none of its own for a judge or rules."""
-    return "engine-cpu" if reward_model(wildcards) else None
+    return find_engine("classifier").environment if reward_model(wildcards) else None
 
 
 def scorer_gpus(wildcards):

@@ -13,8 +13,9 @@ from pydantic import Field
 from rewild.config.base import Strict, validate
 from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
 from rewild.config.endpoint import EndpointUrl, Takes
+from rewild.config.engines import EngineName
 from rewild.config.models import Model, Slug
-from rewild.config.responses import Compute, EngineName, Limits, OverLong
+from rewild.config.responses import Compute, Limits, OverLong
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import ReleasedFile
 

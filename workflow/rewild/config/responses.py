@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import Strict
 from rewild.config.endpoint import EndpointUrl
+from rewild.config.engines import EngineName, find_engine
 
-EngineName = Literal["transformers", "vllm", "openai"]
 OverLong = Literal["skip", "truncate_left", "truncate_per_message"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -133,6 +133,10 @@ class Compute(Strict):
     gpu_memory_utilization: float | None = Field(
         default=None, gt=0, le=1, description="Memory vLLM may take; null uses the GPU type's"
     )
+
+    def environment(self, engine: str) -> str | None:
+        """The environment that an engine runs in; None is the workflow's own."""
+        return self.environments.get(engine, find_engine(engine).environment)
 
 
 class ModelSettings(Strict):

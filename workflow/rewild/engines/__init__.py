@@ -1,26 +1,36 @@
-"""Engines: what turns prompts into text. One interface (:mod:`rewild.engines.base`), three kinds."""
+"""Engines: what turns prompts into text, or texts into numbers, behind one interface (:mod:`.base`)."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
-from rewild.engines.base import Completion, Engine, EngineError, Request, Sampling, Score
+from rewild.config.engines import find_engine
+from rewild.engines.base import Classified, Completion, Engine, EngineError, Request, Sampling, Score
 
-__all__ = ["Completion", "Engine", "EngineError", "Request", "Sampling", "Score", "make_engine"]
+__all__ = [
+    "Classified",
+    "Completion",
+    "Engine",
+    "EngineError",
+    "Request",
+    "Sampling",
+    "Score",
+    "make_engine",
+]
 
 
 def make_engine(name: str, **arguments: Any) -> Engine:
-    """Make an engine by name: ``transformers``, ``vllm`` or ``openai``. Heavy imports happen here."""
-    if name == "transformers":
-        from rewild.engines.transformers_engine import TransformersEngine
+    """Make an engine of the table (:mod:`rewild.config.engines`). Heavy imports happen here.
 
-        return TransformersEngine(**arguments)
-    if name == "vllm":
-        from rewild.engines.vllm_engine import VllmEngine
+    Args:
+        name: its row.
+        arguments: those of its class.
 
-        return VllmEngine(**arguments)
-    if name == "openai":
-        from rewild.engines.openai_engine import OpenAIEngine
-
-        return OpenAIEngine(**arguments)
-    raise EngineError(f"unknown engine '{name}' (engines: transformers, vllm, openai)")
+    Raises:
+        ConfigError: no engine has this name. EngineError: it cannot start.
+    """
+    module, _, made = find_engine(name).path.partition(":")
+    engine = getattr(import_module(module), made)(**arguments)
+    assert isinstance(engine, Engine)
+    return engine

@@ -1,11 +1,12 @@
-"""The interface of engines: generation, judging, perplexity and rewards go through it. Nothing heavy here."""
+"""The interface of engines: answers, judgments, perplexity and rewards go through it. Nothing heavy here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from rewild.config.engines import Ability, engines_that
 from rewild.core.errors import RewildError
 
 Message = Mapping[str, str]
@@ -91,6 +92,19 @@ class Score:
     logprobs: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Classified:
+    """What a classification model says of a chat.
+
+    Attributes:
+        outputs: label → logit, as the model names and gives them; empty if it failed. A reward model has one.
+        failure: why there are none, as ``reason: detail``.
+    """
+
+    outputs: Mapping[str, float] = field(default_factory=dict)
+    failure: str | None = None
+
+
 @dataclass
 class Usage:
     """What an engine has spent since it was made. Seconds of wall clock; bytes."""
@@ -110,17 +124,19 @@ class About:
     hardware: dict[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """What every engine can do. An engine keeps a model loaded from its making to :meth:`close`."""
+class Engine:
+    """What engines can do; the table (:mod:`rewild.config.engines`) says which of it each can.
+
+    An engine keeps a model loaded from its making to :meth:`close`.
+    """
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer every request, in order. A failed request is a Completion with a reason.
 
         Raises:
-            EngineError: the engine itself cannot go on.
+            EngineError: this engine cannot generate, or cannot go on.
         """
-        ...
+        raise self._cannot("generate")
 
     def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
         """Log-probabilities of each ``(context, continuation)``'s continuation, both as token ids.
@@ -128,19 +144,38 @@ class Engine(Protocol):
         Raises:
             EngineError: this engine cannot score, or cannot go on.
         """
-        ...
+        raise self._cannot("score")
+
+    def classify(self, chats: Sequence[Sequence[Message]]) -> list[Classified]:
+        """The outputs of a classification model for each chat, in order.
+
+        Raises:
+            EngineError: this engine cannot classify, or cannot go on.
+        """
+        raise self._cannot("classify")
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """A vector for each text, in order; all of one length.
+
+        Raises:
+            EngineError: this engine cannot embed, or cannot go on.
+        """
+        raise self._cannot("embed")
 
     def about(self) -> About:
         """Name, arguments, versions and hardware."""
-        ...
+        raise NotImplementedError
 
     def usage(self) -> Usage:
         """What was spent so far."""
-        ...
+        return Usage()
 
     def close(self) -> None:
         """Free the model and its memory."""
-        ...
+
+    def _cannot(self, what: Ability) -> EngineError:
+        able = ", ".join(engines_that(what)) or "none"
+        return EngineError(f"the engine '{self.about().name}' cannot {what} (engines that can: {able})")
 
 
 def versions(*packages: str) -> dict[str, str]:

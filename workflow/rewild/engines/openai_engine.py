@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from rewild.config.endpoint import NEUTRAL, Takes, without_secrets
-from rewild.engines.base import About, Completion, EngineError, Request, Sampling, Score, Usage, versions
+from rewild.engines.base import About, Completion, Engine, EngineError, Request, Sampling, versions
 from rewild.engines.wire import (
     LARGEST,
     RefusalError,
@@ -89,7 +89,7 @@ class _Gate:
                 self._changed.notify_all()
 
 
-class OpenAIEngine:
+class OpenAIEngine(Engine):
     """Chat completions over HTTP."""
 
     def __init__(
@@ -313,10 +313,6 @@ class OpenAIEngine:
             raise refusal
         return read_completion(content, self._key)
 
-    def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
-        """Not possible: chat endpoints do not give the probabilities of a given text."""
-        raise EngineError("an endpoint cannot score texts; use the engine transformers or vllm")
-
     def about(self) -> About:
         """Name and arguments; the key is not among them."""
         arguments: dict[str, Any] = {
@@ -329,10 +325,3 @@ class OpenAIEngine:
         if self.takes.identity:
             arguments["takes"] = self.takes.identity
         return About("openai", arguments, versions("httpx"), {"device": "endpoint"})
-
-    def usage(self) -> Usage:
-        """Nothing is known of the endpoint's own time and memory."""
-        return Usage()
-
-    def close(self) -> None:
-        """Connections are closed after each call already."""

@@ -21,6 +21,7 @@ from rewild.core.errors import first_line
 from rewild.engines.base import (
     About,
     Completion,
+    Engine,
     EngineError,
     Request,
     Sampling,
@@ -35,7 +36,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHRINK = 0.75  # finished rows leave the batch when this share of it, or less, is still at work
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """A causal language model, loaded from safetensors."""
 
     def __init__(

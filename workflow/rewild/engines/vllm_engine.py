@@ -23,6 +23,7 @@ from rewild.core.errors import first_line
 from rewild.engines.base import (
     About,
     Completion,
+    Engine,
     EngineError,
     Request,
     Sampling,
@@ -37,7 +38,7 @@ from rewild.engines.config_file import read_config
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
 
 
-class VllmEngine:
+class VllmEngine(Engine):
     """vLLM's offline engine with prefix caching, on one or more GPUs (or a CPU, with its CPU build)."""
 
     def __init__(

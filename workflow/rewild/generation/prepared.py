@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from rewild.config.engines import find_engine
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.reading import read_text
 from rewild.engines import make_engine
@@ -58,7 +59,7 @@ def prepare(job: Job, chat: Chat | None, native_context: int | None, maker: Call
 def sizes_of(job: Job, native_context: int | None) -> tuple[int, int, int]:
     """:func:`limits`, answers as long as the model's endpoint must have them: reasoning counts."""
     context, longest_input, longest_output = limits(job, native_context)
-    takes = job.source.takes if job.settings.engine == "openai" else None
+    takes = job.source.takes if job.remote else None
     return context, longest_input, takes.limit(longest_output) if takes else longest_output
 
 
@@ -74,20 +75,25 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
             template.
     """
     source, compute, engine = job.source, job.settings.compute, job.settings.engine
-    if engine == "openai":
+    known = compute.model_dump() | {
+        "threads": threads,
+        "gpus": max(job.gpus, 1),
+        "memory_share": job.memory_share,
+    }
+    how = {name: known[name] for name in find_engine(engine).takes}
+    if job.remote:
         if compute.endpoint is None:
             raise ConfigError(
-                f"study {job.study}: the engine 'openai' needs responses.compute.endpoint (a URL)"
+                f"study {job.study}: the engine '{engine}' needs responses.compute.endpoint (a URL)"
             )
         maker = partial(
             make_engine,
-            "openai",
+            engine,
             model=source.path,
             endpoint=compute.endpoint,
             key=os.environ.get(compute.key),
-            concurrency=compute.concurrency,
-            timeout=compute.timeout,
             takes=source.takes,
+            **how,
             neutral=not source.at_its_maker,
         )
         return prepare(job, None, None, maker)
@@ -100,13 +106,9 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
     where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     chat = Chat.load(source.path, job.model, template=template, **where)
     native = read_config(source.path, job.model, source.revision).context
-    maker = partial(make_engine, engine, path=source.path, chat=chat, precision=source.precision, **where)
-    if engine == "transformers":
-        maker = partial(maker, device=compute.device, batch=compute.batch, threads=threads)
-    else:
-        maker = partial(
-            maker, gpus=max(job.gpus, 1), memory_share=job.memory_share, enforce_eager=compute.enforce_eager
-        )
+    maker = partial(
+        make_engine, engine, path=source.path, chat=chat, precision=source.precision, **where, **how
+    )
     return prepare(job, chat, native, maker)
 
 

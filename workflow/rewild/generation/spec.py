@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rewild.config.endpoint import NEUTRAL, Takes
+from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model, find_model
 from rewild.config.responses import ModelSettings, Responses
@@ -72,12 +73,17 @@ class Job:
         """GPUs that the job needs."""
         return self.plan.gpus if self.plan else self.gpus_by_hand
 
+    @property
+    def remote(self) -> bool:
+        """Whether an endpoint answers, which has the weights."""
+        return find_engine(self.settings.engine).remote
+
     @cached_property
     def described(self) -> str:
         """:func:`settings_of`, made once: each of a model's shards asks for it while jobs are laid out."""
         elsewhere = {"native_context", "parameters", "takes", "at_its_maker"}
         source = {k: v for k, v in asdict(self.source).items() if k not in elsewhere}
-        if self.settings.engine == "openai":
+        if self.remote:
             source["sent"] = self.source.sent
         settings = self.settings.model_dump(mode="json", exclude={"compute", "pilot", "models", "overrides"})
         context = self.plan.context if self.plan else None
@@ -109,10 +115,10 @@ def make_job(
     row = fine_tune or row
     precision = own.precision or ("bf16" if fine_tune and fine_tune.family != "demo" else None)
     source = replace(_source(model, settings, row, folder, precision), template=own.chat_template)
-    if row is not None and settings.engine == "openai":
+    if row is not None and find_engine(settings.engine).remote:
         source = replace(source, takes=row.endpoint)
     made = share = None
-    if settings.compute.gpu and settings.engine != "openai":
+    if settings.compute.gpu and not find_engine(settings.engine).remote:
         gpu = settings.compute.gpu
         share, known = with_share(gpu, gpus, settings.compute.gpu_memory_utilization)
         if row is not None and own.gpus is None:
@@ -158,7 +164,7 @@ def _source(
     precision = precision or row.paper_precision or "bf16"
     hub, revision = row.checkpoint(precision)
     made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
-    if settings.engine == "openai":
+    if find_engine(settings.engine).remote:
         return replace(
             made,
             path=row.api or row.hub or model,
@@ -210,8 +216,8 @@ def identity(job: Job, template_hash: str | None, sizes: tuple[int, int, int]) -
     context, longest_input, longest_output = sizes
     source, settings = job.source, job.settings
     folder = Path(source.path)
-    local = settings.engine != "openai" and folder.is_dir()
-    sent = {"sent": source.sent} if settings.engine == "openai" else {}
+    local = not find_engine(settings.engine).remote and folder.is_dir()
+    sent = {"sent": source.sent} if find_engine(settings.engine).remote else {}
     return {
         **sent,
         "stage_version": STAGE_VERSION,

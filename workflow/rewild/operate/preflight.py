@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewild.config.engines import find_engine
 from rewild.config.judging import find_runner, judged_rows
 from rewild.config.mixes import FromHub
 from rewild.config.models import Model, find_model
@@ -69,7 +70,7 @@ def used_models(world: World) -> dict[str, Used]:
         local = slug in made_here or bool(own and own.path)
         if local and slug not in world.models:
             continue
-        if study.responses and study.responses.of(slug).engine != "openai":
+        if study.responses and not find_engine(study.responses.of(slug).engine).remote:
             row = find_model(world.models, slug)
             precision = (own.precision if own else None) or row.paper_precision or "bf16"
             found[slug] = Used(row, local, precision)
@@ -301,7 +302,9 @@ def _tokens(world: World, used: Mapping[str, Used], environ: Mapping[str, str]) 
 def _keys(world: World) -> set[tuple[str, str]]:
     """Environment variables with keys of endpoints, and what each is for."""
     study, found = world.study, set()
-    if study.responses and any(study.responses.of(m).engine == "openai" for m in study.responses.models):
+    if study.responses and any(
+        find_engine(study.responses.of(m).engine).remote for m in study.responses.models
+    ):
         found.add((study.responses.compute.key, "the endpoint that answers"))
     judging, evaluation = study.judging, study.evaluation
     if evaluation:

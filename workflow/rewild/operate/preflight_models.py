@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rewild import FOLDER
+from rewild.config.engines import find_engine
 from rewild.config.models import find_model
 from rewild.config.runs import find_run
 from rewild.core.errors import ConfigError
@@ -73,7 +74,7 @@ def models_to_look_at(world: World) -> Iterator[dict[str, Any]]:
     made_here = set(study.demo.models) if study.demo else set()
     for slug in study.responses.models if study.responses else []:
         assert study.responses is not None
-        if study.responses.of(slug).engine == "openai":
+        if find_engine(study.responses.of(slug).engine).remote:
             continue
         try:
             job = make_job(study, slug, world.models, dict(world.gpus))

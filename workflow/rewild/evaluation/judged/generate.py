@@ -33,7 +33,7 @@ log = logging.getLogger("rewild")
 
 
 @dataclass
-class _Kept:
+class _Kept(Engine):
     """An engine that stays loaded when a batch of questions is done with it."""
 
     make: Callable[[], Engine] | None = None

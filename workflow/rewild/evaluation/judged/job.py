@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.judging import Answering, Runner
 from rewild.config.models import Model
@@ -29,7 +30,7 @@ def answer_job(
     on_cpu = settings.engine == "transformers" and gpu is None
     precision = "fp32" if on_cpu else row.paper_precision or "bf16"
     made = share = None
-    if gpu and settings.engine != "openai":
+    if gpu and not find_engine(settings.engine).remote:
         share, known = with_share(gpu, gpus, settings.compute.gpu_memory_utilization)
         wanted = settings.limits.context if settings.limits else None
         made = plan(architecture_of(row, precision), gpu, known, context=wanted)

@@ -227,7 +227,7 @@ def _weights(world: World) -> Iterator[Line]:
     sizes = {
         job.model: weight_bytes(world.models[job.model], job.source.precision)
         for job in jobs_of(world)
-        if job.source.path and job.model in world.models and job.settings.engine != "openai"
+        if job.source.path and job.model in world.models and not job.remote
     }
     for run in world.study.runs:
         row = start_of(world.study, run, world.models).row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from typing import Any, Protocol
 
 from rewild.config.judging import Asked
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
-from rewild.core.errors import first_line
+from rewild.engines import make_engine
 from rewild.engines.base import Completion, EngineError, Message, Request, Sampling
 from rewild.engines.chat import Chat
-from rewild.engines.tokenizer import load_tokenizer
 
 LOWEST, HIGHEST = 1.0, 10.0
 TEMPLATE = """\
@@ -259,75 +257,28 @@ class RewardScorer:
         Raises:
             EngineError: it cannot be loaded, has no chat template, or has not exactly one output.
         """
+        name = f"the reward model {settings.path}"
         try:
-            import torch
-            from transformers import AutoModelForSequenceClassification
+            chat = Chat.load(settings.path, name, revision=settings.revision)
         except ImportError as error:
             raise EngineError(
                 "a reward model needs transformers: use .envs/engine-cpu/bin/python -m rewild ..."
             ) from error
-        where: dict[str, Any] = {"revision": settings.revision}
-        dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        try:
-            self._tokenizer = load_tokenizer(settings.path, "its tokenizer", **where)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
-                settings.path, dtype=dtype, use_safetensors=True, **where
-            ).eval()
-        except (OSError, ValueError, EngineError) as error:
-            raise EngineError(
-                f"the reward model {settings.path} cannot be loaded: {first_line(error)}"
-            ) from error
-        if self._model.config.num_labels != 1:
-            raise EngineError(
-                f"the reward model {settings.path} has {self._model.config.num_labels} outputs, not one"
-            )
-        self._chat = Chat(self._tokenizer, f"the reward model {settings.path}")
-        device = settings.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._device, self._batch, self._context = device, settings.batch, settings.context
-        self._model.to(device)
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
-        if self._model.config.pad_token_id is None:
-            self._model.config.pad_token_id = self._tokenizer.pad_token_id
+        self._engine = make_engine(
+            "classifier",
+            path=settings.path,
+            chat=chat,
+            **settings.model_dump(include={"revision", "precision", "device", "batch", "context"}),
+        )
+        labels = self._engine.about().arguments["labels"]
+        if len(labels) != 1:
+            raise EngineError(f"{name} has {len(labels)} outputs, not one")
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
-        """See :class:`Grader`. Answers of like length are scored together."""
-        found = [self._encode(item) for item in items]
-        ids = [[] if isinstance(i, ValueError) else i for i in found]
-        grades: list[Grade | None] = [self._refused(i) for i in found]
-        order = sorted((n for n, grade in enumerate(grades) if grade is None), key=lambda n: len(ids[n]))
-        for start in range(0, len(order), self._batch):
-            part = order[start : start + self._batch]
-            for n, reward in zip(part, self._rewards([ids[n] for n in part]), strict=True):
-                grades[n] = (
-                    Grade(reward) if math.isfinite(reward) else Grade(None, "not_a_number: the reward")
-                )
-        return [grade for grade in grades if grade is not None]
-
-    def _refused(self, ids: list[int] | ValueError) -> Grade | None:
-        if isinstance(ids, ValueError):
-            return Grade(None, f"template: {ids}")
-        if len(ids) > self._context:
-            return Grade(None, f"too_long: {len(ids)} tokens, and {self._context} are the limit")
-        return None
-
-    def _encode(self, item: Item) -> list[int] | ValueError:
-        chat = [*map(dict, item.prompt), {"role": "assistant", "content": item.answer}]
-        try:
-            return list(self._chat.encode_chat(chat).tokens)
-        except ValueError as error:
-            return error
-
-    def _rewards(self, ids: list[list[int]]) -> list[float]:
-        import torch
-
-        padded = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt", padding_side="right")
-        with torch.inference_mode():
-            logits = self._model(**{k: v.to(self._device) for k, v in padded.items()}).logits
-        return [float(x) for x in logits[:, 0].float().cpu()]
+        """See :class:`Grader`."""
+        chats = [(*item.prompt, {"role": "assistant", "content": item.answer}) for item in items]
+        return [Grade(next(iter(c.outputs.values()), None), c.failure) for c in self._engine.classify(chats)]
 
     def close(self) -> None:
         """Let the weights go."""
-        del self._model
+        self._engine.close()
