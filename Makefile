@@ -2,6 +2,7 @@
 #   make paper                     tables, figures and audit from the published numbers
 #   make released [MIRROR=path]    the same from released data (network, or a local copy of the files)
 #   make demo                      everything on a CPU, with models made from scratch
+#   make check                     style, types, imports, light tests, dry runs: before each commit (two minutes)
 #   make test                      every check
 PYTHON ?= python3
 MIRROR ?=
@@ -81,11 +82,26 @@ test-environments: .venv/ready-dev
 		.envs/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 			-r .envs/$$name/tests.txt; done
 
-test: .venv/ready-dev test-environments test-packages
+# What can be told without building anything: style, types, the order of imports.
+.PHONY: check lint types plans
+lint: .venv/ready-dev
 	@$(BIN)/python -m ruff check
-	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m ruff format --check --quiet
 	@$(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@$(BIN)/lint-imports --no-logo
+types: .venv/ready-dev
 	@$(BIN)/python -m mypy
+plans: .venv/ready-dev
+	@for study in config/studies/*.yaml; do name=$$(basename $$study .yaml); \
+		said=$$($(BIN)/python -m snakemake -n --quiet --config study=$$name 2>&1) || { echo "$$said"; exit 1; }; \
+		echo "$$name can be planned"; done
+
+check: .venv/ready-dev
+	@$(MAKE) --no-print-directory --output-sync -j2 plans types lint
+	@REWILD_FUZZ=6 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile -m "not heavy" --ignore tests/engine \
+		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
+
+test: lint types test-environments test-packages
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
 		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 	@$(MAKE) --no-print-directory test-tools

@@ -28,6 +28,36 @@ for name in ("LINES", "COLUMNS"):
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# `make check` runs what is not heavy. A test is heavy by its folder, by a fixture of its or by its mark.
+HEAVY_FOLDERS = ("axolotl", "demo", "engine", "slurm")
+HEAVY_FIXTURES = {"snakemake", "rewild", "on_a_cluster", "driver", "mirror", "papers", "workbook", "demo"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as heavy what is so by its folder or fixtures."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in HEAVY_FOLDERS or HEAVY_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("heavy")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that is not heavy can start no program but Git."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not item.get_closest_marker("heavy"):
+            patch.setattr(subprocess, "Popen", _Refused)
+        return (yield)
+
+
+class _Refused(subprocess.Popen):  # type: ignore[type-arg]
+    def __init__(self, args: Any, *more: Any, **named: Any) -> None:
+        if args[0] != "git":
+            pytest.fail(
+                f"this test starts a program ({args}): mark it @pytest.mark.heavy (docs/development.md)"
+            )
+        super().__init__(args, *more, **named)
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
@@ -115,7 +145,8 @@ def on_a_cluster(tmp_path_factory):
             path.write_text(yaml.safe_dump(SITE | site, sort_keys=False))
             before, os.environ["REWILD_SITE"] = os.environ.get("REWILD_SITE"), str(path)
             from snakemake.jobs import Job
-            from test_workflow import rules
+
+            from parsed import rules
 
             tries = Job.restart_times
             try:

@@ -14,12 +14,13 @@ def fuzz(examples: int = USUAL) -> settings:
     """The settings of a fuzz test.
 
     Args:
-        examples: how many `make test` tries, always the same. `make fuzz` tries others: as many as are asked
-            for, or fewer, by the same share, where a test is so slow that it has fewer than usual.
+        examples: how many `make test` tries, always the same; `make check` tries the first few of them. `make
+            fuzz` tries others: as many as are asked for, or fewer, by the same share, where a test is so slow
+            that it has fewer than usual.
     """
     return settings(
         max_examples=max(1, MANY * min(examples, USUAL) // USUAL) if MANY else examples,
-        derandomize=not MANY,
+        derandomize=MANY <= USUAL,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -137,6 +137,7 @@ def test_a_changed_table_changes_the_digest(tmp_path: Path) -> None:
     assert before["models"] == after["models"]
 
 
+@pytest.mark.heavy
 def test_opens_in_a_browser(tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:

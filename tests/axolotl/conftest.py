@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
+sys.path.extend(str(Path(__file__).resolve().parents[1] / room) for room in ("engine", "prompts", "training"))
 
 from rewild.config.base import validate
 from rewild.config.models import Model

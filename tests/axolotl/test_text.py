@@ -9,13 +9,13 @@ import pytest
 from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
 from axolotl.prompt_strategies import chat_template
 from axolotl.prompt_strategies.dpo import chat_template as pair_strategy
-from test_preflight import check, failed
 from transformers import AutoTokenizer
 
 from conftest import conversations, write_mix
 from rewild.engines.chat import Chat
 from rewild.training.runs.encoded import IDS, MASKED, conversation, install, pair
 from rewild.training.runs.preflight import preflight
+from test_preflight import check, failed
 
 # Token ids of tests/engine/tiny.py.
 BOS, EOS, END, SYSTEM, USER, ASSISTANT = range(6)

@@ -159,6 +159,7 @@ def test_a_mistake_is_named(
     assert message in str(error.value)
 
 
+@pytest.mark.heavy
 def test_the_command_lists_them(benchmarks: dict[str, Benchmark], root: Path) -> None:
     command = [sys.executable, "-m", "rewild", "benchmarks"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)

@@ -329,6 +329,7 @@ def test_a_model_that_is_not_there_has_a_neighbour(models: dict[str, Model]) -> 
         find_model(models, "qwen2.5-72b-instuct")
 
 
+@pytest.mark.heavy
 def test_parsing_imports_nothing_heavy(root: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from rewild.config import load_benchmarks, load_models; "
@@ -344,6 +345,7 @@ def rewild(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.heavy
 def test_the_command_lists_and_filters(models: dict[str, Model], root: Path) -> None:
     done = rewild(root, "models")
     assert done.returncode == 0
@@ -358,6 +360,7 @@ def test_the_command_lists_and_filters(models: dict[str, Model], root: Path) -> 
     assert "46.7B (12.9B)" in rewild(root, "models", "--family", "mixtral").stdout
 
 
+@pytest.mark.heavy
 def test_the_command_names_a_mistake(root: Path) -> None:
     done = rewild(root, "models", "--role", "jugde")
     assert done.returncode != 0
@@ -365,6 +368,7 @@ def test_the_command_names_a_mistake(root: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.heavy
 def test_validate_counts_the_tables(root: Path) -> None:
     done = rewild(root, "validate")
     assert done.returncode == 0, done.stderr

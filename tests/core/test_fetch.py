@@ -279,6 +279,7 @@ def test_a_password_is_in_no_message(server: Server, bring, tmp_path: Path) -> N
         assert not re.search(r"sesame|ses\b|\bame\b", line), line
 
 
+@pytest.mark.heavy
 def test_many_processes_at_once_all_succeed(server: Server, manifest: Path, tmp_path: Path) -> None:
     """They share one cache; two names of equal content share a download, too."""
     with manifest.open("a", newline="") as handle:

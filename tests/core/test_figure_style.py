@@ -31,6 +31,7 @@ def _digests(folder: Path, env: dict[str, str]) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
+@pytest.mark.heavy
 def test_two_processes_write_the_same_bytes_whatever_the_users_settings(tmp_path: Path) -> None:
     import os
 

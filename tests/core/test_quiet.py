@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from rewild.core.quiet import VARIABLES
 
 
@@ -25,6 +27,7 @@ def told(**environment: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.heavy
 def test_every_command_turns_telemetry_off_but_for_what_the_user_set() -> None:
     found = told(WANDB_MODE="online")
     assert {key: found[key] for key in VARIABLES} == VARIABLES | {"WANDB_MODE": "online"}

@@ -58,13 +58,14 @@ def test_every_name_is_whole_and_every_row_a_line(
     table: str, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    arguments, names = TABLES[table]
+    arguments, names_of = TABLES[table]
+    names = names_of()
     output = run(*arguments, width=width)
     words = [text.split() for text in output.splitlines()]
-    for name in names():
+    for name in names:
         assert any(name in row for row in words), f"{name} is not whole at {width}"
     tables = output.split("\nIt rests on")[0]  # below the tables of cost come sentences
-    rows = [text for text in tables.splitlines() if any(text.strip().startswith(f"{n} ") for n in names())]
+    rows = [text for text in tables.splitlines() if any(text.strip().startswith(f"{n} ") for n in names)]
     assert all(cell_len(text.rstrip()) <= width for text in rows), max(rows, key=len)
 
 
@@ -142,6 +143,7 @@ def ascii_run(*command: str) -> subprocess.CompletedProcess[bytes]:
     )  # fmt: skip
 
 
+@pytest.mark.heavy
 def test_the_help_of_every_command_prints_on_an_ascii_terminal() -> None:
     found = ascii_run("-c", EVERY_HELP)
     text = found.stdout.decode("ascii")
@@ -150,6 +152,7 @@ def test_the_help_of_every_command_prints_on_an_ascii_terminal() -> None:
     assert text.splitlines()[-1] == "\\u65e5 \\ud800 - ->"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

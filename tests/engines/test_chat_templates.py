@@ -11,6 +11,8 @@ import pytest
 
 from rewild.engines.template import Template
 
+pytestmark = pytest.mark.heavy
+
 PLAIN = "{% for m in messages %}{{ bos }}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 TALK = [{"role": "user", "content": "Hello"}]
 WORSE = [{"role": "user", "content": "worse"}]

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoint import Server, serving
+from endpoint_study import Place, prompts
 from fuzzing import fuzz
 from rewild.config.base import validate
 from rewild.config.endpoint import NEUTRAL, Takes, fold, without_secrets
@@ -28,7 +29,6 @@ from rewild.engines.wire import RefusalError, judge_status, make_client, read_an
 from rewild.generation.prepared import open_kitchen
 from rewild.generation.spec import make_job
 from rewild.responses.shard import run_shard
-from test_responses import Place, prompts
 
 KEY = "sk-secret-0123456789"
 SAID = b'{"error": {"message": "Nothing goes here, says sk-secret-0123456789.", "code": "some_code"}}'

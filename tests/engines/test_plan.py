@@ -182,6 +182,7 @@ def test_every_model_with_dimensions_has_a_plan(gpu):
     assert without == {"mistral-7b-tulu", "deepseek-coder-v2-instruct"}
 
 
+@pytest.mark.heavy
 def test_the_command_prints_plan_and_paper_side_by_side():
     done = subprocess.run(
         [sys.executable, "-m", "rewild", "plan", "qwen2.5-72b-instruct", "llama-2-7b-chat-hf"],
@@ -196,6 +197,7 @@ def test_the_command_prints_plan_and_paper_side_by_side():
     assert rows["llama-2-7b-chat-hf"] == ["1", "bf16", "13.5", "524,288", "119,999", "4,096", "2,048"]
 
 
+@pytest.mark.heavy
 def test_planning_imports_nothing_heavy():
     code = (
         "import sys, rewild.engines.plan, rewild.generation.spec; "

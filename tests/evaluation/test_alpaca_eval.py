@@ -259,6 +259,7 @@ def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return dict(json.loads(run.stdout))
 
 
+@pytest.mark.heavy
 def test_scores_by_the_library(library: dict) -> None:
     found = library["made"]
     # Five questions: the model wins, loses, is silent, draws (the same text); one reply is unclear.

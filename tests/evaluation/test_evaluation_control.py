@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".envs/lm-eval-cpu/bin/python"
 ASK = """

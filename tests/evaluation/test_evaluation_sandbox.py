@@ -15,6 +15,8 @@ import pytest
 from rewild.core.errors import ConfigError
 from rewild.evaluation.harness import sandbox
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -120,6 +120,7 @@ def test_mixeval(mirror: Path, tmp_path: Path) -> None:
     assert spent["calls"] == 0
 
 
+@pytest.mark.heavy
 def test_wildbench(tmp_path: Path) -> None:
     """The tasks are not among the released files; these are invented."""
     rows = [

@@ -208,6 +208,7 @@ def test_knowing_answers_are_graded_above_clueless_ones(tmp_path: Path) -> None:
             assert good.total > bad.total + 0.3
 
 
+@pytest.mark.heavy
 def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
     # A job in the background of a shell has SIGINT ignored, and so would what it starts.
     start = (

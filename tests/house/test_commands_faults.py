@@ -249,6 +249,7 @@ WRITES = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("command", "parameter"), WRITES, ids=[f"{c}-{p.name}" for c, p in WRITES])
 def test_a_place_that_cannot_be_written_is_one_message(
     place: Path,

@@ -88,6 +88,7 @@ WRITERS = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("write", "name"), WRITERS)
 def test_a_full_disk_is_one_message_with_the_path(full: Path, write, name: str) -> None:
     path = full / name
@@ -246,6 +247,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
 
 
+@pytest.mark.heavy
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     for command in (["models"], ["benchmarks"], ["--help"]):
         with subprocess.Popen(
@@ -265,6 +267,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
         assert process.returncode in (0, 1)
 
 
+@pytest.mark.heavy
 def test_a_full_output_is_a_message() -> None:
     with Path("/dev/full").open("w") as nowhere:
         ended = subprocess.run(
@@ -294,6 +297,7 @@ def killed_while_writing(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", program, folder], env=environment(), check=False)
 
 
+@pytest.mark.heavy
 def test_what_a_killed_writer_left_is_swept_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +373,7 @@ def viewer(*words: object) -> list[str]:
     return [sys.executable, "-m", "rewild", "viewer", *map(str, words)]
 
 
+@pytest.mark.heavy
 def test_a_viewer_that_fills_the_disk_names_its_folder(tmp_path: Path, full: Path) -> None:
     given = responses(tmp_path / "responses.parquet", 100)
     ended = subprocess.run(
@@ -384,6 +389,7 @@ def test_a_viewer_that_fills_the_disk_names_its_folder(tmp_path: Path, full: Pat
     assert list((full / "viewer").iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_viewer_that_was_killed_is_swept_by_the_next(tmp_path: Path) -> None:
     given, out = responses(tmp_path / "responses.parquet", 1_500), tmp_path / "viewer"
     with subprocess.Popen(viewer(given, "--out", out), env=environment(), stdout=subprocess.PIPE) as process:

@@ -97,6 +97,7 @@ def test_a_text_with_an_odd_name_is_one_word(odd: Path, snakemake) -> None:
     assert nothing_ran(odd.parents[3])
 
 
+@pytest.mark.heavy
 def test_make_quotes_the_mirror() -> None:
     run = subprocess.run(
         ["make", "-n", "released", f"MIRROR=/m {TRAP}"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -153,6 +154,7 @@ def test_a_study_of_200_more_models_is_resolved(tmp_path: Path, snakemake) -> No
     assert max(map(len, run.stdout.splitlines())) < 2_000
 
 
+@pytest.mark.heavy
 def test_a_long_list_goes_through_a_file(tmp_path: Path) -> None:
     """54 models × 1,000 shards are 4 MB of paths, more than any command line holds."""
     prefix = re.search(r'"(words\(\) .*?\}; )"', (ROOT / "workflow/rules/common.smk").read_text())

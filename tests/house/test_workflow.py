@@ -39,6 +39,7 @@ def test_a_mistake_is_one_message_without_a_traceback(copy: Path, snakemake, set
     assert "Building DAG" not in run.stdout
 
 
+@pytest.mark.heavy
 def test_parsing_imports_nothing_heavy() -> None:
     """What common.smk imports needs pydantic and YAML only."""
     code = (

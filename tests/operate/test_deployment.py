@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from conftest import Run
+from parsed import rules
 from rewild.config.deployment import Image, load_images
 from rewild.core.errors import ConfigError
-from test_workflow import rules
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
@@ -97,6 +97,7 @@ def test_a_rule_that_calls_a_tool_has_its_conda_file(parsed) -> None:
     assert [name for name, conda in calling.items() if name not in own and "workflow.yaml" in conda] == []
 
 
+@pytest.mark.heavy
 def test_rules_find_their_environment_by_the_deployment() -> None:
     """Nothing but the two files that decide it names a folder of environments."""
     deciding = {"deployment.smk", "envs.smk", "win_rates.smk"}

@@ -24,6 +24,7 @@ def lock(folder: Path, comments: str, requirements: str = "") -> Path:
     return folder / "tool.txt"
 
 
+@pytest.mark.heavy
 def test_ready_is_written_last_and_names_the_lock(tmp_path):
     made = lock(tmp_path, "# imports: json\n", "# nothing to install\n")
     stale = tmp_path / "env" / "left-behind"
@@ -35,6 +36,7 @@ def test_ready_is_written_last_and_names_the_lock(tmp_path):
     assert "  json works" in lines
 
 
+@pytest.mark.heavy
 def test_what_cannot_be_imported_is_not_ready(tmp_path):
     made = lock(tmp_path, "# imports: json no_such_module\n")
     with pytest.raises(
@@ -45,6 +47,7 @@ def test_what_cannot_be_imported_is_not_ready(tmp_path):
     assert not (tmp_path / "env/ready").exists()
 
 
+@pytest.mark.heavy
 def test_pips_complaint_is_shown(tmp_path):
     made = lock(tmp_path, "", f"./no/such/folder --hash=sha256:{'0' * 64}\n")
     with pytest.raises(RewildError, match=r"pip could not install .*tool\.txt") as caught:
@@ -59,6 +62,7 @@ def test_a_lock_without_checksums_installs_nothing(tmp_path):
     assert not (tmp_path / "env").exists()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("uv", "name"), [("there", "tiny"), ("missing", "tiny"), ("there", "torch")])
 def test_a_file_of_another_checksum_is_not_installed(tmp_path, monkeypatch, uv, name):
     """Whoever installs it: uv, pip in its place, and pip for torch."""
@@ -90,6 +94,7 @@ def tiny_wheel(folder: Path, name: str, needs: str = "", version: str = "1.0") -
     return wheel
 
 
+@pytest.mark.heavy
 def test_the_torch_is_the_one_that_pip_prefers(tmp_path, monkeypatch):
     """A local build (2.13.0+cpu) goes before that of the index, though only the latter states a checksum."""
     index = tmp_path / "index" / "torch"
@@ -108,6 +113,7 @@ def test_the_torch_is_the_one_that_pip_prefers(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cuda", [True, False])
 def test_the_libraries_of_a_torch_with_cuda_come_from_their_own_lock(tmp_path, monkeypatch, cuda):
     torch = tiny_wheel(tmp_path, "torch", "Requires-Dist: nvidia-tiny==1.0\n" * cuda)
@@ -160,6 +166,7 @@ def test_axolotls_two_locks_differ_in_what_only_gpus_use():
     assert ours == {pin: checksums for pin, checksums in theirs.items() if not pin.startswith(gpus)}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("uv", ["missing", "failing"])
 def test_without_a_uv_that_works_pip_installs_all(tmp_path, monkeypatch, uv):
     tool = tmp_path / "uv"
@@ -182,6 +189,7 @@ def test_engines_and_workflow_write_with_the_same_versions():
             assert f"{package}=={pins[package]}" in theirs, (name, package)
 
 
+@pytest.mark.heavy
 def test_a_bare_python_can_build_one(tmp_path):
     """In a container there is nothing but the standard library."""
     made = lock(tmp_path, "# imports: json\n", "# nothing to install\n")

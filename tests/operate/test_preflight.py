@@ -232,6 +232,7 @@ def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatc
     assert "does not say what SLURM calls the GPU type 'H100-80'" in checks["GPUs H100-80"].detail
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("said", "hub", "wanted"),
     [

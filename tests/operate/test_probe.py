@@ -86,6 +86,7 @@ def test_it_asks_as_the_plugin_does() -> None:
     assert not [word for word in command(site(), "cpu", Path("o")) if "gpu" in word]
 
 
+@pytest.mark.heavy
 def test_the_script_runs_and_is_judged(tmp_path: Path) -> None:
     """On this machine, in a folder with an odd name: no GPU, no tool."""
     odd = tmp_path / "a b$(touch ran)"
@@ -99,6 +100,7 @@ def test_the_script_runs_and_is_judged(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("ran"))
 
 
+@pytest.mark.heavy
 def test_jobs_are_submitted_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sbatch").write_text(
         "#!/bin/bash\nfor word; do case $word in --output=*) out=${word#*=};; --partition=gpu) no=1;; esac; "

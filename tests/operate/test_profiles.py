@@ -88,6 +88,7 @@ def test_every_entry_has_a_comment(path: Path) -> None:
             assert above, f"{path}, line {number}: no comment above the section"
 
 
+@pytest.mark.heavy
 def test_a_profile_named_literally(set_up) -> None:
     found = settings(set_up(), "--profile", "slurm")
     assert found["executor"] == "slurm"
@@ -103,6 +104,7 @@ def test_a_profile_named_literally(set_up) -> None:
     assert str(found["slurm_partition_config"]).endswith("/profiles/slurm/site.yaml")
 
 
+@pytest.mark.heavy
 def test_a_profile_named_by_the_environment(set_up) -> None:
     folder = set_up(preemptible=True)
     found = settings(folder, SNAKEMAKE_PROFILE="slurm")
@@ -111,6 +113,7 @@ def test_a_profile_named_by_the_environment(set_up) -> None:
     assert found["slurm_no_requeue"] is not True
 
 
+@pytest.mark.heavy
 def test_this_machine_without_a_profile(copy: Path) -> None:
     found = settings(copy)
     assert (found["cores"], found["retries"], found["executor"]) == (
@@ -122,6 +125,7 @@ def test_this_machine_without_a_profile(copy: Path) -> None:
     assert found["keep_going"]
 
 
+@pytest.mark.heavy
 def test_continuous_integration(copy: Path) -> None:
     found = settings(copy, "--profile", "profiles/ci")
     assert (found["cores"], found["retries"], found["keep_going"]) == (2, 0, False)

@@ -208,6 +208,7 @@ def found(root: Path) -> dict[str, tuple[str, str]]:
     return {check.name: (check.state, check.detail) for check in check_site(load_site(), root)}
 
 
+@pytest.mark.heavy
 def test_a_site_that_is_as_the_cluster_is(site_file, slurm, tmp_path) -> None:
     slurm()
     site_file(scratch=str(tmp_path), setup=["true", "export A=1"])
@@ -221,6 +222,7 @@ def test_a_site_that_is_as_the_cluster_is(site_file, slurm, tmp_path) -> None:
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".check-site")], "nothing is left"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "limits", "message"),
     [
@@ -246,6 +248,7 @@ def test_a_partition_that_is_not_so(site_file, slurm, name, limits, message) -> 
     assert message in detail
 
 
+@pytest.mark.heavy
 def test_what_else_a_cluster_contradicts(site_file, slurm, tmp_path) -> None:
     slurm(sacct=None, scontrol="MinJobAge = 30 sec\n")
     site_file(
@@ -265,6 +268,7 @@ def test_what_else_a_cluster_contradicts(site_file, slurm, tmp_path) -> None:
     assert checks["containers"] == ("missing", f"no .sif files in {tmp_path}")
 
 
+@pytest.mark.heavy
 def test_somebody_elses_account(site_file, slurm, tmp_path) -> None:
     slurm()
     site_file(account="h10")
@@ -363,6 +367,7 @@ def test_caches_are_not_in_the_home(site_file) -> None:
     assert "checkout" not in said
 
 
+@pytest.mark.heavy
 def test_nor_without_a_scratch_folder(site_file) -> None:
     """They lie in the checkout then, which git and `copy` leave out; a shell finds them there."""
     site_file(scratch=None)

@@ -254,6 +254,7 @@ def test_the_profiles_settings_pass_the_plugin(preemptible: bool) -> None:
         plugin.ExecutorSettings(**fields | {"requeue": True, "no_requeue": True})
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("account", "said"),
     [
@@ -286,6 +287,7 @@ def test_an_account_that_the_plugin_refuses(site, programs, account, said, monke
     assert ("missing" in states) == refuses(plugins)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("most", ["0", "1", "2", "3", "1001", None])
 def test_a_cluster_without_arrays(programs, most) -> None:
     """With a MaxArraySize of 0 or 1 the plugin does not start, whether an array is asked for or not."""

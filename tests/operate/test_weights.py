@@ -112,6 +112,7 @@ def staged(tmp_path: Path, **environment: str) -> str:
     return run.stdout.strip()
 
 
+@pytest.mark.heavy
 def test_weights_are_copied_to_the_nodes_disk(tmp_path: Path) -> None:
     source = tmp_path / "home/hub/models--some--model"
     source.mkdir(parents=True)

@@ -383,6 +383,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_real_limit_on_file_size(tmp_path: Path, earlier: dict[str, bytes], cores: int) -> None:
     """The kernel refuses to let a file grow past 20 kB, as a full disk would."""

@@ -94,6 +94,7 @@ def test_a_connection_that_breaks_in_the_middle_is_one_message(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_real_dataset_folder_is_streamed(tmp_path: Path) -> None:
     """The rule's command with `datasets` itself, from a folder of data files in place of a hub repository."""
     python = next((p for p in PYTHONS if (p.parents[1] / "ready").exists()), None)

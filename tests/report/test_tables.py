@@ -289,6 +289,7 @@ def test_latex_is_balanced(table: str) -> None:
     assert columns[1] == "l" + "r" * len(made.grid.columns)
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="needs pdflatex; the source is checked without it"
 )

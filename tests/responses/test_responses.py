@@ -5,56 +5,25 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
-import yaml
 from rich.console import Console
 
 from endpoint import serving
-from rewild.config import load_study
-from rewild.core.conversations import conversation_id
+from endpoint_study import Place, prompts
 from rewild.core.errors import DataError
 from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.schema import RESPONSES, read_manifest, scan
 from rewild.prompts.schema import SHARD
 from rewild.responses.collect import collect
-from rewild.responses.layout import Layout
 from rewild.responses.pilot import Report
 from rewild.responses.show import harmless, print_conversation
 from rewild.responses.status import duration, progress
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def prompts(path: Path, talks: list[list[str]]) -> pl.DataFrame:
-    """A shard of conversations given by their user turns."""
-    rows = []
-    for i, users in enumerate(talks):
-        messages = []
-        for user in users:
-            messages += [
-                {"role": "user", "content": user},
-                {"role": "assistant", "content": f"reference {user}"},
-            ]
-        rows.append(
-            {
-                "conversation_id": conversation_id(users),
-                "source": "invented",
-                "source_id": str(i),
-                "shard": path.stem,
-                "language": "English",
-                "n_turns": len(users),
-                "messages": messages,
-                "tags": [],
-            }
-        )
-    frame = pl.DataFrame(rows, schema=SHARD.dtypes).sort("conversation_id")
-    write_table(path, frame, SHARD, provenance())
-    return frame
 
 
 @pytest.fixture
@@ -63,48 +32,7 @@ def endpoint():
         yield server
 
 
-class Place:
-    """A folder with a study of two models behind an endpoint."""
-
-    def __init__(self, folder: Path, url: str = "http://127.0.0.1:9/v1", **responses: object):
-        self.folder, self.layout = folder, Layout(folder / "results", "talk")
-        settings = {
-            "models": ["m1", "m2"],
-            "engine": "openai",
-            "attempts": 2,
-            "limits": {"context": 4096},
-            "compute": {"endpoint": url, "chunk": 3, "timeout": 5.0, "concurrency": 4},
-            "overrides": {"m1": {"path": "m1"}, "m2": {"path": "m2"}},
-            **responses,
-        }
-        study = {"title": "Talk", "source": "computed", "seed": 3, "responses": settings}
-        (folder / "config/studies").mkdir(parents=True)
-        (folder / "config/config.yaml").write_text("study: talk\n")
-        (folder / "config/models.yaml").write_text("{}\n")
-        (folder / "config/studies/talk.yaml").write_text(yaml.safe_dump(study))
-
-    @property
-    def study(self):
-        return load_study(self.folder / "config", "talk")
-
-    def run(self, *words: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "rewild", *words],
-            cwd=self.folder,
-            text=True,
-            capture_output=True,
-            check=False,
-            env={
-                "PYTHONPATH": str(ROOT / "workflow"),
-                "PATH": "/usr/bin:/bin",
-                "COLUMNS": "140",
-                **environment,
-            },
-        )
-        assert not check or done.returncode == 0, done.stderr
-        return done
-
-
+@pytest.mark.heavy
 def test_an_endpoint_that_answers_nonsense_loses_nothing(tmp_path, endpoint):
     """Good, refused, malformed and blank answers in one shard: a row each, failures with reasons."""
     place = Place(tmp_path, endpoint.url)
@@ -143,6 +71,7 @@ def test_an_endpoint_that_answers_nonsense_loses_nothing(tmp_path, endpoint):
     )
 
 
+@pytest.mark.heavy
 def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(tmp_path, endpoint):
     """A real small disk: one message with the path; the bytes of a run that met no full disk."""
     draw = random.Random(3)
@@ -178,6 +107,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(tmp_path, e
         subprocess.run(["umount", disk[-1]], check=True)
 
 
+@pytest.mark.heavy
 def test_conversations_that_change_and_change_back(tmp_path, endpoint):
     """Each version is answered once; a chunk with the version of before stays good."""
     place = Place(tmp_path, endpoint.url)
@@ -197,6 +127,7 @@ def test_conversations_that_change_and_change_back(tmp_path, endpoint):
     assert sent == ["reference a", "another"]
 
 
+@pytest.mark.heavy
 def test_own_history_needs_the_earlier_answer(tmp_path, endpoint):
     place = Place(tmp_path, endpoint.url, history="self")
     prompts(place.layout.prompts("0000"), [["status 400", "after"], ["good", "better", "best"]])
@@ -383,6 +314,7 @@ def test_collection_needs_every_shard(collected):
         run_collect(place, folder)
 
 
+@pytest.mark.heavy
 def test_status_counts_shards_chunks_and_failures(tmp_path, endpoint):
     place = Place(tmp_path, endpoint.url)
     for shard, talks in (("0000", [["a"], ["b"], ["c"], ["status 400"]]), ("0001", [["d"], ["e", "f"]])):
@@ -409,6 +341,7 @@ def test_durations_read_well():
     assert shown == ["-", "0 s", "59 s", "1 min", "60 min", "1.0 h", "25.0 h", "2.3 d"]
 
 
+@pytest.mark.heavy
 def test_show_prints_every_turn_and_answer(tmp_path, endpoint):
     place = Place(tmp_path, endpoint.url)
     frame = prompts(place.layout.prompts("0000"), [["a question", "status 400"]])
@@ -457,6 +390,7 @@ def test_untrusted_text_cannot_steer_the_terminal(collected):
         assert character not in shown
 
 
+@pytest.mark.heavy
 def test_an_engine_without_an_endpoint_says_so(tmp_path):
     place = Place(tmp_path, compute={})
     prompts(place.layout.prompts("0000"), [["a"]])
