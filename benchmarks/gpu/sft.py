@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rewild.config.models import Model
 from rewild.config.recipes import ChatTemplate, Recipe, load_recipes
-from rewild.config.runs import Training, Weights
+from rewild.config.trainings import Training, Weights
 from rewild.training.runs.checks import as_markdown
 from rewild.training.runs.gates import first_preference_loss, precision
 from rewild.training.runs.layout import RunFiles

@@ -21,7 +21,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / room) for room in ("en
 from rewild.config.base import validate
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
-from rewild.config.runs import Training, Weights
+from rewild.config.trainings import Training, Weights
 from rewild.core.quiet import report_nothing
 from rewild.training.runs.layout import RunFiles
 from tiny import TEMPLATE, WORDS, make_model

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from rewild.config import load_defaults, load_studies, load_study, read_study
 from rewild.config.base import Strict, validate
-from rewild.config.study import Study, merge
+from rewild.config.load import merge
+from rewild.config.study import Study
 from rewild.core.errors import ConfigError
 
 

@@ -11,7 +11,8 @@ import pytest
 from rewild.config import Study, load_models, load_studies, load_study
 from rewild.config.base import validate
 from rewild.config.recipes import Recipe, find_recipe, load_recipes
-from rewild.config.runs import Run, check_runs, display, start_of, training_of, weights_of
+from rewild.config.runs import Run
+from rewild.config.trainings import check_runs, display, start_of, training_of, weights_of
 from rewild.core.errors import ConfigError
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

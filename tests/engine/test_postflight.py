@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from rewild.config.base import validate
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
-from rewild.config.runs import Training, Weights
+from rewild.config.trainings import Training, Weights
 from rewild.core.errors import DataError
 from rewild.core.files import write_json
 from rewild.core.table import provenance, write_table

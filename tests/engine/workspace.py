@@ -12,7 +12,7 @@ import polars as pl
 import yaml
 
 from rewild.config import load_study
-from rewild.config.study import merge
+from rewild.config.load import merge
 from rewild.core.conversations import conversation_id
 from rewild.core.table import provenance, write_table
 from rewild.generation.prepared import open_kitchen

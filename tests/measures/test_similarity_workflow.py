@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rewild.config.study import load_study
+from rewild.config.load import load_study
 from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import ConfigError
 from rewild.core.table import read_table

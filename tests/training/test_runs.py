@@ -15,7 +15,7 @@ from rich.console import Console
 from rewild.config import Study, load_models
 from rewild.config.base import validate
 from rewild.config.recipes import load_recipes
-from rewild.config.runs import Training, learned_from, style_models, training_of
+from rewild.config.trainings import Training, learned_from, style_models, training_of
 from rewild.core.conversations import conversation_id
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.files import write_json

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from rewild.config.benchmarks import Benchmark, find_benchmark, load_benchmarks
+from rewild.config.load import left_out, load_defaults, load_studies, load_study, read_study, study_names
 from rewild.config.models import Model, find_model, load_models
-from rewild.config.study import (
-    Defaults,
-    Study,
-    left_out,
-    load_defaults,
-    load_studies,
-    load_study,
-    read_study,
-    study_names,
-)
+from rewild.config.study import Defaults, Study
 
 __all__ = [
     "Benchmark",

@@ -1,4 +1,15 @@
-"""Strict configuration: unknown keys forbidden, one clear message, the nearest match named."""
+"""Strict configuration: unknown keys forbidden, one clear message, the nearest match named.
+
+Each field says once what it does to a result. It *identifies* something, or it only says *how* that is computed:
+
+    class Pairs(Strict, marks=RESULT):                      all its fields identify its result, but for:
+        batch: Annotated[int, HOW] = 8                      changes no result, and nothing runs again
+        title: Annotated[str, of("card")] = ""              identifies the card, not the pairs
+        gate: Annotated[float, of("verdict")] = 0.5         judges a result, and makes none again
+
+Rerun triggers, content hashes and provenance are :func:`identity` of a section. In a class without ``marks`` every
+field is marked by itself: one that is not is an error when the class is made.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +17,8 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,10 +29,78 @@ M = TypeVar("M", bound="Strict")
 _QUOTE = "'"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What a field does: the parts of a section's results that it identifies; none, where it says how."""
+
+    parts: frozenset[str]
+
+
+def of(*parts: str) -> Mark:
+    """The mark of a field that identifies these parts, and not the section's own result."""
+    return Mark(frozenset(parts))
+
+
+RESULT = of("result")
+"""Identifies the result of the section; in a section within another, what the field that holds it identifies."""
+HOW = of()
+"""Says how it is computed: never in an identity."""
+LISTED = of("listed")
+"""Says which results there are, each of which is identified by itself: a list of models, of tables, of rows."""
+
+
 class Strict(BaseModel):
     """A configuration section: unknown keys are errors, values are not coerced from other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    marks: ClassVar[Mark | None] = None
+
+    def __init_subclass__(cls, marks: Mark | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.marks = marks or cls.marks
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, marks: Mark | None = None, **kwargs: Any) -> None:
+        for name in cls.model_fields:
+            cls.mark(name)
+
+    @classmethod
+    def mark(cls, field: str) -> Mark:
+        """The mark of a field: its own, else that of its class."""
+        own = next((m for m in cls.model_fields[field].metadata if isinstance(m, Mark)), cls.marks)
+        if own is None:
+            raise TypeError(f"{cls.__name__}.{field}: it is not said what this identifies (rewild.config.base)")
+        return own
+
+
+def identity(section: Strict, *parts: str) -> dict[str, Any]:
+    """The settings of a section that identify something, as plain values in the order of the fields.
+
+    Args:
+        section: one section; those within it come with it.
+        parts: what is to be identified, such as ``card``; the section's own result if none is named.
+    """
+    found = _picked(section, section.model_dump(mode="json"), RESULT, frozenset(parts or RESULT.parts))
+    return {} if found is _NOTHING else dict(found)
+
+
+_NOTHING = object()
+
+
+def _picked(value: Any, plain: Any, mark: Mark, parts: frozenset[str]) -> Any:
+    """What of a value identifies one of the parts, if the value itself has this mark."""
+    if isinstance(value, Strict):
+        marks = {name: type(value).mark(name) for name in type(value).model_fields}
+        effective = {name: mark if own == RESULT or mark == HOW else own for name, own in marks.items()}
+        picked = {n: _picked(getattr(value, n), plain[n], own, parts) for n, own in effective.items()}
+    elif isinstance(value, Mapping) and any(isinstance(one, Strict) for one in value.values()):
+        picked = {key: _picked(one, plain[key], mark, parts) for key, one in value.items()}
+    elif isinstance(value, list) and any(isinstance(one, Strict) for one in value):
+        many = [_picked(one, line, mark, parts) for one, line in zip(value, plain, strict=True)]
+        return [one for one in many if one is not _NOTHING] or _NOTHING
+    else:
+        return plain if parts & mark.parts else _NOTHING
+    return {key: one for key, one in picked.items() if one is not _NOTHING} or _NOTHING
 
 
 def validate(model: type[M], value: Mapping[str, Any], where: str) -> M:

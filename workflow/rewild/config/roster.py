@@ -10,15 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rewild.config.mixes import Mix, size_name
 from rewild.config.models import Model, pretrained_of
-from rewild.config.runs import start_of
+from rewild.config.study import Study
+from rewild.config.trainings import start_of
 from rewild.core.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from rewild.config.study import Study
 
 
 @dataclass(frozen=True)

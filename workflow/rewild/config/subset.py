@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from rewild.config.evaluation import Evaluation
+from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from rewild.config.evaluation import Evaluation
-    from rewild.config.study import Study
 
 KEYS = ("models", "runs")
 MINUS = "-"

@@ -15,8 +15,8 @@ from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model, find_model
 from rewild.config.responses import ModelSettings, Responses
-from rewild.config.runs import checkpoint_of, weights_of
 from rewild.config.study import Study
+from rewild.config.trainings import checkpoint_of, weights_of
 from rewild.core.errors import ConfigError
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
 

@@ -19,9 +19,9 @@ from rewild.config.judging import find_runner, judged_rows
 from rewild.config.mixes import FromHub
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import Hub, hub_file
-from rewild.config.runs import find_run
 from rewild.config.site import Site, load_site, minutes
 from rewild.config.study import Study
+from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError, RewildError, nearest
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
 from rewild.evaluation.judged.job import answer_job

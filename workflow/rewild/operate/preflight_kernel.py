@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rewild import FOLDER
-from rewild.config.runs import check_runs
+from rewild.config.trainings import check_runs
 from rewild.core import quiet
 from rewild.core.errors import ConfigError
 from rewild.operate.cost.estimate import World

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from rewild import FOLDER
 from rewild.config.engines import find_engine
 from rewild.config.models import find_model
-from rewild.config.runs import find_run
+from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError
 from rewild.generation.spec import make_job
 from rewild.operate.cost.estimate import World

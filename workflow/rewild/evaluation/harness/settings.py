@@ -137,7 +137,7 @@ def target_of(study: Study, run: str, models: Mapping[str, Model]) -> Target:
     Raises:
         ConfigError: an unknown run or model, or a model that is nowhere to be loaded from.
     """
-    from rewild.config.runs import find_run, weights_of
+    from rewild.config.trainings import find_run, weights_of
 
     found = weights_of(study, run, models)
     return Target(

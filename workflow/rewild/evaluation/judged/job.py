@@ -9,8 +9,8 @@ from rewild.config.gpus import Gpu
 from rewild.config.judging import Answering, Runner
 from rewild.config.models import Model
 from rewild.config.responses import Limits, Responses, SamplingSettings
-from rewild.config.runs import weights_of
 from rewild.config.study import Study
+from rewild.config.trainings import weights_of
 from rewild.engines.plan import architecture_of, plan, with_share
 from rewild.generation.spec import Job, Source
 

@@ -15,8 +15,8 @@ from rewild.config.models import Model, find_model
 from rewild.config.preferences import Preference
 from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
 from rewild.config.recipes import Recipe
-from rewild.config.runs import start_of
 from rewild.config.study import Study
+from rewild.config.trainings import start_of
 from rewild.core.errors import ConfigError
 from rewild.core.reading import read_json, read_lines
 from rewild.engines.plan import architecture_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rewild.config import load_benchmarks, load_models
 from rewild.config.findings import Findings
-from rewild.config.study import read_study
+from rewild.config.load import read_study
 from rewild.core.table import read_table
 from rewild.evaluation.scores.collect import headline
 from rewild.evaluation.scores.roster import ROSTER, read_roster

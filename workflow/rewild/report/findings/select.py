@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rewild.config import left_out, load_benchmarks, load_defaults, load_models, read_study
 from rewild.config.benchmarks import Benchmark
 from rewild.config.findings import Findings
+from rewild.config.load import command_line
 from rewild.config.mixes import size_name
 from rewild.config.roster import Entry, Roster, make_roster
-from rewild.config.study import command_line
 from rewild.core.errors import ConfigError, DataError, nearest
 from rewild.evaluation.harness.settings import evaluated
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import polars as pl
 
 from rewild.config.models import Model
-from rewild.config.runs import display, learned_from, style_models
 from rewild.config.study import Study
+from rewild.config.trainings import display, learned_from, style_models
 from rewild.core.errors import DataError
 from rewild.core.escape import markdown as escape
 from rewild.core.files import write_text

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rewild.config.runs import Training
+from rewild.config.trainings import Training
 from rewild.engines.tokenizer import load_tokenizer
 from rewild.training.runs.checks import Check
 

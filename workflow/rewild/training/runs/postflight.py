@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.runs import Training
 from rewild.config.study import Study
+from rewild.config.trainings import Training
 from rewild.core.errors import DataError
 from rewild.core.reading import read_model
 from rewild.core.table import read_table

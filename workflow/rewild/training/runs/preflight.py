@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.runs import Training
+from rewild.config.trainings import Training
 from rewild.core.errors import DataError, RewildError, first_line
 from rewild.core.files import sha256, write_text
 from rewild.core.reading import faults, open_file

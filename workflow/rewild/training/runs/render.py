@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from rewild.config.recipes import Fsdp
-from rewild.config.runs import STAGE_VERSION, UNIDENTIFYING, Training
+from rewild.config.trainings import STAGE_VERSION, UNIDENTIFYING, Training
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.reading import read_text
 

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
-from rewild.config.runs import Run, display, start_of
+from rewild.config.runs import Run
 from rewild.config.study import Study
+from rewild.config.trainings import display, start_of
 from rewild.core.errors import ConfigError, RewildError
 from rewild.core.reading import read_model
 from rewild.core.terminal import Column, print_table

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.runs import Training
+from rewild.config.trainings import Training
 from rewild.core.errors import DataError, RewildError
 from rewild.core.files import atomic, sha256, write_json
 from rewild.core.locks import locked

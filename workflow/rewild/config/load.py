@@ -1,0 +1,120 @@
+"""Studies from their files, in three layers: ``config.yaml``, the study's own file, the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rewild.config.base import validate
+from rewild.config.study import Defaults, Study
+from rewild.config.subset import cut, split
+from rewild.config.templates import expand
+from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.reading import parse_json
+from rewild.core.reading_yaml import read_yaml
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Layer ``over`` on ``base``: sections merge key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def study_names(folder: Path) -> list[str]:
+    """The studies that exist, by file name."""
+    return sorted(p.stem for p in (folder / "studies").glob("*.yaml"))
+
+
+def load_defaults(folder: Path, overrides: Mapping[str, Any] | None = None) -> Defaults:
+    """Read ``config.yaml`` and lay the command line's ``study`` and ``mirror`` over it."""
+    path = folder / "config.yaml"
+    chosen = {k: v for k, v in (overrides or {}).items() if k in ("study", "mirror")}
+    return validate(Defaults, merge(read_yaml(path), chosen), str(Path(*path.parts[-2:])))
+
+
+def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Study:
+    """Read, layer and validate one study.
+
+    Args:
+        folder: the ``config`` folder.
+        name: the study's file name without ``.yaml``.
+        overrides: keys from the command line, laid over the study's own; ``models`` and ``runs`` cut it
+            (:mod:`rewild.config.subset`).
+
+    Raises:
+        ConfigError: an unknown study, key or value, with the nearest match.
+    """
+    path = folder / "studies" / f"{name}.yaml"
+    shown = Path(*path.parts[-3:])
+    if not path.is_file():
+        known = study_names(folder)
+        raise ConfigError(f"unknown study '{name}'{nearest(name, known)} (studies: {', '.join(known)})")
+    given = read_yaml(path)
+    if "name" in given:
+        raise ConfigError(f"study {name}: the name is the file's; remove the key 'name' from {shown}")
+    where = f"study {name} ({shown})"
+    subset, over = split(overrides or {})
+    layers = merge(merge(load_defaults(folder).defaults, expand(given, where)), over)
+    study = validate(Study, {**layers, "name": name}, where)
+    return cut(study, subset, f"study {name}")[0]
+
+
+def left_out(folder: Path, overrides: Mapping[str, Any]) -> list[str]:
+    """What a command line's ``models`` and ``runs`` leave out of the chosen study, a line each."""
+    subset, over = split(_own_keys(overrides))
+    name = load_defaults(folder, overrides).study
+    return cut(load_study(folder, name, over), subset, f"study {name}")[1] if subset else []
+
+
+def read_study(study: str, folder: Path) -> Study:
+    """A study by its name, under what Snakemake's command line says; or from a resolved ``config.yaml``.
+
+    The workflow hands the command line's keys to its jobs in the environment variable ``REWILD_CONFIG``.
+    """
+    if study.endswith((".yaml", ".yml")):
+        return validate(Study, read_yaml(Path(study)), study)
+    over = command_line()
+    chosen = load_defaults(folder, over).study == study
+    return load_study(folder, study, _own_keys(over) if chosen else {})
+
+
+def command_line() -> dict[str, Any]:
+    """The keys of Snakemake's command line, which the workflow hands to its jobs in ``REWILD_CONFIG``.
+
+    Raises:
+        ConfigError: the variable holds something else.
+    """
+    where = "the environment variable REWILD_CONFIG"
+    try:
+        over = parse_json(os.environ.get("REWILD_CONFIG") or "{}", where)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(over, dict):
+        raise ConfigError(f"{where}: an object was expected, not a {type(over).__name__}")
+    return over
+
+
+def _own_keys(over: Mapping[str, Any]) -> dict[str, Any]:
+    """The command line's keys that are a study's, not the workflow's."""
+    return {k: v for k, v in over.items() if k not in ("study", "mirror")}
+
+
+def load_studies(
+    folder: Path, overrides: Mapping[str, Any] | None = None
+) -> tuple[Defaults, dict[str, Study]]:
+    """Everything the workflow reads: the defaults, and every study, validated.
+
+    The command line's keys lie over the chosen study; the others are as their files say.
+    """
+    defaults = load_defaults(folder, overrides)
+    own = _own_keys(overrides or {})
+    studies = {defaults.study: load_study(folder, defaults.study, own)}
+    for name in study_names(folder):
+        if name not in studies:
+            studies[name] = load_study(folder, name)
+    return defaults, studies
