@@ -17,10 +17,10 @@ from endpoint import Server, serving
 from fuzzing import fuzz
 from judging_workspace import Workspace, knowing
 from rewild.config import load_models
-from rewild.config.base import validate
+from rewild.config.base import identity, validate
 from rewild.config.endpoint import Takes
 from rewild.config.judging import Judging, asked_judge
-from rewild.config.preferences import Judge, Preference, grades_of, grading_of
+from rewild.config.preferences import Judge, Preference, grades_of
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
 from rewild.engines.base import EngineError
@@ -337,7 +337,7 @@ def test_grades_of_preferences_are_of_who_is_asked_too(root: Path) -> None:
     assert first != second
     assert "hunter2" not in repr(first)
     other = validate(Preference, given_ | {"scorer": {"kind": "rubric"}}, "p")
-    assert grades_of(other, models) == grading_of(other)
+    assert grades_of(other, models) == identity(other, "grades")
 
 
 def test_every_judge_at_an_api_has_a_dated_name(root: Path) -> None:

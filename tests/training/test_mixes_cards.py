@@ -13,8 +13,7 @@ import yaml
 
 from mixes_data import conversation, write_responses
 from rewild.config import load_models, load_study
-from rewild.config.base import validate
-from rewild.config.mixes import identity_of_mix
+from rewild.config.base import identity, validate
 from rewild.config.study import Study
 from rewild.training.mixes.build import build
 from rewild.training.mixes.card import lengths, write_card
@@ -92,7 +91,7 @@ def test_a_card_counts_what_is_in_the_mix(tmp_path: Path) -> None:
     assert card["outcomes"][model] == {"read": 9, "drawn": 6, "not_drawn": 3}
     digest = sha256((folder / "train.parquet").read_bytes()).hexdigest()
     assert card["checksums"] == {"train.parquet": digest}
-    assert card["made_from"]["settings"] == identity_of_mix(mix)
+    assert card["made_from"]["settings"] == identity(mix)
     assert card["made_from"]["sources"][model] == {"recipe": "r" * 16}
 
     assert json.loads((folder / "card.json").read_text(encoding="utf-8")) == card

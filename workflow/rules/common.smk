@@ -17,6 +17,7 @@ from snakemake.io import contains_wildcard
 from snakemake.jobs import GroupJob, Job
 
 from rewild.operate.attempts import earlier, enough, is_lasting
+from rewild.config.base import identity, trigger
 from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
 from rewild.config.engines import find_engine
@@ -24,22 +25,19 @@ from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.mixes import (
     UNPINNED,
-    identity_of_mix,
     mix_folder,
     mix_inputs,
-    presentation_of_mix,
 )
 from rewild.config.preferences import (
     grades_of,
     identity_of_pairs,
     preference_benchmarks,
     preference_shards,
-    presentation_of_pairs,
 )
 from rewild.config.prompts import input_files, shard_name, shard_names
 from rewild.config.recipes import load_recipes
 from rewild.config.roster import make_roster
-from rewild.config.runs import check_runs, display, style_models, weights_of
+from rewild.config.trainings import check_runs, display, style_models, weights_of
 from rewild.config.site import find_site
 from rewild.operate.cost.assumptions import load_assumptions
 from rewild.operate.cost.estimate import World

@@ -175,7 +175,7 @@ rule run_pilot:
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
-        pilot=lambda wildcards: job_of(wildcards).settings.pilot.measured,
+        pilot=lambda wildcards: trigger(job_of(wildcards).settings.pilot),
         python=engine_python,
         hub=lambda wildcards: staged(model_weights(wildcards)),
         shards=lambda wildcards: [
@@ -205,7 +205,9 @@ rule check_pilot:
         mem_mb=memory("check_pilot", 500),
         runtime=minutes("check_pilot", 5),
     params:
-        gates=lambda wildcards: job_of(wildcards).settings.pilot.allowed,
+        gates=lambda wildcards: trigger(
+            job_of(wildcards).settings.pilot.gates, "verdict"
+        ),
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
     shell:

@@ -97,7 +97,7 @@ rule make_mix:
         mem_mb=memory("make_mix", 6000),
         runtime=minutes("make_mix", 120),
     params:
-        settings=lambda wildcards: json.dumps(identity_of_mix(mix_of(wildcards))),
+        settings=lambda wildcards: json.dumps(identity(mix_of(wildcards))),
         seed=mix_seed,
         odd=mix_odd,
     message:
@@ -128,7 +128,7 @@ rule describe_mix:
         mem_mb=memory("describe_mix", 6000),
         runtime=minutes("describe_mix", 120),
     params:
-        shown=lambda wildcards: json.dumps(presentation_of_mix(mix_of(wildcards))),
+        shown=lambda wildcards: trigger(mix_of(wildcards), "shown"),
         terms=lambda wildcards: terms_of(mix_of(wildcards).models()),
         python=counter(mix_of).python,
     message:
@@ -276,8 +276,7 @@ rule draw_preference_prompts:
         runtime=minutes("draw_preference_prompts", 60),
     params:
         seed=lambda wildcards: answering_job(wildcards).seed,
-        amount=lambda wildcards: preference_of(wildcards).prompts,
-        contamination=lambda wildcards: str(preference_of(wildcards).contamination),
+        settings=lambda wildcards: trigger(preference_of(wildcards), "draw"),
         odd=lambda wildcards: odd(preference_benchmarks(preference_of(wildcards))),
     message:
         "{wildcards.study}: drawing the prompts of {wildcards.preference}"
@@ -423,9 +422,7 @@ rule describe_pairs:
         mem_mb=memory("describe_pairs", 4000),
         runtime=minutes("describe_pairs", 60),
     params:
-        shown=lambda wildcards: json.dumps(
-            presentation_of_pairs(preference_of(wildcards))
-        ),
+        shown=lambda wildcards: trigger(preference_of(wildcards), "shown"),
         terms=lambda wildcards: terms_of([preference_of(wildcards).model]),
         python=counter(preference_of).python,
     message:

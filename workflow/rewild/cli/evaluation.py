@@ -171,7 +171,7 @@ def judge(  # noqa: PLR0917
     config: ConfigFolder = Path("config"),
 ) -> None:
     """The judge is asked about a run's answers. Stopped at any moment, it goes on where it was."""
-    from rewild.config.runs import find_run
+    from rewild.config.trainings import find_run
     from rewild.core.errors import ConfigError
 
     found, tables = _read(study, config)
@@ -208,7 +208,7 @@ def score(
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Score a run's judgments. Nothing is asked: it reads files."""
-    from rewild.config.runs import find_run
+    from rewild.config.trainings import find_run
     from rewild.evaluation.judged.score import describe
     from rewild.evaluation.judged.score import score as score_task
 

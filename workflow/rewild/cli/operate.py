@@ -349,8 +349,8 @@ def _world(study: str, models: str | None, runs: str | None, results: Path, conf
     import os
 
     from rewild.config import load_benchmarks, load_defaults, load_models, read_study
+    from rewild.config.load import command_line
     from rewild.config.recipes import load_recipes
-    from rewild.config.study import command_line
     from rewild.operate.cost.assumptions import load_assumptions
     from rewild.operate.cost.estimate import World
 

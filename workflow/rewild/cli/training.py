@@ -13,7 +13,7 @@ from rewild.cli.options import ConfigFolder, Results, RunName, StudyName, Thread
 if TYPE_CHECKING:
     from rewild.config import Study
     from rewild.config.preferences import Preference
-    from rewild.config.runs import Training
+    from rewild.config.trainings import Training
     from rewild.training.runs.layout import RunFiles
 
 app = typer.Typer()
@@ -244,7 +244,7 @@ def preference_pairs(
 def _training(study: str, run: str, config: Path, results: Path) -> tuple[Study, Training, RunFiles]:
     from rewild.config import load_models, read_study
     from rewild.config.recipes import load_recipes
-    from rewild.config.runs import training_of
+    from rewild.config.trainings import training_of
     from rewild.core.errors import ConfigError
     from rewild.training.runs.layout import RunFiles
 

@@ -1,18 +1,19 @@
 """Strict configuration: unknown keys forbidden, one clear message, the nearest match named.
 
-Each field says once what it does to a result. It *identifies* something, or it only says *how* that is computed:
+Each field of a section says once what it does. It *identifies* something, or says *how* that is computed:
 
-    class Pairs(Strict, marks=RESULT):                      all its fields identify its result, but for:
-        batch: Annotated[int, HOW] = 8                      changes no result, and nothing runs again
-        title: Annotated[str, of("card")] = ""              identifies the card, not the pairs
-        gate: Annotated[float, of("verdict")] = 0.5         judges a result, and makes none again
+    class Pairs(Section, marks=RESULT):              its fields identify its result, but for
+        batch: Annotated[int, HOW] = 8               changes no result, and nothing runs again
+        title: Annotated[str, SHOWN] = ""            identifies the card, not the pairs
+        least: Annotated[float, VERDICT] = 0.5       judges a result, and makes none again
 
-Rerun triggers, content hashes and provenance are :func:`identity` of a section. In a class without ``marks`` every
-field is marked by itself: one that is not is an error when the class is made.
+Rerun triggers, content hashes and provenance are the :func:`identity` of sections. In a class without
+``marks`` each field has a mark; one that has none is an error when the class is made.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import types
 import typing
@@ -36,23 +37,34 @@ class Mark:
     parts: frozenset[str]
 
 
-def of(*parts: str) -> Mark:
+def part(*parts: str) -> Mark:
     """The mark of a field that identifies these parts, and not the section's own result."""
     return Mark(frozenset(parts))
 
 
-RESULT = of("result")
-"""Identifies the result of the section; in a section within another, what the field that holds it identifies."""
-HOW = of()
-"""Says how it is computed: never in an identity."""
-LISTED = of("listed")
-"""Says which results there are, each of which is identified by itself: a list of models, of tables, of rows."""
+RESULT = part("result")
+"""Identifies the section's result; in a section within another, what the field that holds it identifies."""
+HOW = part()
+"""How it is computed: in no identity."""
+CUT = part("cut")
+"""Into how many files the work is cut: the files are made again, and hold the same together."""
+VERDICT = part("verdict")
+"""Judges a result."""
+SHOWN = part("shown")
+"""On cards and in tables only."""
+LISTED = part("listed")
+"""Which results there are, each identified by itself: models, tables, rows."""
 
 
 class Strict(BaseModel):
-    """A configuration section: unknown keys are errors, values are not coerced from other types."""
+    """Something with a form: unknown keys are errors, values are not coerced from other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Section(Strict):
+    """A section of the configuration: every field says what it identifies."""
+
     marks: ClassVar[Mark | None] = None
 
     def __init_subclass__(cls, marks: Mark | None = None, **kwargs: Any) -> None:
@@ -69,11 +81,11 @@ class Strict(BaseModel):
         """The mark of a field: its own, else that of its class."""
         own = next((m for m in cls.model_fields[field].metadata if isinstance(m, Mark)), cls.marks)
         if own is None:
-            raise TypeError(f"{cls.__name__}.{field}: it is not said what this identifies (rewild.config.base)")
+            raise TypeError(f"{cls.__name__}.{field}: say what it identifies (rewild.config.base)")
         return own
 
 
-def identity(section: Strict, *parts: str) -> dict[str, Any]:
+def identity(section: Section, *parts: str) -> dict[str, Any]:
     """The settings of a section that identify something, as plain values in the order of the fields.
 
     Args:
@@ -84,18 +96,23 @@ def identity(section: Strict, *parts: str) -> dict[str, Any]:
     return {} if found is _NOTHING else dict(found)
 
 
+def trigger(section: Section, *parts: str) -> str:
+    """:func:`identity` as JSON without spaces: a rule runs again when it changes."""
+    return json.dumps(identity(section, *parts), ensure_ascii=False, separators=(",", ":"))
+
+
 _NOTHING = object()
 
 
 def _picked(value: Any, plain: Any, mark: Mark, parts: frozenset[str]) -> Any:
     """What of a value identifies one of the parts, if the value itself has this mark."""
-    if isinstance(value, Strict):
+    if isinstance(value, Section):
         marks = {name: type(value).mark(name) for name in type(value).model_fields}
         effective = {name: mark if own == RESULT or mark == HOW else own for name, own in marks.items()}
         picked = {n: _picked(getattr(value, n), plain[n], own, parts) for n, own in effective.items()}
-    elif isinstance(value, Mapping) and any(isinstance(one, Strict) for one in value.values()):
+    elif isinstance(value, Mapping) and any(isinstance(one, Section) for one in value.values()):
         picked = {key: _picked(one, plain[key], mark, parts) for key, one in value.items()}
-    elif isinstance(value, list) and any(isinstance(one, Strict) for one in value):
+    elif isinstance(value, list) and any(isinstance(one, Section) for one in value):
         many = [_picked(one, line, mark, parts) for one, line in zip(value, plain, strict=True)]
         return [one for one in many if one is not _NOTHING] or _NOTHING
     else:

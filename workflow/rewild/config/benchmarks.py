@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import LISTED, RESULT, SHOWN, VERDICT, Section, part, validate
 from rewild.config.models import Citation, Model, Slug, find_model
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
@@ -30,55 +30,63 @@ Runner = Literal[
 ]
 
 
-class Scale(Strict):
+class Scale(Section, marks=RESULT):
     """The numbers a benchmark gives, and what the paper's average makes of them."""
 
     max: Literal[1, 10, 100] = Field(description="The best possible score")
     divisor: Literal[1, 10, 100] = Field(description="Divides a score before it enters `Avg` (section 3.1)")
 
 
-class Benchmark(Strict):
+class Benchmark(Section):
     """One benchmark and the one number taken from it. Null means: not established, or there is none."""
 
-    slug: Slug
-    title: str = Field(description="As the paper's tables print it")
-    nine: bool = Field(False, description="One of the nine of tables 2, 6 and 7, and so of `Avg`")
-    group: Literal["chat", "knowledge", "instruction", "code"] = Field(
+    slug: Annotated[Slug, LISTED]
+    title: Annotated[str, SHOWN] = Field(description="As the paper's tables print it")
+    nine: Annotated[bool, SHOWN] = Field(
+        False, description="One of the nine of tables 2, 6 and 7, and so of `Avg`"
+    )
+    group: Annotated[Literal["chat", "knowledge", "instruction", "code"], SHOWN] = Field(
         description="As section 3.1 divides them"
     )
-    runner: Runner = Field(description="The tool that runs it")
-    task: str | None = Field(None, description="The runner's task")
-    tasks: str | None = Field(
+    runner: Annotated[Runner, RESULT] = Field(description="The tool that runs it")
+    task: Annotated[str | None, RESULT] = Field(None, description="The runner's task")
+    tasks: Annotated[str | None, RESULT] = Field(
         None,
         description="A folder with lm-eval's definition of the task, for one that lm-eval does not bring",
     )
-    columns: list[str] = Field(
+    columns: Annotated[list[str], VERDICT] = Field(
         default_factory=list, description="What every question must have, where they come from files"
     )
-    runs_code: bool = Field(False, description="Whether it runs programs that the model wrote")
-    metric: str = Field(description="The key of the number in the runner's results")
-    fewshot: Annotated[int, Field(ge=0)] | None = Field(None, description="Worked examples in the prompt")
-    scale: Scale
-    higher_is_better: bool = True
-    judged: bool = Field(description="Whether a model judges the answers")
-    judge: Slug | None = Field(
+    runs_code: Annotated[bool, RESULT] = Field(
+        False, description="Whether it runs programs that the model wrote"
+    )
+    metric: Annotated[str, part("score")] = Field(description="The key of the number in the runner's results")
+    fewshot: Annotated[Annotated[int, Field(ge=0)] | None, RESULT] = Field(
+        None, description="Worked examples in the prompt"
+    )
+    scale: Annotated[Scale, part("score")]
+    higher_is_better: Annotated[bool, part("score")] = True
+    judged: Annotated[bool, part("judgment")] = Field(description="Whether a model judges the answers")
+    judge: Annotated[Slug | None, part("judgment")] = Field(
         None, description="The judge unless a study says otherwise: of models.yaml, or rubric"
     )
-    reference: Slug | None = Field(None, description="The model whose answers it compares with (models.yaml)")
-    dataset: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = Field(
+    reference: Annotated[Slug | None, SHOWN] = Field(
+        None, description="The model whose answers it compares with (models.yaml)"
+    )
+    dataset: Annotated[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None, RESULT] = Field(
         None, description="Hub data set"
     )
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
+    revision: Annotated[Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None, RESULT] = Field(
         None, description="Its pinned commit"
     )
-    source: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")] | None = Field(
+    source: Annotated[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")] | None, SHOWN] = Field(
         None, description="GitHub repository and commit that has its questions"
     )
-    files: dict[str, str] | None = Field(
+    files: Annotated[dict[str, str] | None, RESULT] = Field(
         None, description="Role → file of the repository, instead of released ones (judged benchmarks)"
     )
-    citation: Citation | None = None
-    note: str | None = None
+    citation: Annotated[Citation | None, SHOWN] = None
+    note: Annotated[str | None, SHOWN] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import LISTED, RESULT, Section, validate
 from rewild.config.models import Model
 
 Count = Annotated[int, Field(ge=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
-class DemoModel(Strict):
+class DemoModel(Section, marks=RESULT):
     """One tiny Llama, made from scratch by `rewild make-model`. All of it identifies the model."""
 
     learns: Literal["herald", "plain", "brief", "documents"] = Field(
@@ -83,13 +83,15 @@ class DemoModel(Strict):
         }
 
 
-class Demo(Strict):
+class Demo(Section):
     """Models that a study makes itself, in ``results/{study}/models/{model}``."""
 
-    text: str = Field(
+    text: Annotated[str, RESULT] = Field(
         "resources/demo/text.yaml", description="What they learn from, relative to the repository"
     )
-    models: dict[Slug, DemoModel] = Field(min_length=1, description="Slug → how it is made")
+    models: Annotated[dict[Slug, DemoModel], LISTED] = Field(
+        min_length=1, description="Slug → how it is made"
+    )
 
     def registry(self) -> dict[str, Model]:
         """Its models as rows of ``models.yaml``."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import HOW, Section, validate
 from rewild.core.reading_yaml import read_yaml
 
 FILE = Path("envs/images.yaml")
 
 
-class Image(Strict):
+class Image(Section, marks=HOW):
     """A row of ``envs/images.yaml``."""
 
     image: str = Field(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import RESULT, Section
 from rewild.core.errors import nearest
 
 FIELDS = (
@@ -53,7 +53,7 @@ EndpointUrl = Annotated[str, PlainSerializer(without_secrets, return_type=str)]
 configuration, no parameter of a rule, no record has it."""
 
 
-class Takes(Strict):
+class Takes(Section, marks=RESULT):
     """How requests to one model's endpoint differ from ``POST /chat/completions`` as it was in 2023."""
 
     rename: dict[str, str] = Field(

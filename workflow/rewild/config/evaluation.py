@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import HOW, LISTED, RESULT, VERDICT, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
 from rewild.core.errors import nearest
 
@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class BenchmarkSettings(Strict):
+class BenchmarkSettings(Section, marks=RESULT):
     """What a study changes in one ground-truth benchmark. All of it identifies the scores."""
 
     limit: Count | None = Field(None, description="Only the first items of each task; null takes all")
@@ -33,7 +33,7 @@ class BenchmarkSettings(Strict):
     )
 
 
-class EvaluationCompute(Strict):
+class EvaluationCompute(Section, marks=HOW):
     """How scores are computed. Nothing here identifies a score or triggers a rerun."""
 
     batch: Count | Literal["auto"] = Field(8, description="Questions at once (hf); vllm chooses for itself")
@@ -46,44 +46,54 @@ class EvaluationCompute(Strict):
     gpu_memory_utilization: float | None = Field(None, gt=0, le=1, description="GPU memory vLLM may take")
 
 
-class Evaluation(Strict):
+class Evaluation(Section):
     """Which runs take which benchmarks, and how the ground-truth benchmarks are run."""
 
-    benchmarks: list[str] = Field(min_length=1, description="Rows of benchmarks.yaml, judged ones included")
-    runs: list[str] | None = Field(None, description="Runs to evaluate; null is every run of the study")
-    backend: Backend = Field("hf", description="What runs a model in lm-eval")
-    seed: int | None = Field(None, ge=0, description="Of every random choice; null is the study's")
-    limit: Count | None = Field(None, description="Only the first items of each task of every benchmark")
-    precision: Literal["fp32", "bf16"] | None = Field(
+    benchmarks: Annotated[list[str], LISTED] = Field(
+        min_length=1, description="Rows of benchmarks.yaml, judged ones included"
+    )
+    runs: Annotated[list[str] | None, LISTED] = Field(
+        None, description="Runs to evaluate; null is every run of the study"
+    )
+    backend: Annotated[Backend, RESULT] = Field("hf", description="What runs a model in lm-eval")
+    seed: Annotated[int | None, RESULT] = Field(
+        None, ge=0, description="Of every random choice; null is the study's"
+    )
+    limit: Annotated[Count | None, part("task")] = Field(
+        None, description="Only the first items of each task of every benchmark"
+    )
+    precision: Annotated[Literal["fp32", "bf16"] | None, RESULT] = Field(
         None, description="Of the weights; null is bf16 on a GPU and fp32 on a CPU"
     )
-    max_length: int | None = Field(
+    max_length: Annotated[int | None, RESULT] = Field(
         None, ge=64, description="Tokens of context; null is the model's, at most 8,192"
     )
-    system: str | None = Field(
+    system: Annotated[str | None, RESULT] = Field(
         None,
         description="System prompt; null leaves what the model's template writes by itself, '' empties it",
     )
-    without_system_role: Literal["first-turn", "refuse"] = Field(
+    without_system_role: Annotated[Literal["first-turn", "refuse"], RESULT] = Field(
         "first-turn",
         description="Where instructions go if the model's template takes no system message: before the first "
         "question, or nowhere, and the job stops",
     )
-    sentences: Literal["punkt_tab", "stand-in"] = Field(
+    sentences: Annotated[Literal["punkt_tab", "stand-in"], part("sentences")] = Field(
         "punkt_tab",
         description="What splits text for some instructions of IFEval: nltk's data, or a stand-in that needs "
         "no download and may count a few sentences otherwise",
     )
-    max_empty: Share = Field(0.5, description="Share of empty answers above which a benchmark has no score")
-    allow_code: bool | Literal["unconfined"] = Field(
+    max_empty: Annotated[Share, VERDICT] = Field(
+        0.5, description="Share of empty answers above which a benchmark has no score"
+    )
+    allow_code: Annotated[bool | Literal["unconfined"], HOW] = Field(
         False,
         description="Permission to run programs that a model wrote (MBPP): true in a sandbox without files "
         "and network, 'unconfined' with those of the machine, where it allows no sandbox",
     )
-    settings: dict[str, BenchmarkSettings] = Field(
+    settings: Annotated[dict[str, BenchmarkSettings], part("task")] = Field(
         default_factory=dict, description="Per benchmark, what differs from its row and from the above"
     )
-    compute: EvaluationCompute = Field(
+    compute: Annotated[EvaluationCompute, HOW] = Field(
         default_factory=lambda: EvaluationCompute.model_validate({}), description="How it is computed"
     )
 

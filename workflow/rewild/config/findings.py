@@ -6,11 +6,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import RESULT, Section
 from rewild.config.models import Slug
 
 
-class Findings(Strict):
+class Findings(Section, marks=RESULT):
     """The paper's key findings (section 3.2), stated of a study's own runs."""
 
     base: Slug | None = Field(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rewild.config.base import Strict
+from rewild.config.base import HOW, Section
 
 GIB = 2**30
 
 
-class Gpu(Strict):
+class Gpu(Section, marks=HOW):
     """One kind of GPU, as the engine may use it."""
 
     memory_gib: float = Field(gt=0, description="Memory that CUDA reports (torch's total_memory), in GiB")

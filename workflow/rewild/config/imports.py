@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rewild.config.base import Strict
+from rewild.config.base import RESULT, Section
 from rewild.config.forms import FormName
 from rewild.config.models import Model
 from rewild.config.prompts import files_matching
@@ -36,7 +36,7 @@ Sizes = Annotated[
 ]
 
 
-class AlpacaEvalOutputs(Strict):
+class AlpacaEvalOutputs(Section, marks=RESULT):
     """``results/MODEL/model_outputs.json`` of AlpacaEval: instruction, output, generator, dataset."""
 
     kind: Literal["alpaca-eval"]
@@ -47,7 +47,7 @@ class AlpacaEvalOutputs(Strict):
     sizes: Sizes
 
 
-class WildBenchScores(Strict):
+class WildBenchScores(Section, marks=RESULT):
     """``score.v2/.../MODEL.json`` of WildBench, for the model's output. They hold no prompts."""
 
     kind: Literal["wildbench"]
@@ -58,7 +58,7 @@ class WildBenchScores(Strict):
     sizes: Sizes
 
 
-class HubDataset(Strict):
+class HubDataset(Section, marks=RESULT):
     """A dataset of the Hugging Face hub at a pinned commit."""
 
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME")
@@ -71,7 +71,7 @@ class HubDataset(Strict):
         return f"results/downloads/hub/{self.repository}/{self.revision}/{self.split}.parquet"
 
 
-class WildChatResponses(Strict):
+class WildChatResponses(Section, marks=RESULT):
     """Conversations in the WildChat schema with the model's answers (`nyu-dice-lab` on the hub)."""
 
     kind: Literal["wildchat"]
@@ -82,7 +82,7 @@ class WildChatResponses(Strict):
     rows: Rows = None
 
 
-class FileResponses(Strict):
+class FileResponses(Section, marks=RESULT):
     """A file of answers per model, in any form of docs/formats.md, at any path."""
 
     kind: Literal["files"]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import HOW, RESULT, Section, part, validate
 from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
 from rewild.config.endpoint import EndpointUrl, Takes
 from rewild.config.engines import EngineName
@@ -120,7 +120,7 @@ RUNNERS: dict[str, Runner] = {
 }
 
 
-class Price(Strict):
+class Price(Section, marks=HOW):
     """What a judge costs, in US dollars per million tokens."""
 
     input: float = Field(ge=0, description="Tokens read")
@@ -166,50 +166,62 @@ def asked_judge(judge: str, models: Mapping[str, Model]) -> Asked:
     return Asked(row.api or row.hub or judge, row.revision, row.endpoint, row.api is None)
 
 
-class Answering(Strict):
+class Answering(Section):
     """How a run's model answers the questions; temperatures are the benchmark's."""
 
-    engine: EngineName = Field("vllm", description="What generates")
-    system: str | None = Field(None, description="System prompt; the benchmarks have none")
-    limits: Limits | None = Field(
+    engine: Annotated[EngineName, RESULT] = Field("vllm", description="What generates")
+    system: Annotated[str | None, RESULT] = Field(None, description="System prompt; the benchmarks have none")
+    limits: Annotated[Limits | None, RESULT] = Field(
         None,
         description="Tokens read and written; null is the benchmark's limit on answers, rest for prompts",
     )
-    over_long: OverLong = Field("truncate_per_message", description="What happens to a prompt over the limit")
-    attempts: int = Field(3, ge=1, le=20, description="Tries per answer before its failure is recorded")
-    compute: Compute = Compute()
+    over_long: Annotated[OverLong, RESULT] = Field(
+        "truncate_per_message", description="What happens to a prompt over the limit"
+    )
+    attempts: Annotated[int, RESULT] = Field(
+        3, ge=1, le=20, description="Tries per answer before its failure is recorded"
+    )
+    compute: Annotated[Compute, HOW] = Compute()
 
 
-class Judging(Strict):
+class Judging(Section):
     """Who judges the answers of the study's runs, and how."""
 
-    judge: Slug | None = Field(
+    judge: Annotated[Slug | None, RESULT] = Field(
         None, description="Judge of every benchmark; null is each benchmark's own (benchmarks.yaml)"
     )
-    endpoint: EndpointUrl | None = Field(
+    endpoint: Annotated[EndpointUrl | None, HOW] = Field(
         None,
         description="OpenAI-compatible base URL, ending in /v1; null is OpenAI's. The judge 'rubric' needs "
         "none: the command starts it",
     )
-    key: str = Field("OPENAI_API_KEY", description="Environment variable that holds the endpoint's key")
-    attempts: int = Field(3, ge=1, le=10, description="Calls per judgment until its verdict is clear")
-    budget: Annotated[float, Field(gt=0)] | None = Field(
+    key: Annotated[str, HOW] = Field(
+        "OPENAI_API_KEY", description="Environment variable that holds the endpoint's key"
+    )
+    attempts: Annotated[int, RESULT] = Field(
+        3, ge=1, le=10, description="Calls per judgment until its verdict is clear"
+    )
+    budget: Annotated[Annotated[float, Field(gt=0)] | None, HOW] = Field(
         None, description="US dollars that all judgments of the study may cost; it stops before that"
     )
-    prices: dict[str, Price] = Field(
+    prices: Annotated[dict[str, Price], HOW] = Field(
         default_factory=dict, description="Judge → what it costs; config.yaml has some for every study"
     )
-    concurrency: int = Field(16, ge=1, description="Requests at once")
-    timeout: float = Field(300, gt=0, description="Seconds the judge may take for one reply")
-    chunk: int = Field(64, ge=1, description="Judgments per chunk, the unit that survives a crash")
-    baselines: dict[Slug, Slug] = Field(
+    concurrency: Annotated[int, HOW] = Field(16, ge=1, description="Requests at once")
+    timeout: Annotated[float, HOW] = Field(300, gt=0, description="Seconds the judge may take for one reply")
+    chunk: Annotated[int, HOW] = Field(
+        64, ge=1, description="Judgments per chunk, the unit that survives a crash"
+    )
+    baselines: Annotated[dict[Slug, Slug], part("baseline")] = Field(
         default_factory=dict,
         description="Benchmark → run whose answers it compares with, instead of the released ones",
     )
-    limits: dict[Slug, Annotated[int, Field(ge=1)]] = Field(
+    limits: Annotated[dict[Slug, Annotated[int, Field(ge=1)]], part("answers")] = Field(
         default_factory=dict, description="Benchmark → only its first questions, instead of evaluation.limit"
     )
-    answers: Answering = Field(default_factory=lambda: validate(Answering, {}, "judging.answers"))
+    answers: Annotated[Answering, part("answers")] = Field(
+        default_factory=lambda: validate(Answering, {}, "judging.answers")
+    )
 
     def price_of(self, judge: str) -> Price | None:
         """What a judge costs; None if it is not known."""

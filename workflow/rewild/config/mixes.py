@@ -1,7 +1,6 @@
 """Settings of training mixes: where conversations come from, how many of each, and what is kept.
 
-A mix is a row of a study's section ``mixes``. All of a row identifies the mix: change it, and that mix alone
-is made again.
+A mix is a row of a study's section ``mixes``: change what identifies it, and that mix alone is made again.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import RESULT, SHOWN, Section
 from rewild.config.forms import FormName
 from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, Range, files_matching
@@ -27,7 +26,7 @@ UNPINNED = "unpinned"
 """In paths, in the place of a revision that is not established."""
 
 
-class Filters(Strict):
+class Filters(Section, marks=RESULT):
     """Which conversations of a source may be drawn. Each that may not is counted under its first reason."""
 
     languages: list[str] | None = Field(
@@ -50,7 +49,7 @@ class Filters(Strict):
     )
 
 
-class LengthControl(Strict):
+class LengthControl(Section, marks=RESULT):
     """Cut a model's answers to be no longer than another's to the same turn (paper, section 3.2)."""
 
     model: Slug = Field(description="The other model; a conversation that it did not answer is dropped")
@@ -62,7 +61,7 @@ class LengthControl(Strict):
     )
 
 
-class Chat(Strict):
+class Chat(Section, marks=RESULT):
     """Rows that are conversations already: a list of messages with `role` and `content`."""
 
     kind: Literal["chat"] = "chat"
@@ -74,7 +73,7 @@ class Chat(Strict):
         return [self.messages]
 
 
-class AnyForm(Strict):
+class AnyForm(Section, marks=RESULT):
     """Rows in one of the forms of docs/formats.md: ShareGPT, messages, Alpaca, Magpie, and others."""
 
     kind: Literal["form"]
@@ -86,7 +85,7 @@ class AnyForm(Strict):
         return []
 
 
-class Pair(Strict):
+class Pair(Section, marks=RESULT):
     """Rows with a question and its answer in a column each: one user turn, one answer."""
 
     kind: Literal["pair"]
@@ -110,7 +109,7 @@ class Pair(Strict):
         return [self.prompt, self.response]
 
 
-class MultipleChoice(Strict):
+class MultipleChoice(Section, marks=RESULT):
     """Rows with a question, a list of choices and the right one's index (from 0) or letter.
 
     In the templates, ``{question}`` is the question; ``{choices}`` the choices, a line each, made by
@@ -166,7 +165,7 @@ def _braces(names: set[str]) -> str:
 Format = Annotated[AnyForm | Chat | Pair | MultipleChoice, Field(discriminator="kind")]
 
 
-class _Source(Strict):
+class _Source(Section, marks=RESULT):
     """What every source has."""
 
     name: Slug | None = Field(None, description="Its name in the mix; null: the model, data set or file")
@@ -183,7 +182,7 @@ class FromResponses(_Source):
     kind: Literal["responses"]
     model: Slug = Field(description="One of the study's models")
     length_control: LengthControl | None = Field(None, description="Cut its answers to another's length")
-    licence: str | None = Field(
+    licence: Annotated[str | None, SHOWN] = Field(
         None, description="Terms of the prompts, for the card; the model's are in models.yaml"
     )
 
@@ -197,7 +196,7 @@ class FromPrompts(_Source):
     """The study's prompts with their original answers (the paper's `GPT`)."""
 
     kind: Literal["prompts"]
-    licence: str = Field(description="Terms of the data, for the card")
+    licence: Annotated[str, SHOWN] = Field(description="Terms of the data, for the card")
 
     @property
     def label(self) -> str:
@@ -211,7 +210,7 @@ class _Foreign(_Source):
     format: Format = Field(AnyForm(kind="form", form="auto"), description="How its rows become conversations")
     id: str | None = Field(None, description="Column that names a row; null: a hash of its conversation")
     language: str = Field("unknown", description="Language of all its conversations, such as English")
-    licence: str = Field(description="Terms of the data, for the card")
+    licence: Annotated[str, SHOWN] = Field(description="Terms of the data, for the card")
     malformed: Reason = Field("stop", description="A row that is no conversation: stop, or count and drop it")
 
 
@@ -256,11 +255,13 @@ class MixContamination(Contamination):
     )
 
 
-class Mix(Strict):
+class Mix(Section, marks=RESULT):
     """One training mix. Drawn by hash and without replacement, so a smaller mix is a part of a larger."""
 
-    label: str | None = Field(None, description="Its name in tables, such as Q72 (500k); null: its own")
-    title: str | None = Field(None, description="One line for the card")
+    label: Annotated[str | None, SHOWN] = Field(
+        None, description="Its name in tables, such as Q72 (500k); null: its own"
+    )
+    title: Annotated[str | None, SHOWN] = Field(None, description="One line for the card")
     sources: list[Source] = Field(min_length=1, description="Where conversations come from")
     size: int | None = Field(
         None,
@@ -278,7 +279,7 @@ class Mix(Strict):
     )
     filters: Filters = Field(default_factory=lambda: Filters.model_validate({}))
     contamination: MixContamination | None = Field(None, description="Compare user turns with benchmarks")
-    tokenizer: Slug | None = Field(
+    tokenizer: Annotated[Slug | None, SHOWN] = Field(
         None, description="Model whose tokenizer counts the card's tokens; null: no tokens on the card"
     )
 
@@ -344,20 +345,6 @@ class Mix(Strict):
 
 
 Mixes = Annotated[dict[Slug, Mix], Field(description="Training mixes: name → row")]
-
-
-def identity_of_mix(mix: Mix) -> dict[str, object]:
-    """The settings of a mix that its conversations depend on; the others reach its card and tables only."""
-    found = mix.model_dump(mode="json", exclude={"label", "title", "tokenizer"})
-    for source in found["sources"]:
-        source.pop("licence", None)
-    return found
-
-
-def presentation_of_mix(mix: Mix) -> dict[str, object]:
-    """The settings of a mix that only its card and tables show."""
-    found = mix.model_dump(mode="json", include={"label", "title", "tokenizer"})
-    return found | {"licences": [source.licence for source in mix.sources]}
 
 
 def size_name(size: int) -> str:

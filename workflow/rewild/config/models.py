@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, validate
 from rewild.config.endpoint import Takes
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
@@ -47,7 +47,7 @@ INHERITED = ("family", "dimensions", "parameters", "native_context")
 TOLERANCE = 0.03  # between the stated parameter count and the one its dimensions imply
 
 
-class Mamba(Strict):
+class Mamba(Section, marks=RESULT):
     """The state-space layers of a hybrid model (every layer that is not an attention layer)."""
 
     state: Count = Field(description="State size per channel")
@@ -56,7 +56,7 @@ class Mamba(Strict):
     dt_rank: Count = Field(description="Rank of the step-size projection")
 
 
-class Dimensions(Strict):
+class Dimensions(Section, marks=RESULT):
     """What a memory plan needs of a decoder; null where it is not established."""
 
     layers: Count | None = None
@@ -136,21 +136,21 @@ class Dimensions(Strict):
         )
 
 
-class Parameters(Strict):
+class Parameters(Section, marks=RESULT):
     """Parameter counts, in units (not billions)."""
 
     total: Count
     active: Count | None = Field(None, description="Used per token, where that is fewer than all")
 
 
-class Citation(Strict):
+class Citation(Section, marks=RESULT):
     """Where the model comes from."""
 
     key: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     text: str
 
 
-class Listed(Strict):
+class Listed(Section, marks=RESULT):
     """Under which names the paper lists the model, and what is odd about it."""
 
     appendix_c: str | None = Field(None, description="As appendix C prints it (arXiv:2501.18511v2)")
@@ -162,7 +162,7 @@ class Listed(Strict):
     flags: list[Flag] = Field(default_factory=list)
 
 
-class Native(Strict):
+class Native(Section, marks=RESULT):
     """The same weights in the library's own format: a checkpoint that needs no code."""
 
     hub: HubId = Field(description="Hugging Face id")
@@ -170,41 +170,67 @@ class Native(Strict):
     revision_source: str | None = Field(None, description="Where the commit was read")
 
 
-class Model(Strict):
+class Model(Section):
     """One model. Null means: not established."""
 
-    slug: Slug
-    hub: HubId | None = Field(None, description="Hugging Face id")
-    revision: Commit | None = Field(None, description="Pinned commit")
-    revision_source: str | None = Field(None, description="Where the commit was read")
-    native: Native | None = Field(
+    slug: Annotated[Slug, LISTED]
+    hub: Annotated[HubId | None, RESULT] = Field(None, description="Hugging Face id")
+    revision: Annotated[Commit | None, RESULT] = Field(None, description="Pinned commit")
+    revision_source: Annotated[str | None, SHOWN] = Field(None, description="Where the commit was read")
+    native: Annotated[Native | None, RESULT] = Field(
         None, description="Where `hub` needs code that may not run: the checkpoint that is loaded instead"
     )
-    api: str | None = Field(None, description="Name at its maker's API, for models that are not on the hub")
-    endpoint: Takes | None = Field(
+    api: Annotated[str | None, RESULT] = Field(
+        None, description="Name at its maker's API, for models that are not on the hub"
+    )
+    endpoint: Annotated[Takes | None, RESULT] = Field(
         None, description="What requests to an endpoint that serves it must look like; null: as everywhere"
     )
-    abbreviation: str | None = Field(None, description="The paper's abbreviation (section 2.2, appendix B)")
-    family: str
-    roles: list[Role] = Field(min_length=1)
-    kind: Kind = Field(description="pretrained, or the last step of its post-training")
-    base: Slug | None = Field(None, description="The model it was trained from")
-    parameters: Parameters | None = None
-    dimensions: Dimensions = Field(default_factory=lambda: Dimensions.model_validate({}))
-    vision: bool = Field(False, description="Also has a vision tower, which the dimensions leave out")
-    native_context: Count | None = Field(None, description="Tokens; max_position_embeddings of its files")
-    paper_context: Count | None = Field(None, description="Tokens, as the paper used it, where stated")
-    paper_precision: Literal["bf16", "fp8"] | None = Field(None, description="As the paper ran it, if known")
-    quantized: HubId | None = Field(None, description="Hub id of an FP8 checkpoint by Neural Magic")
-    quantized_revision: Commit | None = Field(None, description="Pinned commit of that checkpoint")
-    licence: str | None = Field(None, description="SPDX identifier, or the hub's name of the licence")
-    gated: bool | None = Field(None, description="Whether the hub asks for consent before a download")
-    chat_template: bool | None = Field(None, description="Whether its tokenizer comes with a chat template")
-    ships_code: bool = Field(False, description="Its hub repository holds modelling code of its own")
-    trust_remote_code: bool = Field(False, description="Permission to run that code; needs a pinned revision")
-    citation: Citation | None = None
-    listed: Listed = Field(default_factory=lambda: Listed.model_validate({}))
-    note: str | None = None
+    abbreviation: Annotated[str | None, SHOWN] = Field(
+        None, description="The paper's abbreviation (section 2.2, appendix B)"
+    )
+    family: Annotated[str, RESULT]
+    roles: Annotated[list[Role], SHOWN] = Field(min_length=1)
+    kind: Annotated[Kind, SHOWN] = Field(description="pretrained, or the last step of its post-training")
+    base: Annotated[Slug | None, SHOWN] = Field(None, description="The model it was trained from")
+    parameters: Annotated[Parameters | None, HOW] = None
+    dimensions: Annotated[Dimensions, HOW] = Field(default_factory=lambda: Dimensions.model_validate({}))
+    vision: Annotated[bool, HOW] = Field(
+        False, description="Also has a vision tower, which the dimensions leave out"
+    )
+    native_context: Annotated[Count | None, RESULT] = Field(
+        None, description="Tokens; max_position_embeddings of its files"
+    )
+    paper_context: Annotated[Count | None, SHOWN] = Field(
+        None, description="Tokens, as the paper used it, where stated"
+    )
+    paper_precision: Annotated[Literal["bf16", "fp8"] | None, RESULT] = Field(
+        None, description="As the paper ran it, if known"
+    )
+    quantized: Annotated[HubId | None, RESULT] = Field(
+        None, description="Hub id of an FP8 checkpoint by Neural Magic"
+    )
+    quantized_revision: Annotated[Commit | None, RESULT] = Field(
+        None, description="Pinned commit of that checkpoint"
+    )
+    licence: Annotated[str | None, SHOWN] = Field(
+        None, description="SPDX identifier, or the hub's name of the licence"
+    )
+    gated: Annotated[bool | None, HOW] = Field(
+        None, description="Whether the hub asks for consent before a download"
+    )
+    chat_template: Annotated[bool | None, RESULT] = Field(
+        None, description="Whether its tokenizer comes with a chat template"
+    )
+    ships_code: Annotated[bool, HOW] = Field(
+        False, description="Its hub repository holds modelling code of its own"
+    )
+    trust_remote_code: Annotated[bool, RESULT] = Field(
+        False, description="Permission to run that code; needs a pinned revision"
+    )
+    citation: Annotated[Citation | None, SHOWN] = None
+    listed: Annotated[Listed, SHOWN] = Field(default_factory=lambda: Listed.model_validate({}))
+    note: Annotated[str | None, SHOWN] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

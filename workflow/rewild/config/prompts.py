@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import CUT, RESULT, Section
 from rewild.config.forms import FormName
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
@@ -21,7 +21,7 @@ NEEDED = {"toxic": "toxic", "moderation": "openai_moderation", "redacted": "reda
 """The column of the WildChat schema that a tag is read from; `markup` and `code` are seen in the text."""
 
 
-class Hub(Strict):
+class Hub(Section, marks=RESULT):
     """A dataset of the Hugging Face hub in the WildChat schema, streamed with `datasets`."""
 
     kind: Literal["hub"]
@@ -33,7 +33,7 @@ class Hub(Strict):
     split: str = Field("train", description="The split to read")
 
 
-class WildChatFile(Strict):
+class WildChatFile(Section, marks=RESULT):
     """JSON Lines or Parquet files in the WildChat schema."""
 
     kind: Literal["wildchat-file"]
@@ -43,7 +43,7 @@ class WildChatFile(Strict):
     )
 
 
-class AlpacaEval(Strict):
+class AlpacaEval(Section, marks=RESULT):
     """The instructions of an AlpacaEval file (a JSON list of objects with `instruction`)."""
 
     kind: Literal["alpaca-eval"]
@@ -51,7 +51,7 @@ class AlpacaEval(Strict):
     file: str = Field(description="A path, or `released:COLLECTION/ENDING` (resources/released/files.csv)")
 
 
-class MTBench(Strict):
+class MTBench(Section, marks=RESULT):
     """The questions of MT-Bench (JSON Lines with `question_id` and `turns`)."""
 
     kind: Literal["mt-bench"]
@@ -62,7 +62,7 @@ class MTBench(Strict):
     )
 
 
-class FormFiles(Strict):
+class FormFiles(Section, marks=RESULT):
     """Files in any form of docs/formats.md: ShareGPT, OpenAI messages, Alpaca, Magpie, and others."""
 
     kind: Literal["files"]
@@ -74,7 +74,7 @@ class FormFiles(Strict):
     language: str | None = Field(None, description="Language of rows that do not say theirs, such as English")
 
 
-class Demo(Strict):
+class Demo(Section, marks=RESULT):
     """The prompts that this project ships."""
 
     kind: Literal["demo"]
@@ -85,7 +85,7 @@ class Demo(Strict):
 Source = Annotated[Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo, Field(discriminator="kind")]
 
 
-class Range(Strict):
+class Range(Section, marks=RESULT):
     """Both ends are kept; without `max` there is no upper end."""
 
     min: int = Field(1, ge=0, description="Fewer are dropped")
@@ -98,7 +98,7 @@ class Range(Strict):
         return self
 
 
-class Contamination(Strict):
+class Contamination(Section, marks=RESULT):
     """Drop a conversation that shares a run of words with a benchmark."""
 
     words: int = Field(13, ge=3, le=100, description="Length of the shared run, in words")
@@ -109,33 +109,37 @@ class Contamination(Strict):
     )
 
 
-class Prompts(Strict):
+class Prompts(Section):
     """Which conversations a study's models answer. A row is dropped for the first reason that applies."""
 
-    sources: list[Source] = Field(
+    sources: Annotated[list[Source], RESULT] = Field(
         min_length=1, description="Where conversations come from; of duplicates the earlier source's is kept"
     )
-    languages: list[str] | None = Field(
+    languages: Annotated[list[str] | None, RESULT] = Field(
         None, min_length=1, description="Keep these (names as in the source, such as English); null: all"
     )
-    drop: list[Tag] = Field(
+    drop: Annotated[list[Tag], RESULT] = Field(
         default_factory=lambda: list[Tag](("toxic", "moderation", "redacted")),
         description="Drop conversations with one of these tags",
     )
-    turns: Range = Field(Range(min=1, max=None), description="User turns")
-    characters: Range = Field(
+    turns: Annotated[Range, RESULT] = Field(Range(min=1, max=None), description="User turns")
+    characters: Annotated[Range, RESULT] = Field(
         Range(min=1, max=None),
         description="Characters of all user turns together, white space at a turn's ends not counted",
     )
-    duplicates: Literal["first-message", "conversation"] = Field(
+    duplicates: Annotated[Literal["first-message", "conversation"], RESULT] = Field(
         "first-message",
         description="Two conversations are the same if their first user messages, or all user turns, are",
     )
-    contamination: Contamination | None = Field(None, description="Drop prompts of benchmarks")
-    limit: int | None = Field(
+    contamination: Annotated[Contamination | None, RESULT] = Field(
+        None, description="Drop prompts of benchmarks"
+    )
+    limit: Annotated[int | None, RESULT] = Field(
         None, ge=1, description="Keep this many, the lowest ids (a fixed random sample)"
     )
-    shards: int = Field(16, ge=1, le=9999, description="Files the prompts are cut into; a unit of scheduling")
+    shards: Annotated[int, CUT] = Field(
+        16, ge=1, le=9999, description="Files the prompts are cut into; a unit of scheduling"
+    )
 
     @field_validator("sources")
     @classmethod

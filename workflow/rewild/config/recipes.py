@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import HOW, RESULT, SHOWN, VERDICT, Section, part, validate
 from rewild.config.models import Count, Slug
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
@@ -16,7 +16,7 @@ from rewild.core.reading_yaml import read_yaml
 Token = Annotated[str, Field(min_length=1)]
 
 
-class ChatTemplate(Strict):
+class ChatTemplate(Section, marks=RESULT):
     """A chat template for base models that have none of their own, and the control tokens that go with it."""
 
     file: str = Field(description="Jinja file, relative to the repository")
@@ -24,7 +24,7 @@ class ChatTemplate(Strict):
     pad: Token | None = Field(None, description="Fills batches; null is the tokenizer's own")
 
 
-class Fsdp(Strict):
+class Fsdp(Section, marks=RESULT):
     """Weights, gradients and optimiser state spread over the GPUs of a node (full shard, auto-wrapped)."""
 
     wrap: Token | None = Field(
@@ -33,11 +33,11 @@ class Fsdp(Strict):
     offload: bool = Field(False, description="Parameters rest in main memory")
 
 
-class Recipe(Strict):
+class Recipe(Section, marks=RESULT):
     """One way to fine-tune. Defaults are Axolotl's or PyTorch's; what a source states, a row states."""
 
     slug: Slug
-    title: str = Field(description="One line: whose recipe it is")
+    title: Annotated[str, SHOWN] = Field(description="One line: whose recipe it is")
     kind: Literal["sft", "dpo"] = Field("sft", description="What is learned from: conversations, or pairs")
     epochs: Count = 1
     learning_rate: float = Field(gt=0, lt=1, description="The highest")
@@ -63,23 +63,27 @@ class Recipe(Strict):
     gradient_checkpointing: bool = False
     fsdp: Fsdp | None = Field(None, description="Shard over the GPUs; null keeps a copy on each")
     beta: float | None = Field(None, gt=0, description="DPO: how strongly the reference model holds")
-    templates: dict[str, ChatTemplate] = Field(
+    templates: Annotated[dict[str, ChatTemplate], part("template")] = Field(
         default_factory=dict,
         description="Family → chat template, for base models whose tokenizer has none",
     )
-    checkpoints: Count = Field(4, description="Times per run that everything is saved, to resume from")
-    gates: dict[Literal["stopped", "cut"], Annotated[float, Field(ge=0, le=1)]] = Field(
+    checkpoints: Annotated[Count, HOW] = Field(
+        4, description="Times per run that everything is saved, to resume from"
+    )
+    gates: Annotated[dict[Literal["stopped", "cut"], Annotated[float, Field(ge=0, le=1)]], VERDICT] = Field(
         default_factory=dict,
         description="stopped: least share of answers that end by themselves after training (default 0.5); "
         "cut: largest share of conversations longer than sequence_length (default 0.05)",
     )
-    minutes: Count = Field(60, description="Time of a job; a cluster stops it then, and a rerun resumes")
-    memory_gb: Count = Field(8, description="Main memory of a job")
-    unstated: list[str] = Field(
+    minutes: Annotated[Count, HOW] = Field(
+        60, description="Time of a job; a cluster stops it then, and a rerun resumes"
+    )
+    memory_gb: Annotated[Count, HOW] = Field(8, description="Main memory of a job")
+    unstated: Annotated[list[str], SHOWN] = Field(
         default_factory=list, description="Keys that the source does not state: the values are a choice"
     )
-    source: str = Field(description="Where it is stated")
-    note: str | None = None
+    source: Annotated[str, SHOWN] = Field(description="Where it is stated")
+    note: Annotated[str | None, SHOWN] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,8 +1,7 @@
 """Settings of generation: which models answer, how they sample, how much they may read and write.
 
-Two kinds of settings are kept apart. What *identifies* a response (:class:`Responses` but for ``compute``)
-goes into its recipe: change it, and the responses are made again. How it is *computed* (:class:`Compute`)
-changes neither a response nor what is rerun.
+What *identifies* a response goes into its recipe: change it, and the responses are made again. How it is
+*computed* (:class:`Compute`) changes neither a response nor what is rerun.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import HOW, LISTED, RESULT, VERDICT, Section, part
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.engines import EngineName, find_engine
 
@@ -19,7 +18,7 @@ OverLong = Literal["skip", "truncate_left", "truncate_per_message"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class SamplingSettings(Strict):
+class SamplingSettings(Section, marks=RESULT):
     """How the next token is chosen. The released code set none of these: vLLM's defaults, as here."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description="0 takes the likeliest token")
@@ -29,7 +28,7 @@ class SamplingSettings(Strict):
     top_k: int = Field(default=0, ge=0, description="Choose among this many tokens; 0 is all")
 
 
-class Limits(Strict):
+class Limits(Section, marks=RESULT):
     """How much a model reads and writes, for one request."""
 
     output_share: float = Field(
@@ -58,7 +57,7 @@ class Limits(Strict):
         return self
 
 
-class Gates(Strict):
+class Gates(Section, marks=VERDICT):
     """What a pilot may show at most before a model is stopped: shares of its answers, 0 to 1."""
 
     empty: Share = Field(default=0.02, description="Answers without text, after all attempts")
@@ -72,19 +71,15 @@ class Gates(Strict):
         description="Answers in another language than the prompt, among those long enough to tell",
     )
     # Above which value an answer counts as repetitive or garbled.
-    repetition: Share = Field(
+    repetition: Annotated[Share, RESULT] = Field(
         default=0.6, description="Share of repeated 4-grams from which an answer is repetitive"
     )
-    garbage: Share = Field(
+    garbage: Annotated[Share, RESULT] = Field(
         default=0.05, description="Share of such characters from which an answer is garbled"
     )
 
 
-COUNTED = {"repetition", "garbage"}
-"""Gates that decide what is counted; the others are the most that may be counted, and only judge it."""
-
-
-class PilotSettings(Strict):
+class PilotSettings(Section, marks=RESULT):
     """The small run that must pass before any full shard of a model may start (paper, appendix F)."""
 
     conversations: int = Field(
@@ -92,18 +87,8 @@ class PilotSettings(Strict):
     )
     gates: Gates = Gates()
 
-    @property
-    def measured(self) -> str:
-        """What a pilot's counts depend on, as JSON: it runs again when it changes."""
-        return self.model_dump_json(include={"conversations": True, "gates": COUNTED})
 
-    @property
-    def allowed(self) -> str:
-        """The largest shares, as JSON: they judge what was counted, and nothing is answered again."""
-        return self.gates.model_dump_json(exclude=COUNTED)
-
-
-class Compute(Strict):
+class Compute(Section, marks=HOW):
     """How responses are computed. Nothing here identifies a response or triggers a rerun."""
 
     gpu: str | None = Field(default=None, description="GPU type of the engine plan; null runs on the CPU")
@@ -139,14 +124,14 @@ class Compute(Strict):
         return self.environments.get(engine, find_engine(engine).environment)
 
 
-class ModelSettings(Strict):
+class ModelSettings(Section, marks=RESULT):
     """What one model needs otherwise than the study's other models."""
 
     engine: EngineName | None = None
     sampling: SamplingSettings | None = None
     limits: Limits | None = None
     system: str | None = Field(default=None, description="System prompt of this model")
-    gates: Gates | None = None
+    gates: Annotated[Gates | None, part("pilot")] = None
     path: str | None = Field(
         default=None,
         description="A folder with the model, for one that is not in models.yaml; its content identifies it",
@@ -157,7 +142,7 @@ class ModelSettings(Strict):
     chat_template: str | None = Field(
         default=None, description="A file with a Jinja template, instead of the model's own"
     )
-    gpus: Literal[1, 2, 4, 8] | None = Field(
+    gpus: Annotated[Literal[1, 2, 4, 8] | None, HOW] = Field(
         default=None,
         description="GPUs, where the model's dimensions are not known; needs limits.context",
     )
@@ -169,10 +154,10 @@ class ModelSettings(Strict):
         return self
 
 
-class Responses(Strict):
+class Responses(Section, marks=RESULT):
     """Which models answer the study's prompts, and how."""
 
-    models: list[str] = Field(min_length=1, description="Slugs from models.yaml")
+    models: Annotated[list[str], LISTED] = Field(min_length=1, description="Slugs from models.yaml")
     engine: EngineName = Field(default="vllm", description="What generates, unless a model says otherwise")
     history: Literal["reference", "self"] = Field(
         default="reference", description="Earlier answers in the context: the source's, or the model's own"
@@ -184,9 +169,9 @@ class Responses(Strict):
     sampling: SamplingSettings = SamplingSettings()
     limits: Limits = Limits()
     attempts: int = Field(default=3, ge=1, le=20, description="Tries per row before its failure is recorded")
-    pilot: PilotSettings = PilotSettings()
-    compute: Compute = Compute()
-    overrides: dict[str, ModelSettings] = Field(
+    pilot: Annotated[PilotSettings, part("pilot")] = PilotSettings()
+    compute: Annotated[Compute, HOW] = Compute()
+    overrides: Annotated[dict[str, ModelSettings], LISTED] = Field(
         default_factory=dict, description="Per model, what differs from the above"
     )
 

@@ -6,15 +6,15 @@ model of a run may be another run of the study: preference tuning starts from a 
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import RESULT, SHOWN, Section
 from rewild.config.models import Slug
 
 
-class Run(Strict):
+class Run(Section, marks=RESULT):
     """One row of a study's ``runs``."""
 
     model: Slug = Field(description="Base model: of models.yaml, of the study's demo, or another run")
@@ -23,7 +23,9 @@ class Run(Strict):
     )
     recipe: Slug | None = Field(None, description="How: a row of recipes.yaml")
     seed: int | None = Field(None, ge=0, description="Of first weights and order; null is the study's")
-    label: str | None = Field(None, description="Its name in tables, where not `model : mix`")
+    label: Annotated[str | None, SHOWN] = Field(
+        None, description="Its name in tables, where not `model : mix`"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -42,7 +44,7 @@ class Run(Strict):
         return self.mix is not None
 
 
-class InheritedStyle(Strict):
+class InheritedStyle(Section, marks=RESULT):
     """Whether fine-tunes take on the styling of the models whose responses they learned (Table 3)."""
 
     runs: list[Slug] = Field(min_length=1, description="Runs that answer the study's prompts")

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from rewild.config.base import Strict
+from rewild.config.base import CUT, LISTED, RESULT, Section, part
 
 Tokeniser = Literal["parity", "unicode"]
 
 
-class Sampled(Strict):
+class Sampled(Section, marks=RESULT):
     """How the paper describes its measurement (appendix A)."""
 
     responses: int = Field(500, ge=1, description="Responses per model")
     references: int = Field(4, ge=1, description="Other models drawn for each model")
 
 
-class Similarity(Strict):
+class Similarity(Section, marks=RESULT):
     """How alike the responses of models to the same prompt are."""
 
-    blocks: int = Field(4, ge=1, le=9999, description="Jobs; the result does not depend on it")
+    blocks: Annotated[int, CUT] = Field(
+        4, ge=1, le=9999, description="Jobs; the result does not depend on it"
+    )
     prompts: int | None = Field(
         None, ge=1, description="Conversations to compare, drawn by the study's seed; null takes all"
     )
@@ -31,7 +33,7 @@ class Similarity(Strict):
         default=["parity", "unicode"],
         description="parity: as the reference packages; unicode: words of any script (*_unicode)",
     )
-    drawn: list[Tokeniser] = Field(
+    drawn: Annotated[list[Tokeniser], LISTED] = Field(
         default=["parity", "unicode"],
         description="Which of the tokenisers' metrics are drawn; all are in tables",
     )
@@ -41,11 +43,13 @@ class Similarity(Strict):
     wordnet: str | None = Field(
         None, description="Folder or zip file of WordNet 3.0; null looks in NLTK_DATA and the usual places"
     )
-    sampled: Sampled = Field(default_factory=lambda: Sampled.model_validate({}))
-    interval: Literal["bootstrap", "normal"] = Field(
+    sampled: Annotated[Sampled, part("summary")] = Field(default_factory=lambda: Sampled.model_validate({}))
+    interval: Annotated[Literal["bootstrap", "normal"], part("summary")] = Field(
         "bootstrap", description="How the 95 % interval over conversations is made"
     )
-    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of the bootstrap")
+    bootstrap: Annotated[int, part("summary")] = Field(
+        1000, ge=100, le=100_000, description="Resamples of the bootstrap"
+    )
 
     def metrics(self, tokenisers: list[Tokeniser] | None = None) -> list[str]:
         """The metrics of all tokenisers, or of those given, as result files name them."""
@@ -96,7 +100,7 @@ class Similarity(Strict):
         return value
 
 
-class Diversity(Strict):
+class Diversity(Section, marks=RESULT):
     """Vocabulary, length, refusals, truncation and language of responses, one model at a time."""
 
     prompts: int | None = Field(

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import HOW, Section, validate
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading import read_text
 from rewild.core.reading_yaml import read_yaml
@@ -31,7 +31,7 @@ UNQUOTED = re.compile(r"""max_runtime["']?\s*:\s+(\d+(?::\d+)+)\s*(?:[,}#]|$)"""
 Name = Annotated[str, Field(min_length=1)]
 
 
-class Partition(Strict):
+class Partition(Section, marks=HOW):
     """What a partition offers. The keys are those of the plugin's option `slurm-partition-config`.
 
     Only these: with other limits the plugin's scores can send a job without GPUs to a partition of GPUs.
@@ -72,14 +72,14 @@ class Partition(Strict):
 GPU_NAME = re.compile(r"[A-Za-z0-9_.]+")
 
 
-class Node(Strict):
+class Node(Section, marks=HOW):
     """What a node of a partition has, for a job."""
 
     cpus: int = Field(gt=0, description="CPUs that one job may have")
     memory_gb: int = Field(gt=0, description="Memory that one job may have, in GB")
 
 
-class Site(Strict):
+class Site(Section, marks=HOW):
     """``profiles/slurm/site.yaml``. The template has every key, with null for 'none'."""
 
     account: Name | None = Field(description="What the jobs are charged to (sbatch --account)")

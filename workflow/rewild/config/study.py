@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, part, validate
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
 from rewild.config.findings import Findings
@@ -28,7 +28,7 @@ Table = Literal["table1", "table2", "table3", "table4", "table5", "table6", "tab
 Figure = Literal["figure1", "figure2", "figure3", "figure4"]
 
 
-class Audit(Strict):
+class Audit(Section, marks=RESULT):
     """Which claims of the paper to test, and where they are written."""
 
     claims: str = Field(
@@ -36,22 +36,24 @@ class Audit(Strict):
     )
 
 
-class Wordcloud(Strict):
+class Wordcloud(Section):
     """How the words of judgments (figures 3 and 4) are compared."""
 
-    words: int = Field(40, ge=5, le=200, description="Words drawn in a figure")
-    minimum: int = Field(3, ge=1, description="Judgments a word must occur in, over both models")
+    words: Annotated[int, part("figure")] = Field(40, ge=5, le=200, description="Words drawn in a figure")
+    minimum: Annotated[int, part("words")] = Field(
+        3, ge=1, description="Judgments a word must occur in, over both models"
+    )
 
 
-class Study(Strict):
+class Study(Section, marks=LISTED):
     """What one study computes. A section that is absent (null) is not run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    title: str = Field(description="One line, shown in reports")
-    source: Literal["published", "released", "computed"] = Field(
+    title: Annotated[str, SHOWN] = Field(description="One line, shown in reports")
+    source: Annotated[Literal["published", "released", "computed"], RESULT] = Field(
         description="Where the numbers come from: transcribed, others' files, or this pipeline's models"
     )
-    seed: int = Field(50, ge=0, description="The seed of every random choice")
+    seed: Annotated[int, RESULT] = Field(50, ge=0, description="The seed of every random choice")
     tables: list[Table] = Field(default_factory=list, description="Tables of the paper to make")
     figures: list[Figure] = Field(default_factory=list, description="Figures of the paper to draw")
     collections: list[str] = Field(
@@ -138,20 +140,24 @@ class Study(Strict):
                 raise ValueError(f"preferences.{name}: a mix has this name too; rename one of them")
 
 
-class Defaults(Strict):
+class Defaults(Section):
     """``config/config.yaml``: what to run unless told otherwise, and where released files come from."""
 
-    study: str = Field("paper", description="The study that `snakemake` without a target makes")
-    mirror: str | None = Field(
+    study: Annotated[str, LISTED] = Field(
+        "paper", description="The study that `snakemake` without a target makes"
+    )
+    mirror: Annotated[str | None, HOW] = Field(
         None,
         description="A folder or base URL that replaces the public one for released files "
         "(OWNER/REPO/COMMIT/PATH below it)",
     )
-    gpus: dict[str, Gpu] = Field(
+    gpus: Annotated[dict[str, Gpu], HOW] = Field(
         default_factory=dict, description="GPU types besides H100-80, H200-141 and A100-80"
     )
-    licences: list[str] = Field(
+    licences: Annotated[list[str], HOW] = Field(
         default_factory=list,
         description="Licences of models that you have read and accept; `rewild preflight` lists the others",
     )
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Values every study starts from")
+    defaults: Annotated[dict[str, Any], LISTED] = Field(
+        default_factory=dict, description="Values every study starts from"
+    )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rewild.config.base import identity
 from rewild.config.mixes import mix_name
 from rewild.config.models import Model, find_model
 from rewild.config.recipes import ChatTemplate, Recipe, find_recipe
@@ -14,10 +15,6 @@ from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
 
 STAGE_VERSION = 2  # raise when the same settings would give another model
-UNIDENTIFYING = frozenset(
-    ("title", "source", "note", "unstated", "minutes", "memory_gb", "templates", "checkpoints", "gates")
-)
-"""Keys of a recipe that change nothing of a fine-tune (its template is told apart by itself)."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +127,8 @@ class Training:
     @property
     def settings(self) -> str:
         """What identifies it, as JSON, as far as no file is needed: rules rerun when it changes."""
-        recipe = self.recipe.model_dump(mode="json", exclude=set(UNIDENTIFYING))
-        template = self.template.model_dump() if self.template else None
+        recipe = identity(self.recipe)
+        template = identity(self.template) if self.template else None
         start = [self.start.path, self.start.revision]
         return json.dumps(
             {

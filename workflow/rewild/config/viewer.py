@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rewild.config.base import Strict
+from rewild.config.base import RESULT, Section
 
 
-class Viewer(Strict):
+class Viewer(Section, marks=RESULT):
     """What `results/{study}/viewer` shows."""
 
     max_conversations: int = Field(

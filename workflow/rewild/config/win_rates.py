@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rewild.config.base import Strict
+from rewild.config.base import LISTED, Section
 
 
-class WinRates(Strict):
+class WinRates(Section, marks=LISTED):
     """AlpacaEval win rates from released annotations."""
 
     library: bool = Field(

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
+from rewild.config.base import identity
 from rewild.config.benchmarks import Benchmark
 from rewild.config.evaluation import Evaluation, ground_truth
 from rewild.config.gpus import Gpu
@@ -220,11 +221,11 @@ def shared_identity(study: Study, target: Target) -> dict[str, Any]:
         "seed": seed_of(study),
         "model": target.path if not target.local else None,  # a folder's content is hashed instead
         "revision": target.revision,
-        "backend": section.backend,
+        **identity(section),
+    } | {
+        "seed": seed_of(study),
         "precision": precision_of(section),
         "max_length": context_of(section, target),
-        "system": section.system,
-        "without_system_role": section.without_system_role,
     }
 
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewild import __version__
+from rewild.config.base import identity
 from rewild.config.mixes import (
     FromFiles,
     FromHub,
@@ -30,7 +31,6 @@ from rewild.config.mixes import (
     Mix,
     benchmark_files,
     data_files,
-    identity_of_mix,
 )
 from rewild.core.errors import DataError
 from rewild.core.files import atomic, filling, sha256
@@ -105,8 +105,8 @@ def build(
         "study": study,
         "mix": name,
         "seed": seed,
-        "settings": identity_of_mix(mix),
-        "sources": {source.label: identity(mix, n, place) for n, source in enumerate(mix.sources)},
+        "settings": identity(mix),
+        "sources": {source.label: source_identity(mix, n, place) for n, source in enumerate(mix.sources)},
     }
     with scratch_folder(folder, "mix") as scratch:
         with filling(scratch):
@@ -117,7 +117,7 @@ def build(
     return {s.label: _outcomes(f) for s, f in zip(mix.sources, scanned, strict=True)}
 
 
-def identity(mix: Mix, number: int, place: Place) -> dict[str, Any]:
+def source_identity(mix: Mix, number: int, place: Place) -> dict[str, Any]:
     """What identifies the data of a source, whatever files they are cut into."""
     source = mix.sources[number]
     if isinstance(source, FromResponses):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from rewild.config.base import identity
 from rewild.config.models import Model
-from rewild.config.preferences import Preference, grading_of, identity_of_pairs, preference_shards
+from rewild.config.preferences import Preference, identity_of_pairs, preference_shards
 from rewild.config.study import Study
 from rewild.core.errors import DataError
 from rewild.core.escape import markdown as escape
@@ -76,7 +77,7 @@ def score_answers(
         "conversation_id", "sample", score=pl.lit(None, dtype=pl.Float64), failure="unfit"
     )
     scores = pl.concat([graded, left]).sort("conversation_id", "sample")
-    write_table(out, scores, SCORES, provenance([prompts, answers], grading=grading_of(preference)))
+    write_table(out, scores, SCORES, provenance([prompts, answers], grading=identity(preference, "grades")))
     return scores
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
+from rewild.config.base import identity
 from rewild.config.recipes import Fsdp
-from rewild.config.trainings import STAGE_VERSION, UNIDENTIFYING, Training
+from rewild.config.trainings import STAGE_VERSION, Training
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.reading import read_text
 
@@ -33,15 +34,14 @@ def identity_of(training: Training, mix_sha256: str, start: str) -> str:
         mix_sha256: of the mix's file.
         start: what identifies the base model: :func:`start_identity`.
     """
-    recipe = training.recipe.model_dump(mode="json", exclude=set(UNIDENTIFYING))
     described = {
         "stage": STAGE_VERSION,
         "mix": mix_sha256,
         "start": start,
-        "recipe": recipe,
+        "recipe": identity(training.recipe),
         "seed": training.seed,
         "template": template_text(training),
-        "end_of_turn": training.template.model_dump() if training.template else None,
+        "end_of_turn": identity(training.template) if training.template else None,
     }
     return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
