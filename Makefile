@@ -88,7 +88,7 @@ lint: .venv/ready-dev
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check --quiet
 	@$(BIN)/python -m snakefmt --check Snakefile workflow/rules
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
 types: .venv/ready-dev
 	@$(BIN)/python -m mypy
 plans: .venv/ready-dev

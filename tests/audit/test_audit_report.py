@@ -58,6 +58,7 @@ def test_json_holds_everything(data: dict[str, Any]) -> None:
     assert set(data["provenance"]["evidence"]) == {"tables", "models", "facts"}
 
 
+@pytest.mark.heavy
 def test_html_shows_each_claim_with_values_evidence_and_code(data: dict[str, Any]) -> None:
     page = BeautifulSoup(report.html(data), "html.parser")
     cards = page.select("article.claim")

@@ -15,7 +15,7 @@ from conftest import conversations, write_mix
 from rewild.engines.chat import Chat
 from rewild.training.runs.encoded import IDS, MASKED, conversation, install, pair
 from rewild.training.runs.preflight import preflight
-from test_preflight import check, failed
+from test_axolotl_preflight import check, failed
 
 # Token ids of tests/engine/tiny.py.
 BOS, EOS, END, SYSTEM, USER, ASSISTANT = range(6)

@@ -178,6 +178,7 @@ def test_a_key_that_expires_midway(
             assert SECRET.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("fault", "reason"), [("language", "unclear"), ("refusing", "unclear")])
 def test_what_cannot_be_read_is_asked_again_and_then_a_recorded_failure(
     work: Workspace, server: RubricServer, fault: str, reason: str
@@ -212,6 +213,7 @@ def test_a_verdict_at_the_second_try_counts_and_both_replies_are_kept(
     assert found.filter(pl.col("attempts") == 2)["earlier"].list.first().str.starts_with("I'm sorry").all()
 
 
+@pytest.mark.heavy
 def test_some_judgments_fail_and_the_score_says_of_how_many(work: Workspace, server: RubricServer) -> None:
     server.faults = (parse_fault("language@1-48"),)  # a chunk of 16, three times each
     judge(work.task(), "one")
@@ -237,6 +239,7 @@ def test_a_model_that_writes_nothing_does_not_look_fine(work: Workspace, server:
     assert server.calls == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("benchmark", "turns"), [("demo-chat", (0, 1)), ("demo-chat", (1,)), ("demo-pairs", (0,))]
 )

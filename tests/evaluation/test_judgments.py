@@ -226,6 +226,7 @@ def test_bars_show_the_counts() -> None:
     assert {"8", "1"} <= texts(drawn)
 
 
+@pytest.mark.heavy
 def test_figures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
         figures.draw(words_frame(), "figure3", tmp_path / name / "figure3", 40, 50)

@@ -24,6 +24,8 @@ from rewild.core.table import write_table
 from rewild.training.runs.schema import LOSS
 from viewer_data import answer, write_responses
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "resources/paper"
 

@@ -32,6 +32,12 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
             assert not (found := re.search(pattern, text)), f"{path.relative_to(ROOT)}: {found.group()}"
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest and mypy know such a file by its name alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {name for name in names if names.count(name) > 1} == set()
+
+
 def test_no_large_file_is_tracked() -> None:
     assert [p.name for p in tracked() if p.stat().st_size > 1_000_000] == []
 

@@ -95,6 +95,7 @@ def test_any_text(texts: list[str], tiny: Path, oracle: Oracle) -> None:
     assert differences(found, texts, oracle) == []
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_synonyms_that_compete(seed: int, tiny: Path, oracle: Oracle) -> None:

@@ -404,6 +404,7 @@ def test_a_real_limit_on_file_size(tmp_path: Path, earlier: dict[str, bytes], co
     unchanged(tmp_path, earlier)
 
 
+@pytest.mark.heavy
 def test_a_killed_process_is_named(tmp_path: Path) -> None:
     from rewild.core.errors import RewildError
     from rewild.prompts.processes import processes

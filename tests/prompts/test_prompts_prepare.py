@@ -346,6 +346,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest
     assert bytes_of() == first
 
 
+@pytest.mark.heavy
 @SLOW
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 40), st.integers(1, 9))
 def test_later_data_and_later_sources_leave_old_rows_as_they_are(

@@ -367,6 +367,7 @@ def test_models_are_shown_in_the_order_asked_for(inputs: Inputs, tmp_path: Path)
     assert read(tmp_path / "out", "index")["ids"] == [ONE]
 
 
+@pytest.mark.heavy
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     files = synthetic(tmp_path, 120, 2)
     build(Inputs(files), tmp_path / "x", title="T", workers=1)

@@ -195,6 +195,7 @@ def many(folder: Path, models: int, conversations: int) -> WildChatResponses:
     return WildChatResponses(kind="wildchat", models=paths)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("models", "conversations"), [(2, 400), (2, 1600), (6, 400)])
 def test_what_is_held_does_not_grow_with_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: int, conversations: int
