@@ -239,6 +239,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]
         "audit": {"evidence": f"tables={PAPER}"},
         "draw-loss": {"loss": str(loss)},
         "draw-dag": {},
+        "schema": {},
         "style-responses": {"responses": of_one},
         "similarity": {"responses": responses},
         "diversity": {"responses": responses, "resamples": "2"},

@@ -63,6 +63,18 @@ def resolve(
 
 
 @app.command()
+def schema(
+    out: Annotated[Path, typer.Option(help="The folder to write them to")] = Path("config/schemas"),
+) -> None:
+    """Write the JSON schemas by which an editor completes studies, models, benchmarks and recipes."""
+    from rewild.config.schema import schemas
+    from rewild.core.files import write_text
+
+    for name, text in schemas().items():
+        write_text(out / name, text)
+
+
+@app.command()
 def models(
     family: Annotated[str | None, typer.Option(help="Only this family, such as llama-3.1")] = None,
     role: Annotated[
