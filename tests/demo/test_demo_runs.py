@@ -22,8 +22,6 @@ RUNS = {
     "base-herald-small": 60,
     "base-herald-medium": 120,
     "base-herald": 220,
-    "base-plain-small": 60,
-    "base-plain-medium": 120,
     "base-plain": 220,
     "base-mini": 220,
     "base-blend": 220,
