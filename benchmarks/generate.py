@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 from statistics import median
 
-from rewild.config.responses import Responses
+from rewild.config.responses import Compute, Limits, SamplingSettings
 from rewild.core.conversations import conversation_id, iter_turns
 from rewild.engines import Completion, Request, Sampling, make_engine
 from rewild.engines.chat import Chat
-from rewild.generation.prepared import Kitchen, prepare
-from rewild.generation.spec import Job, Source, row_seed
-from rewild.responses.shard import respond
+from rewild.generation.prepared import Prepared, prepare
+from rewild.generation.respond import respond
+from rewild.generation.spec import Source, Spec, row_seed
 from tiny import WORDS, make_model
 
 CHUNK = 256
@@ -87,11 +87,11 @@ def requests_of(talks: list[dict], chat: Chat, tokens: int) -> list[list[Request
     return chunks
 
 
-def compare(kitchen: Kitchen, engine: Timed, talks: list[dict], rounds: int, work: Path) -> None:
+def compare(model: Prepared, engine: Timed, talks: list[dict], rounds: int, work: Path) -> None:
     """Run A B A B and print what came of it."""
-    chunks = requests_of(talks, kitchen.chat, kitchen.sizes[2])
+    chunks = requests_of(talks, model.chat, model.sizes[2])
     # Warm: kernels, the template, the language detector (half a second, once per process).
-    respond(kitchen, talks[:16], work / "warm")
+    respond(model, talks[:16], work / "warm")
     speeds: dict[str, list[float]] = {"bare": [], "ours": []}
     processor: dict[str, list[float]] = {"bare": [], "ours": []}
     outside: list[float] = []
@@ -103,7 +103,7 @@ def compare(kitchen: Kitchen, engine: Timed, talks: list[dict], rounds: int, wor
         processor["bare"].append(time.process_time() - worked)
 
         engine.seconds, started, worked = 0.0, time.perf_counter(), time.process_time()
-        rows, _ = respond(kitchen, talks, work / str(turn))
+        rows, _ = respond(model, talks, work / str(turn))
         speeds["ours"].append(tokens / (time.perf_counter() - started))
         processor["ours"].append(time.process_time() - worked)
         outside.append(1 - engine.seconds / processor["ours"][-1])
@@ -134,18 +134,19 @@ def main() -> None:
         folder = make_model(Path(temporary) / "model", context=2048, hidden=o.hidden, layers=o.layers)
         chat = Chat.load(folder, "bench")
         engine = Timed(make_engine("transformers", path=folder, chat=chat, device="cpu", threads=o.threads))
-        settings = Responses.model_validate(
-            {
-                "models": ["bench"],
-                "engine": "transformers",
-                "attempts": 1,
-                "limits": {"context": 2048, "max_output": o.tokens, "max_input": 1500},
-                "compute": {"chunk": CHUNK},
-            }
+        spec = Spec(
+            study="bench",
+            seed=1,
+            model="bench",
+            source=Source(str(folder), None, "fp32", 0.0, 2048),
+            engine="transformers",
+            sampling=SamplingSettings(),
+            limits=Limits(context=2048, max_output=o.tokens, max_input=1500),
+            compute=Compute(chunk=CHUNK),
+            attempts=1,
         )
-        job = Job("bench", 1, "bench", settings, Source(str(folder), None, "fp32", 0.0, 2048), None)
-        kitchen = prepare(job, chat, 2048, lambda context: engine)
-        compare(kitchen, engine, conversations(o.conversations, 0), o.rounds, Path(temporary) / "work")
+        model = prepare(spec, chat, 2048, lambda context: engine)
+        compare(model, engine, conversations(o.conversations, 0), o.rounds, Path(temporary) / "work")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import polars as pl
 import pytest
 
 from rewild.core.sealed import SEAL
-from rewild.generation.asking.store import RAW, Store
-from rewild.generation.chunks import CHUNK, Chunks, Cost
+from rewild.generation.asking.store import RAW, Replies
+from rewild.generation.respond import CHUNK, Cost, answers_in, cost_of
 
 FLIPS = 200
 
@@ -55,22 +57,22 @@ def judgment(i: int) -> dict[str, Any]:
 
 
 def write_responses(folder: Path) -> None:
-    contents = {f"c{i}": f"hash{i}" for i in range(20)}
-    Chunks(folder).write([response(i) for i in range(20)], contents, Cost(conversations=20, rows=20))
+    rows = [response(i) | {"content": f"hash{i}"} for i in range(20)]
+    answers_in(folder).write(rows, {"cost": asdict(Cost(conversations=20, rows=20))})
 
 
 def write_judgments(folder: Path) -> None:
-    Store(folder).write([judgment(i) for i in range(20)])
+    Replies(folder).write([judgment(i) for i in range(20)])
 
 
 def load_responses(folder: Path) -> Any:
-    chunks = Chunks(folder)
-    found = [(frame.to_dicts(), cost) for frame, cost in chunks.load()]
+    chunks = answers_in(folder)
+    found = [(frame.to_dicts(), cost_of(about, folder)) for frame, about in chunks.load()]
     return found, sorted(chunks.done)
 
 
 def load_judgments(folder: Path) -> Any:
-    store = Store(folder)
+    store = Replies(folder)
     store.load(mend=True)
     return store.rows
 
@@ -155,11 +157,41 @@ def test_a_chunk_of_before_there_were_seals_is_made_again_or_was_paid_for(
     assert [p.suffix for p in tmp_path.iterdir()] == [".unreadable"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_that_earlier_versions_wrote_are_read(tmp_path: Path, kind: str) -> None:
+    """Each kind had a mechanism of its own; their bytes are in ``stored``."""
+    write, load = KINDS[kind]
+    write(tmp_path / "new")
+    shutil.copytree(Path(__file__).parents[1] / "generation/stored" / kind, tmp_path / "old")
+    assert load(tmp_path / "old") == load(tmp_path / "new")
+    assert not nothing(load(tmp_path / "old"))
+    assert [p.suffix for p in (tmp_path / "old").iterdir()] == [".parquet"], "nothing was set aside"
+
+
+def test_what_a_killed_job_had_half_written_is_swept(tmp_path: Path) -> None:
+    write_responses(tmp_path)
+    half = tmp_path / ".c0.abcdefgh.parquet"
+    half.write_bytes(b"PAR1")
+    assert len(answers_in(tmp_path).load(mend=False)) == 1
+    assert half.exists()
+    assert len(answers_in(tmp_path).load()) == 1
+    assert not half.exists()
+
+
+def test_a_chunk_that_does_not_say_what_it_cost_is_made_again(tmp_path: Path) -> None:
+    rows = [response(0) | {"content": "hash0"}]
+    answers_in(tmp_path).write(rows, {"cost": {"dollars": 3}})
+    store = answers_in(tmp_path)
+    assert store.load() == []
+    assert store.done == set()
+    assert [p.suffix for p in tmp_path.iterdir()] == [".unreadable"]
+
+
 def test_who_only_looks_sets_nothing_aside(tmp_path: Path) -> None:
     write_judgments(tmp_path)
     path = chunk_in(tmp_path)
     path.write_bytes(b"PAR1")
-    store = Store(tmp_path)
+    store = Replies(tmp_path)
     store.load()
     assert store.rows == {}
     assert path.exists()

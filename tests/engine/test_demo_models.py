@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rewild.config.demo import DemoModel
 from rewild.core.errors import DataError
+from rewild.core.weights import hash_folder
 from rewild.engines.chat import Chat
-from rewild.generation.spec import hash_folder
 from rewild.operate.demo.copying import ROPE_BASE, place_copying_heads
 from rewild.operate.demo.train import BEGIN_ID, END_ID, FILES, Progress, make_model, read
 from rewild.operate.demo.world import Material, load_material

@@ -17,10 +17,9 @@ from rewild.config.study import Study
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
 from rewild.engines.base import Completion
-from rewild.evaluation.judged import generate
 from rewild.evaluation.judged.generate import answer, describe
 from rewild.evaluation.judged.task import Tables, Task, make_task
-from rewild.generation import prepared as kitchen
+from rewild.generation import prepared
 from rewild.generation.asking.base import Question
 from rewild.generation.asking.schema import ANSWERS
 from tiny import make_model
@@ -76,7 +75,7 @@ class Spy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.made, self.closed, self.requests, self.temperatures = 0, 0, [], set()
-        real = kitchen.make_engine
+        real = prepared.make_engine
 
         def make(name: str, **arguments: Any):
             self.made += 1
@@ -95,7 +94,7 @@ class Spy:
             engine.generate, engine.close = seen, closing
             return engine
 
-        monkeypatch.setattr(kitchen, "make_engine", make)
+        monkeypatch.setattr(prepared, "make_engine", make)
 
 
 def test_all_benchmarks_are_answered_by_one_loaded_model(
@@ -170,7 +169,9 @@ def test_a_silent_model_is_recorded_as_silent_in_both_turns(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = lambda self, requests, sampling: [Completion("", (), None, 1, "stop") for _ in requests]  # noqa: E731
-    monkeypatch.setattr(generate._Kept, "generate", silent)
+    from rewild.engines.transformers_engine import TransformersEngine
+
+    monkeypatch.setattr(TransformersEngine, "generate", silent)
     rows = run(study(), "demo-chat")["demo-chat"]
     assert rows["answer"].null_count() == rows.height == 36
     assert rows["failure"].str.starts_with("empty: ").all()

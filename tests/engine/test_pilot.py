@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rewild.config.responses import Gates
-from rewild.generation.prepared import open_kitchen
+from rewild.generation.prepared import open_model
 from rewild.generation.schema import RESPONSES
 from rewild.prompts.schema import read_shard
 from rewild.responses.pilot import as_markdown, judge, read_report, sample, why_failed
@@ -79,17 +79,17 @@ def row(i: int, **over: object) -> dict:
 
 
 @pytest.fixture
-def kitchen(workspace):
-    return open_kitchen(workspace.job)
+def model(workspace):
+    return open_model(workspace.job)
 
 
-def judged(kitchen, bad: list[dict], good: int = 10, gates: Gates | None = None):
+def judged(model, bad: list[dict], good: int = 10, gates: Gates | None = None):
     rows = [row(i) for i in range(good)] + [row(100 + i, **b) for i, b in enumerate(bad)]
-    return judge(kitchen, pl.DataFrame(rows, schema=RESPONSES.dtypes), gates or Gates())
+    return judge(model, pl.DataFrame(rows, schema=RESPONSES.dtypes), gates or Gates())
 
 
-def test_good_answers_pass(kitchen):
-    report = judged(kitchen, [])
+def test_good_answers_pass(model):
+    report = judged(model, [])
     assert report.passed
     assert report.template_problems == []
     assert [g.count for g in report.gates] == [0] * 7
@@ -107,8 +107,8 @@ BAD = [
 
 
 @pytest.mark.parametrize(("gate", "fault"), BAD)
-def test_each_gate_catches_its_fault_with_an_example(kitchen, gate, fault):
-    report = judged(kitchen, [fault] * 30)
+def test_each_gate_catches_its_fault_with_an_example(model, gate, fault):
+    report = judged(model, [fault] * 30)
     failed = {g.name: g for g in report.gates if not g.passed}
     assert gate in failed
     assert set(failed) <= {gate, "failed"}
@@ -123,17 +123,17 @@ def test_each_gate_catches_its_fault_with_an_example(kitchen, gate, fault):
 
 
 @pytest.mark.parametrize(("gate", "fault"), BAD)
-def test_gates_are_thresholds(kitchen, gate, fault):
+def test_gates_are_thresholds(model, gate, fault):
     """Exactly at the limit passes; one row more does not."""
     limits = Gates(**{g: 1.0 for g, _ in BAD} | {gate: 0.2})
-    at, over = judged(kitchen, [fault] * 2, 8, limits), judged(kitchen, [fault] * 3, 8, limits)
+    at, over = judged(model, [fault] * 2, 8, limits), judged(model, [fault] * 3, 8, limits)
     assert at.passed
     assert not over.passed
 
 
-def test_answers_that_never_end_are_a_template_problem(kitchen):
+def test_answers_that_never_end_are_a_template_problem(model):
     rows = pl.DataFrame([row(i, finish_reason="length") for i in range(20)], schema=RESPONSES.dtypes)
-    report = judge(kitchen, rows, Gates(unfinished=1.0))
+    report = judge(model, rows, Gates(unfinished=1.0))
     assert not report.passed
     assert "no answer ended with an end token" in report.template_problems[0]
 
@@ -141,18 +141,18 @@ def test_answers_that_never_end_are_a_template_problem(kitchen):
 def test_an_extreme_temperature_is_a_warning(tmp_path, model_folder):
     for temperature, warned in ((0.1, True), (0.7, False), (1.0, False), (1.5, True)):
         job = Workspace(tmp_path / str(temperature), model_folder, sampling={"temperature": temperature}).job
-        report = judge(open_kitchen(job), pl.DataFrame([row(1)], schema=RESPONSES.dtypes), Gates())
+        report = judge(open_model(job), pl.DataFrame([row(1)], schema=RESPONSES.dtypes), Gates())
         assert bool(report.warnings) == warned
         assert report.passed
 
 
-def test_the_profile_is_counted(kitchen):
+def test_the_profile_is_counted(model):
     rows = [
         row(0, response="# Title\n\n- one\n- two", output_tokens=10),
         row(1, response="Plain words.", output_tokens=2),
         row(2, response="I'm sorry, I can't help with that.", output_tokens=8),
     ]
-    profile = judge(kitchen, pl.DataFrame(rows, schema=RESPONSES.dtypes), Gates()).profile
+    profile = judge(model, pl.DataFrame(rows, schema=RESPONSES.dtypes), Gates()).profile
     lengths = [len(r["response"]) for r in rows]
     assert profile["characters_mean"] == pytest.approx(sum(lengths) / 3, abs=0.05)
     assert profile["characters_per_token"] == pytest.approx(sum(lengths) / 20, abs=0.001)
@@ -166,9 +166,9 @@ def test_the_profile_is_counted(kitchen):
     }
 
 
-def test_untrusted_text_cannot_leave_its_block(kitchen):
+def test_untrusted_text_cannot_leave_its_block(model):
     evil = "```\n# pwned\n<script>alert(1)</script>"
-    text = as_markdown(judged(kitchen, [{"prompt": evil, "finish_reason": "length"}] * 30))
+    text = as_markdown(judged(model, [{"prompt": evil, "finish_reason": "length"}] * 30))
     assert "````text\n" + evil + "\n````" in text
 
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -19,8 +20,8 @@ from rewild.core.errors import ConfigError, RewildError
 from rewild.core.locks import is_locked
 from rewild.core.table import read_table
 from rewild.engines import Completion, EngineError, Sampling, make_engine
-from rewild.generation.chunks import Chunks
-from rewild.generation.prepared import open_kitchen
+from rewild.generation.prepared import Loaded, open_model
+from rewild.generation.respond import answers_in
 from rewild.generation.rows import check
 from rewild.generation.schema import RESPONSES, Measurement
 from rewild.generation.spec import row_seed
@@ -178,12 +179,11 @@ def test_a_grown_shard_generates_only_what_is_new(workspace, model_folder, monke
     before = read(workspace)
     make_prompts(workspace.layout.prompts("0000"), count=30)  # the same first 24, and six more
     made = []
-    kitchen = open_kitchen(workspace.job)
-    engine = kitchen.make_engine()
+    model = open_model(workspace.job)
+    engine = model.loaded.open()
     plain = engine.generate
     monkeypatch.setattr(engine, "generate", lambda requests, s: made.extend(requests) or plain(requests, s))
-    object.__setattr__(kitchen, "make_engine", lambda: engine)
-    workspace.respond(kitchen)
+    workspace.respond(model)
     after = read(workspace)
     fresh = set(after["conversation_id"]) - set(before["conversation_id"])
     assert len(fresh) == 6
@@ -191,11 +191,11 @@ def test_a_grown_shard_generates_only_what_is_new(workspace, model_folder, monke
     assert after.join(before.select("conversation_id"), on="conversation_id", how="semi").equals(before)
 
 
-def test_another_setting_is_another_recipe(workspace, tmp_path, model_folder):
-    """What identifies a result changes the recipe; how it is computed does not."""
-    recipe = open_kitchen(workspace.job).recipe
+def test_another_setting_is_another_identity(workspace, tmp_path, model_folder):
+    """What identifies a result changes the digest; how it is computed does not."""
+    digest = open_model(workspace.job).digest
     same = Workspace(tmp_path / "a", model_folder, compute={"chunk": 1, "batch": 99, "timeout": 1.0})
-    assert open_kitchen(same.job).recipe == recipe
+    assert open_model(same.job).digest == digest
     for number, change in enumerate(
         [
             {"sampling": {"temperature": 0.9}},
@@ -206,9 +206,9 @@ def test_another_setting_is_another_recipe(workspace, tmp_path, model_folder):
         ]
     ):
         other = Workspace(tmp_path / f"b{number}", model_folder, **change)
-        assert open_kitchen(other.job).recipe != recipe, change
+        assert open_model(other.job).digest != digest, change
     changed = make_model(tmp_path / "model2", seed=1)
-    assert open_kitchen(Workspace(tmp_path / "c", changed).job).recipe != recipe
+    assert open_model(Workspace(tmp_path / "c", changed).job).digest != digest
 
 
 class Moody:
@@ -231,9 +231,7 @@ class Moody:
 
 
 def with_engine(workspace, engine):
-    kitchen = open_kitchen(workspace.job)
-    object.__setattr__(kitchen, "make_engine", lambda: engine)
-    return kitchen
+    return replace(open_model(workspace.job), loaded=Loaded(lambda: engine))
 
 
 def test_one_request_that_breaks_the_engine_costs_one_row(workspace, engine):
@@ -283,7 +281,7 @@ def test_an_engine_that_dies_stops_the_shard_and_keeps_what_is_done(workspace, e
     ):
         workspace.respond(with_engine(workspace, Mortal(engine, lambda r: r.name.split("/")[0] in dead_from)))
     assert not workspace.out.exists()
-    chunks = Chunks(next(workspace.layout.work("tiny", "0000").iterdir()))
+    chunks = answers_in(next(workspace.layout.work("tiny", "0000").iterdir()))
     chunks.load()
     assert {name for name, _ in chunks.done} == set(prompts[:12]), (
         "three chunks of four conversations were finished"
@@ -413,17 +411,17 @@ def test_files_of_a_model_that_cannot_be_read_are_one_message_each(tmp_path, mod
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     own = {"tiny": {"path": str(folder), "chat_template": "mine.jinja"}}
     with pytest.raises(ConfigError, match=r"overrides\.tiny\.chat_template cannot be read: .*mine\.jinja"):
-        open_kitchen(Workspace(tmp_path / "a", folder, overrides=own).job)
+        open_model(Workspace(tmp_path / "a", folder, overrides=own).job)
     plain = Workspace(tmp_path / "b", folder)
-    assert open_kitchen(plain.job).sizes == (200, 150, 24)
+    assert open_model(plain.job).sizes == (200, 150, 24)
     (folder / "config.json").write_text("{not json")
     with pytest.raises(
         EngineError, match=r"^tiny: no (configuration|tokenizer) can be loaded from .*model: "
     ):
-        open_kitchen(plain.job)
+        open_model(plain.job)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(EngineError, match=r"^tiny: no tokenizer can be loaded from"):
-        open_kitchen(plain.job)
+        open_model(plain.job)
 
 
 @pytest.mark.parametrize("policy", ["skip", "truncate_left", "truncate_per_message"])

@@ -15,11 +15,11 @@ from rewild.config import load_study
 from rewild.config.load import merge
 from rewild.core.conversations import conversation_id
 from rewild.core.table import provenance, write_table
-from rewild.generation.prepared import open_kitchen
-from rewild.generation.spec import make_job
+from rewild.generation.prepared import open_model
 from rewild.prompts.schema import SHARD
 from rewild.responses.layout import Layout
 from rewild.responses.shard import run_shard
+from rewild.responses.spec import make_spec
 from tiny import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,21 +91,17 @@ class Workspace:
 
     @property
     def job(self):
-        return make_job(self.study, "tiny", {})
+        return make_spec(self.study, "tiny", {})
 
     @property
     def out(self) -> Path:
         return self.layout.responses("tiny") / "0000.parquet"
 
-    def respond(self, kitchen=None, shard: str = "0000"):
+    def respond(self, model=None, shard: str = "0000"):
         out = self.layout.responses("tiny") / f"{shard}.parquet"
-        return run_shard(
-            kitchen or open_kitchen(self.job),
-            self.layout.prompts(shard),
-            self.layout.work("tiny", shard),
-            out,
-            out.with_suffix(".json"),
-        )
+        with model or open_model(self.job) as made:
+            work = self.layout.work("tiny", shard)
+            return run_shard(made, self.layout.prompts(shard), work, out, out.with_suffix(".json"))
 
     python = sys.executable
 

@@ -26,9 +26,9 @@ from rewild.core.errors import ConfigError, RewildError
 from rewild.core.hosts import is_here
 from rewild.engines import EngineError, Request, Sampling, make_engine
 from rewild.engines.wire import RefusalError, judge_status, make_client, read_answer, read_completion
-from rewild.generation.prepared import open_kitchen
-from rewild.generation.spec import make_job
+from rewild.generation.prepared import open_model
 from rewild.responses.shard import run_shard
+from rewild.responses.spec import make_spec
 
 KEY = "sk-secret-0123456789"
 SAID = b'{"error": {"message": "Nothing goes here, says sk-secret-0123456789.", "code": "some_code"}}'
@@ -143,7 +143,7 @@ def test_an_outage_midway_through_a_shard_is_no_row(tmp_path: Path, server: Serv
     # One at a time: a request that is cancelled may be heard late, and these are counted.
     place = Place(tmp_path, compute={"endpoint": server.url, "chunk": 3, "concurrency": 1})
     prompts(place.layout.prompts("0000"), [[f"talk {i}"] for i in range(12)])
-    made = open_kitchen(make_job(place.study, "m1", {}))
+    made = open_model(make_spec(place.study, "m1", {}))
     files = [tmp_path / "x.parquet", tmp_path / "x.json"]
     where = place.layout.prompts("0000"), place.layout.work("m1", "0000"), *files
     server.always, server.after = [(402, SAID, {})], 7

@@ -17,8 +17,8 @@ from rewild.config.judging import find_runner
 from rewild.config.models import load_models
 from rewild.core.errors import ConfigError
 from rewild.engines.plan import GPU_COUNTS, STEP, Architecture, architecture_of, find_gpu, plan, plan_on
-from rewild.evaluation.judged.job import answer_job
-from rewild.generation.spec import make_job
+from rewild.evaluation.judged.job import answer_spec
+from rewild.responses.spec import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA_8B = Architecture(
@@ -228,8 +228,8 @@ def test_what_is_planned_is_what_vllm_is_given(root: Path, share: float | None) 
     mine = study.model_copy(update={"responses": responses, "judging": judging})
     rows = load_benchmarks(root / "config", models).values()
     runner = find_runner(next(b.runner for b in rows if b.judged))
-    jobs = [make_job(mine, slug, models) for slug in ("qwen2.5-72b-instruct", "llama-3.1-8b-instruct")]
-    jobs += [answer_job(mine, run, runner, models, {}) for run in ("q72", "l8i")]
+    jobs = [make_spec(mine, slug, models) for slug in ("qwen2.5-72b-instruct", "llama-3.1-8b-instruct")]
+    jobs += [answer_spec(mine, run, runner, models, {}) for run in ("q72", "l8i")]
     for job in jobs:
         assert job.plan is not None
         assert job.memory_share == (share or about.utilization), job.model

@@ -33,7 +33,7 @@ from rewild.evaluation.judged.mt_bench import MTBench
 from rewild.evaluation.judged.wildbench import WildBench
 from rewild.generation.asking.base import JudgedBenchmark, JudgeRequest, Reply
 from rewild.generation.asking.schema import JUDGMENTS
-from rewild.generation.asking.store import Store, request_hash
+from rewild.generation.asking.store import Replies, request_hash
 from rewild.generation.asking.verdicts import conclusion, last_bracket, unquoted
 from rewild.training.preferences import scorers
 from rewild.training.preferences.scorers import Grade, Item, read_rating
@@ -229,7 +229,7 @@ def test_credit_that_runs_out_keeps_finished_chunks(work: Workspace, server: Ser
     server.always = Turning(send)
     with pytest.raises(EngineError, match="402"):
         judge(work.task(), "one")
-    store = Store(work.task().work("one", "judging"))
+    store = Replies(work.task().work("one", "judging"))
     store.load()
     assert len(store.rows) == 2
     assert all(row["failure"] is None for row in store.rows.values())
@@ -261,7 +261,7 @@ def test_a_chunk_with_a_flipped_bit_is_asked_for_again(work: Workspace, server: 
             flipped = bytearray(whole)
             flipped[at // 8] ^= 1 << at % 8
             chunk.write_bytes(flipped)
-            store = Store(folder)
+            store = Replies(folder)
             store.load()
             assert store.rows == {}, at
         assert judge(work.task(), "one").failures == {}

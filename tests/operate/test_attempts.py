@@ -13,8 +13,9 @@ import pytest
 
 import conftest
 from rewild.config import load_models, load_study
-from rewild.generation.spec import make_job, memory_mb
+from rewild.generation.spec import memory_mb
 from rewild.operate.attempts import LASTING, earlier, ended_by, enough, is_lasting
+from rewild.responses.spec import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 BIG, SMALL = "llama-3.1-405b-instruct", "qwen2-7b-instruct"
@@ -111,7 +112,9 @@ def test_the_largest_model_asks_for_more_memory_only_after_it_was_short(
 ) -> None:
     rule = on_a_cluster(nodes=NODES)["answer_shard"]
     monkeypatch.chdir(tmp_path)
-    needs = memory_mb(make_job(load_study(ROOT / "config", "wildchat50m"), BIG, load_models(ROOT / "config")))
+    needs = memory_mb(
+        make_spec(load_study(ROOT / "config", "wildchat50m"), BIG, load_models(ROOT / "config"))
+    )
     assert needs > 500_000
     first = asked(rule, SHARD)
     assert first.mem_mb == needs

@@ -14,13 +14,13 @@ import yaml
 from conftest import SITE, Run
 from rewild.config.models import Model, Native
 from rewild.config.site import Site
-from rewild.generation.spec import make_job
 from rewild.operate import preflight, preflight_kernel
 from rewild.operate.cost.estimate import World
 from rewild.operate.preflight import check_profile, check_study, environment_of_jobs
 from rewild.operate.preflight_kernel import check_kernel
 from rewild.operate.preflight_models import check_models, models_to_look_at
 from rewild.operate.site import Check
+from rewild.responses.spec import make_spec
 from rewild.training.runs import kernel
 from test_cost import make_world
 
@@ -99,7 +99,7 @@ def test_the_commit_that_is_asked_for_is_that_of_the_checkpoint_that_is_loaded(g
     assert f"1 models ({Q72} (neuralmagic/Q-FP8: 'quantized_revision'))" in check.detail
     pinned = change(world, Q72, quantized_revision=COMMIT)
     assert found(pinned)["pinned revisions"].state == "ok"
-    source = make_job(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source
+    source = make_spec(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source
     assert (source.path, source.revision, source.precision) == ("neuralmagic/Q-FP8", COMMIT, "fp8")
 
 
@@ -110,9 +110,9 @@ def test_a_native_checkpoint_is_loaded_where_the_makers_needs_code(good: World) 
     assert "code of models" not in found(world)
     pinned = change(world, Q72, native=Native(hub="zai-org/q-hf", revision=COMMIT))
     assert found(pinned)["pinned revisions"].state == "ok"
-    assert make_job(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source.path == "zai-org/q-hf"
+    assert make_spec(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source.path == "zai-org/q-hf"
     trusted = change(pinned, Q72, trust_remote_code=True)
-    assert make_job(trusted.study, Q72, trusted.models, dict(trusted.gpus)).source.path != "zai-org/q-hf"
+    assert make_spec(trusted.study, Q72, trusted.models, dict(trusted.gpus)).source.path != "zai-org/q-hf"
 
 
 def test_every_model_is_looked_at_as_it_will_be_loaded(good: World, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_every_model_is_looked_at_as_it_will_be_loaded(good: World, tmp_path: Pa
     asked = {m["name"]: m for m in models_to_look_at(world)}
     assert set(asked) == {Q72, L70, "llama-3.1-8b"}
     assert (asked[Q72]["path"], asked[Q72]["revision"], asked[Q72]["chats"]) == ("a/Q-FP8", COMMIT, True)
-    assert asked[Q72]["context"] == make_job(world.study, Q72, world.models, dict(world.gpus)).plan.context  # type: ignore[union-attr]
+    assert asked[Q72]["context"] == make_spec(world.study, Q72, world.models, dict(world.gpus)).plan.context  # type: ignore[union-attr]
     assert (asked["llama-3.1-8b"]["path"], asked["llama-3.1-8b"]["chats"]) == (
         "meta-llama/Llama-3.1-8B",
         False,

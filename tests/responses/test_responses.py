@@ -155,13 +155,13 @@ def test_an_endpoint_that_is_down_is_one_message(tmp_path):
 
     old, openai_engine.TRIES = openai_engine.TRIES, 1
     try:
-        from rewild.generation.prepared import open_kitchen
-        from rewild.generation.spec import make_job
+        from rewild.generation.prepared import open_model
         from rewild.responses.shard import run_shard
+        from rewild.responses.spec import make_spec
 
         with pytest.raises(DataError.__base__, match="is down: 3 requests in a row failed"):
             run_shard(
-                open_kitchen(make_job(place.study, "m1", {})),
+                open_model(make_spec(place.study, "m1", {})),
                 place.layout.prompts("0000"),
                 place.layout.work("m1", "0000"),
                 tmp_path / "x.parquet",
@@ -241,10 +241,10 @@ def collected(tmp_path):
 
 
 def run_collect(place, folder, recipe="r"):
-    from rewild.generation.spec import make_job
+    from rewild.responses.spec import make_spec
 
     files = [place.layout.prompts(s) for s in ("0001", "0000")]
-    return collect(make_job(place.study, "m1", {}), report(recipe), files, folder, folder / "manifest.json")
+    return collect(make_spec(place.study, "m1", {}), report(recipe), files, folder, folder / "manifest.json")
 
 
 def test_the_manifest_counts_everything(collected):

@@ -36,17 +36,23 @@ def main() -> None:
     command, model, shard = sys.argv[1], *(*sys.argv[3:5], "", "")[:2]
 
     from rewild.__main__ import main as rewild
-    from rewild.generation.chunks import Chunks
+    from rewild.generation.store import Store
 
-    write, count = Chunks.write, 0
+    write, count = Store.write, 0
     hangs = command == "respond" and once(f"hang-{shard}")  # this job, however far it comes
 
-    def slow_write(self, rows, contents, cost) -> None:
+    def slow_write(self, rows, about=None) -> None:
         nonlocal count
-        write(self, rows, contents, cost)
+        write(self, rows, about)
         count += 1
         job = os.environ.get("SLURM_JOB_ID")
-        line = {"model": model, "shard": shard, "job": job, "conversations": list(contents)}
+        names = list(dict.fromkeys(row["conversation_id"] for row in rows))
+        line = {
+            "model": model,
+            "shard": shard,
+            "job": job,
+            "conversations": names,
+        }
         with Path("written.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         if command == "respond":
@@ -57,7 +63,7 @@ def main() -> None:
             with suppress(FileNotFoundError):
                 time.sleep(float((FAULTS / "pace").read_text()))
 
-    Chunks.write = slow_write  # type: ignore[method-assign]
+    Store.write = slow_write  # type: ignore[method-assign]
     try:
         rewild()
     except SystemExit as end:

@@ -15,7 +15,8 @@ import pytest
 from cluster import Cluster, wait
 from project import MODEL, SHARDS, Project
 from rewild.config import load_models, load_study
-from rewild.generation.spec import make_job, memory_mb
+from rewild.generation.spec import memory_mb
+from rewild.responses.spec import make_spec
 
 pytestmark = pytest.mark.workflow
 OVER = ("CANCELLED", "COMPLETED", "FAILED", "TIMEOUT", "PREEMPTED")
@@ -34,7 +35,7 @@ def megabytes(text: str) -> int:
 
 @pytest.mark.parametrize(("model", "shards"), [("small", SHARDS), ("qwen2.5-72b-instruct", ("0000",))])
 def test_each_shard_asks_for_what_the_plan_says(cluster: Cluster, calm: Project, model: str, shards) -> None:
-    plan = make_job(load_study(calm.folder / "config", "slurm"), model, load_models(calm.folder / "config"))
+    plan = make_spec(load_study(calm.folder / "config", "slurm"), model, load_models(calm.folder / "config"))
     assert plan.gpus == {"small": 1, "qwen2.5-72b-instruct": 2}[model], "72 billion weights in bf16 need two"
     for shard in shards:
         (job,) = cluster.of(calm.folder, "answer_shard", f"slurm_{model}_{shard}")

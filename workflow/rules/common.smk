@@ -46,8 +46,9 @@ from rewild.core.errors import RewildError
 from rewild.evaluation.harness.settings import check_evaluation
 from rewild.core.fetch import read_manifest
 from rewild.report.findings.select import check_findings, what_fits
-from rewild.training.preferences.job import preference_job, seed_of
-from rewild.generation.spec import local_folder, make_job, memory_mb, settings_of
+from rewild.training.preferences.job import preference_spec, seed_of
+from rewild.generation.spec import memory_mb, settings_of
+from rewild.responses.spec import local_folder, make_spec
 from rewild.report.tables.own import TITLES as OWN_TITLES
 from rewild.report.tables.spec import read_specs
 
@@ -60,7 +61,7 @@ try:
     RECIPES = load_recipes(ROOT / "config")
     # Every model of every study that generates has settings that fit, and an engine plan: found out here.
     JOBS = {
-        (study.name, model): make_job(study, model, MODELS, DEFAULTS.gpus)
+        (study.name, model): make_spec(study, model, MODELS, DEFAULTS.gpus)
         for study in STUDIES.values()
         if study.responses
         for model in dict.fromkeys([*study.responses.models, *style_models(study)])
@@ -258,7 +259,7 @@ def gpu_name(kind):
 
 def gpu_model_of(job):
     """The same, of the GPUs that a model's job needs."""
-    return gpu_name(job.settings.compute.gpu) if job.gpus else None
+    return gpu_name(job.compute.gpu) if job.gpus else None
 
 
 def one_of(names):

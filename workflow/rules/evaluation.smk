@@ -176,7 +176,7 @@ from rewild.config.judging import (
     judged_rows,
 )
 from rewild.evaluation.harness.settings import evaluated as evaluated_runs
-from rewild.evaluation.judged.job import answer_job
+from rewild.evaluation.judged.job import answer_spec
 
 try:
     # Study → its judged benchmarks; benchmark → role → file.
@@ -234,7 +234,7 @@ def judged_jobs(name, run):
     """The jobs of a run's answers, one per judged benchmark."""
     study = STUDIES[name]
     return [
-        answer_job(study, run, find_runner(row.runner), MODELS, DEFAULTS.gpus)
+        answer_spec(study, run, find_runner(row.runner), MODELS, DEFAULTS.gpus)
         for row in JUDGED[name]
     ]
 

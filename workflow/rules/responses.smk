@@ -12,6 +12,11 @@ def job_of(wildcards):
     return JOBS[wildcards.study, wildcards.model]
 
 
+def pilot_of(wildcards):
+    """The settings of a model's pilot."""
+    return STUDIES[wildcards.study].responses.of(wildcards.model).pilot
+
+
 def model_gpus(wildcards):
     """The GPUs that a model's jobs need."""
     return job_of(wildcards).gpus
@@ -24,14 +29,14 @@ def model_gpu(wildcards):
 
 def shard_minutes(wildcards):
     """How long a shard may take: by the estimate, within what the study allows."""
-    most = job_of(wildcards).settings.compute.minutes
+    most = job_of(wildcards).compute.minutes
     return estimated(wildcards.study, "responses", wildcards.model, most)
 
 
 def engine_of(wildcards):
     """The environment that a model's engine runs in; none of its own for an endpoint."""
-    settings = job_of(wildcards).settings
-    return settings.compute.environment(settings.engine)
+    job = job_of(wildcards)
+    return job.compute.environment(job.engine)
 
 
 def engine_ready(wildcards):
@@ -162,7 +167,7 @@ rule run_pilot:
         lambda wildcards: conda_of(engine_of(wildcards))
     container:
         lambda wildcards: image_of(engine_of(wildcards))
-    threads: lambda wildcards: job_of(wildcards).settings.compute.threads
+    threads: lambda wildcards: job_of(wildcards).compute.threads
     resources:
         mem_mb=memory(
             "run_pilot", lambda wildcards: memory_mb(job_of(wildcards)), model_gpus
@@ -175,7 +180,7 @@ rule run_pilot:
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
-        pilot=lambda wildcards: trigger(job_of(wildcards).settings.pilot),
+        pilot=lambda wildcards: trigger(pilot_of(wildcards)),
         python=engine_python,
         hub=lambda wildcards: staged(model_weights(wildcards)),
         shards=lambda wildcards: [
@@ -206,7 +211,7 @@ rule check_pilot:
         runtime=minutes("check_pilot", 5),
     params:
         gates=lambda wildcards: trigger(
-            job_of(wildcards).settings.pilot.gates, "verdict"
+            pilot_of(wildcards).gates, "verdict"
         ),
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
@@ -235,7 +240,7 @@ rule answer_shard:
         lambda wildcards: conda_of(engine_of(wildcards))
     container:
         lambda wildcards: image_of(engine_of(wildcards))
-    threads: lambda wildcards: job_of(wildcards).settings.compute.threads
+    threads: lambda wildcards: job_of(wildcards).compute.threads
     resources:
         mem_mb=memory(
             "answer_shard", lambda wildcards: memory_mb(job_of(wildcards)), model_gpus

@@ -182,7 +182,7 @@ def answering_job(wildcards):
     """The model's job, sampling as the pairs want it."""
     row = preference_of(wildcards)
     seed = seed_of(STUDIES[wildcards.study], row)
-    return preference_job(job_of(answering(wildcards)), row, seed)
+    return preference_spec(job_of(answering(wildcards)), row, seed)
 
 
 def answering_gpus(wildcards):
@@ -192,7 +192,7 @@ def answering_gpus(wildcards):
 
 def answering_minutes(wildcards):
     """How long a shard of answers may take: by the estimate, within what the study allows."""
-    most = answering_job(wildcards).settings.compute.minutes
+    most = answering_job(wildcards).compute.minutes
     return estimated(wildcards.study, "pairs", wildcards.preference, most)
 
 
@@ -302,7 +302,7 @@ rule sample_answers:
         lambda wildcards: conda_of(engine_of(answering(wildcards)))
     container:
         lambda wildcards: image_of(engine_of(answering(wildcards)))
-    threads: lambda wildcards: answering_job(wildcards).settings.compute.threads
+    threads: lambda wildcards: answering_job(wildcards).compute.threads
     resources:
         mem_mb=memory(
             "sample_answers",

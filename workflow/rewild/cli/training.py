@@ -158,24 +158,19 @@ def preference_answers(
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Answer a shard's prompts several times each. Killed, it goes on from the last finished chunk."""
-    from rewild.cli.responses import _job
-    from rewild.generation.prepared import open_kitchen
+    from rewild.cli.responses import _spec
+    from rewild.generation.prepared import open_model
     from rewild.training.preferences.answers import sample_answers
-    from rewild.training.preferences.job import preference_job, seed_of
+    from rewild.training.preferences.job import preference_spec, seed_of
 
     log_progress()
     found, row = _find(study, name, config)
-    job = preference_job(_job(study, row.model, config), row, seed_of(found, row))
+    spec = preference_spec(_spec(study, row.model, config), row, seed_of(found, row))
     folder = _folder(results, found, name)
     work = results / found.name / "work" / "preferences" / name / shard
-    frame = sample_answers(
-        open_kitchen(job, threads),
-        row,
-        folder / "prompts.parquet",
-        shard=shard,
-        work=work,
-        out=folder / "answers" / f"{shard}.parquet",
-    )
+    out = folder / "answers" / f"{shard}.parquet"
+    with open_model(spec, threads) as model:
+        frame = sample_answers(model, row, folder / "prompts.parquet", shard=shard, work=work, out=out)
     failed = frame["failure"].is_not_null().sum()
     typer.echo(f"{name}, shard {shard}: {frame.height:,} answers asked for, {failed:,} failed")
 

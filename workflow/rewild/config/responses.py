@@ -14,6 +14,7 @@ from rewild.config.base import HOW, LISTED, RESULT, VERDICT, Section, part
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.engines import EngineName, find_engine
 
+History = Literal["reference", "self"]
 OverLong = Literal["skip", "truncate_left", "truncate_per_message"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -159,7 +160,7 @@ class Responses(Section, marks=RESULT):
 
     models: Annotated[list[str], LISTED] = Field(min_length=1, description="Slugs from models.yaml")
     engine: EngineName = Field(default="vllm", description="What generates, unless a model says otherwise")
-    history: Literal["reference", "self"] = Field(
+    history: History = Field(
         default="reference", description="Earlier answers in the context: the source's, or the model's own"
     )
     over_long: OverLong = Field(

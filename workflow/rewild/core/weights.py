@@ -1,9 +1,10 @@
-"""Weights of the hub, fetched once and without a GPU: into ``HF_HOME``, where jobs find them."""
+"""Weights: fetched from the hub once and without a GPU, into ``HF_HOME``; told apart by their content."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rewild.core.reading import SMALL, read_json
 # What engines read. Pickled weights are code; `original/` and `consolidated*` hold the same weights again.
 READ = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 CODE = "*.py"
+IDENTIFYING = (".safetensors", ".json", ".jinja", ".model", ".txt")
 AGAIN = ("original/*", "consolidated*", "*/*.gguf")
 UNPINNED = "unpinned"
 
@@ -78,3 +80,20 @@ def _missing(folder: Path, weights: Sequence[str]) -> list[str]:
     if not isinstance(named, dict):
         raise DataError(f"{index}: not an index of weights: 'weight_map' is missing; fetch it again")
     return sorted({str(name) for name in named.values()} - set(weights))
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 over the names and contents of a model folder's weights, configuration and tokenizer.
+
+    Raises:
+        DataError: it holds no model.
+    """
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder}: there is no model here (config.json is missing)")
+    digest = sha256()
+    for file in sorted(p for p in folder.iterdir() if p.suffix in IDENTIFYING):
+        digest.update(f"{file.name}\0".encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

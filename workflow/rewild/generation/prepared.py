@@ -1,12 +1,13 @@
-"""A job made ready to run: its tokenizer loaded, its limits settled, its engine one call away."""
+"""A model made ready: its tokenizer loaded, its limits and identity settled, its engine one call away."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Any, Self
 
 from rewild.config.engines import find_engine
 from rewild.core.errors import ConfigError, DataError
@@ -15,76 +16,114 @@ from rewild.engines import make_engine
 from rewild.engines.base import Engine
 from rewild.engines.chat import Chat
 from rewild.engines.config_file import read_config
-from rewild.generation.spec import Job, identity, limits, recipe_of
+from rewild.generation.spec import Spec, digest_of, identity, limits, weights_identity
+
+
+@dataclass
+class Loaded:
+    """An engine that is loaded when it is first needed, and once."""
+
+    make: Callable[[], Engine]
+    engine: Engine | None = None
+
+    def open(self) -> Engine:
+        """The engine."""
+        if self.engine is None:
+            self.engine = self.make()
+        return self.engine
+
+    def close(self) -> None:
+        """Free it, if it was loaded."""
+        if self.engine is not None:
+            self.engine.close()
+        self.engine = None
 
 
 @dataclass(frozen=True)
-class Kitchen:
-    """A model made ready as far as that goes without loading its weights.
+class Prepared:
+    """A model made ready as far as that goes without loading its weights. Whoever opened it closes it.
 
     Attributes:
-        job: model and settings.
+        spec: model and settings.
         chat: its template; None for an endpoint without a tokenizer here.
         sizes: context, longest prompt, longest answer, in tokens.
-        identity: every setting that identifies a response.
-        make_engine: loads the model; called only if something is left to generate.
+        identity: every setting that identifies what is generated.
+        loaded: its engine, loaded only if something is left to generate.
     """
 
-    job: Job
+    spec: Spec
     chat: Chat | None
     sizes: tuple[int, int, int]
     identity: dict[str, Any]
-    make_engine: Callable[[], Engine]
+    loaded: Loaded
 
-    @property
-    def recipe(self) -> str:
-        """Names the identity."""
-        return recipe_of(self.identity)
+    @cached_property
+    def digest(self) -> str:
+        """Names the identity: the column ``recipe`` of what is generated."""
+        return digest_of(self.identity)
+
+    def asked_otherwise(self, spec: Spec) -> Prepared:
+        """The same model and engine with other settings: of sampling, limits, history, attempts."""
+        sizes = sizes_of(spec, spec.source.native_context or self.sizes[0])
+        described = identity(spec, self.identity["weights"], self.identity["chat_template"], sizes)
+        return replace(self, spec=spec, sizes=sizes, identity=described)
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.loaded.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close()
 
 
-def prepare(job: Job, chat: Chat | None, native_context: int | None, maker: Callable[..., Engine]) -> Kitchen:
-    """Settle the limits and the identity of a job.
+def prepare(
+    spec: Spec, chat: Chat | None, native_context: int | None, maker: Callable[..., Engine]
+) -> Prepared:
+    """Settle the limits and the identity of a generation.
 
     Args:
-        job: model and settings.
+        spec: model and settings.
         chat: its template, if it has one here.
         native_context: what the model's files state.
         maker: makes the engine, given the context in tokens.
     """
-    sizes = sizes_of(job, native_context)
-    described = identity(job, chat.template_hash if chat else None, sizes)
-    return Kitchen(job, chat, sizes, described, partial(maker, context=sizes[0]))
+    sizes = sizes_of(spec, native_context)
+    described = identity(spec, weights_identity(spec), chat.template_hash if chat else None, sizes)
+    return Prepared(spec, chat, sizes, described, Loaded(partial(maker, context=sizes[0])))
 
 
-def sizes_of(job: Job, native_context: int | None) -> tuple[int, int, int]:
+def sizes_of(spec: Spec, native_context: int | None) -> tuple[int, int, int]:
     """:func:`limits`, answers as long as the model's endpoint must have them: reasoning counts."""
-    context, longest_input, longest_output = limits(job, native_context)
-    takes = job.source.takes if job.remote else None
+    context, longest_input, longest_output = limits(spec, native_context)
+    takes = spec.source.takes if spec.remote else None
     return context, longest_input, takes.limit(longest_output) if takes else longest_output
 
 
-def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
-    """Load what a job needs before its engine: the tokenizer, the model's stated context.
+def open_model(spec: Spec, threads: int | None = None) -> Prepared:
+    """Load what comes before an engine: the tokenizer, the model's stated context.
 
     Args:
-        job: model and settings.
+        spec: model and settings.
         threads: CPU threads for the transformers engine.
 
     Raises:
         ConfigError: settings that do not fit together. EngineError: no tokenizer, configuration or chat
             template.
     """
-    source, compute, engine = job.source, job.settings.compute, job.settings.engine
+    source, compute, engine = spec.source, spec.compute, spec.engine
     known = compute.model_dump() | {
         "threads": threads,
-        "gpus": max(job.gpus, 1),
-        "memory_share": job.memory_share,
+        "gpus": max(spec.gpus, 1),
+        "memory_share": spec.memory_share,
     }
     how = {name: known[name] for name in find_engine(engine).takes}
-    if job.remote:
+    if spec.remote:
         if compute.endpoint is None:
             raise ConfigError(
-                f"study {job.study}: the engine '{engine}' needs responses.compute.endpoint (a URL)"
+                f"study {spec.study}: the engine '{engine}' needs responses.compute.endpoint (a URL)"
             )
         maker = partial(
             make_engine,
@@ -93,33 +132,32 @@ def open_kitchen(job: Job, threads: int | None = None) -> Kitchen:
             endpoint=compute.endpoint,
             key=os.environ.get(compute.key),
             takes=source.takes,
-            **how,
             neutral=not source.at_its_maker,
+            **how,
         )
-        return prepare(job, None, None, maker)
+        return prepare(spec, None, None, maker)
     if not source.path:
         raise ConfigError(
-            f"model {job.model}: where its weights lie is not established (models.yaml has no `hub` for it); "
-            f"give the study responses.overrides.{job.model}.path, a folder, or leave the model out"
+            f"model {spec.model}: where its weights lie is not established (models.yaml has no `hub` for "
+            f"it); give the study responses.overrides.{spec.model}.path, a folder, or leave the model out"
         )
-    template = _template(job)
     where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    chat = Chat.load(source.path, job.model, template=template, **where)
-    native = read_config(source.path, job.model, source.revision).context
+    chat = Chat.load(source.path, spec.model, template=_template(spec), **where)
+    native = read_config(source.path, spec.model, source.revision).context
     maker = partial(
         make_engine, engine, path=source.path, chat=chat, precision=source.precision, **where, **how
     )
-    return prepare(job, chat, native, maker)
+    return prepare(spec, chat, native, maker)
 
 
-def _template(job: Job) -> str | None:
+def _template(spec: Spec) -> str | None:
     """The study's own chat template for a model, if it gives one."""
-    path = job.source.template
+    path = spec.source.template
     if path is None:
         return None
     try:
         return read_text(path)
     except DataError as error:
         raise ConfigError(
-            f"study {job.study}: responses.overrides.{job.model}.chat_template cannot be read: {error}"
+            f"study {spec.study}: responses.overrides.{spec.model}.chat_template cannot be read: {error}"
         ) from error

@@ -12,7 +12,8 @@ from rewild.core.language import garbled, language, repetition
 from rewild.engines.base import Completion, Engine, EngineError, Message, Request, Sampling
 from rewild.engines.chat import Chat
 from rewild.generation.fit import Fitted, fit
-from rewild.generation.spec import Job, row_seed
+from rewild.generation.prepared import Prepared
+from rewild.generation.spec import row_seed
 
 log = logging.getLogger("rewild")
 
@@ -42,22 +43,15 @@ class Slot:
 
 @dataclass
 class Responder:
-    """One model that answers conversations, with the settings of a study.
+    """One model that answers conversations.
 
     Attributes:
-        job: model and settings.
-        engine: loaded, ready.
-        chat: its template; None for an endpoint that has no tokenizer here.
-        max_input, max_output: longest prompt and answer, in tokens.
-        recipe: names what identifies the responses.
+        model: made ready.
+        engine: loaded.
     """
 
-    job: Job
+    model: Prepared
     engine: Engine
-    chat: Chat | None
-    max_input: int
-    max_output: int
-    recipe: str
     _failed: set[str] = field(default_factory=set, init=False)
     _good: Request | None = field(default=None, init=False)
 
@@ -71,7 +65,7 @@ class Responder:
             EngineError: the engine cannot go on; nothing is returned then.
         """
         slots = [[Slot(c, t.index, t.prompt) for t in turns_of(c)] for c in conversations]
-        if self.job.settings.history == "reference":
+        if self.model.spec.history == "reference":
             # All turns at once, each conversation's beside one another: they share a prefix.
             self._run([slot for turns in slots for slot in turns])
         else:
@@ -98,16 +92,15 @@ class Responder:
 
     def _run(self, slots: list[Slot]) -> None:
         """Fit, generate, check; what failed is tried again, with another seed, up to the limit."""
-        settings = self.job.settings
+        spec = self.model.spec
         slots = [s for s in slots if s.failure is None]
-        chats = [_with_system(s.context, settings.system) for s in slots]
-        for slot, fitted in zip(
-            slots, fit(chats, self.chat, self.max_input, settings.over_long), strict=True
-        ):
+        chats = [_with_system(s.context, spec.system) for s in slots]
+        found = fit(chats, self.model.chat, self.model.sizes[1], spec.over_long)
+        for slot, fitted in zip(slots, found, strict=True):
             slot.fitted, slot.failure = fitted, fitted.failure
         pending = [s for s in slots if s.failure is None]
-        sampling = Sampling(**settings.sampling.model_dump())
-        for attempt in range(1, settings.attempts + 1):
+        sampling = Sampling(**spec.sampling.model_dump())
+        for attempt in range(1, spec.attempts + 1):
             if not pending:
                 break
             requests = [self._request(slot, attempt) for slot in pending]
@@ -115,9 +108,9 @@ class Responder:
                 pending, requests, self._generate(requests, sampling), strict=True
             ):
                 slot.attempts, slot.completion, slot.seed = attempt, completion, request.seed
-                slot.failure = check(completion, request, self.chat)
+                slot.failure = check(completion, request, self.model.chat)
             pending = [s for s in pending if s.failure is not None]
-            if pending and attempt < settings.attempts:
+            if pending and attempt < spec.attempts:
                 log.info(
                     "%d of %d rows failed and are tried again, first: %s",
                     len(pending),
@@ -127,10 +120,9 @@ class Responder:
 
     def _request(self, slot: Slot, attempt: int) -> Request:
         assert slot.fitted is not None
-        seed = row_seed(
-            self.job.seed, self.job.model, slot.conversation["conversation_id"], slot.turn, attempt
-        )
-        return Request(slot.name, slot.fitted.messages, slot.fitted.tokens, self.max_output, seed)
+        spec, identity = self.model.spec, slot.conversation["conversation_id"]
+        seed = row_seed(spec.seed, spec.model, identity, slot.turn, attempt)
+        return Request(slot.name, slot.fitted.messages, slot.fitted.tokens, self.model.sizes[2], seed)
 
     def _generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Generate; if the engine throws, halve the requests to find the one that it cannot take.
@@ -151,10 +143,11 @@ class Responder:
                 return self._generate(requests[:half], sampling) + self._generate(requests[half:], sampling)
             self._failed.add(requests[0].name)
             if self._is_dead(sampling):
+                name = self.model.spec.model
                 raise EngineError(
-                    f"{self.job.model}: the engine died; none of its last {len(self._failed)} requests was "
-                    f"answered, the last for {type(error).__name__}: {error}. Finished chunks are kept; run "
-                    "again to go on"
+                    f"{name}: the engine died; none of its last {len(self._failed)} requests "
+                    f"was answered, the last for {type(error).__name__}: {error}. Finished chunks are kept; "
+                    "run again to go on"
                 ) from error
             return [Completion(None, failure=f"engine: {type(error).__name__}: {str(error)[:200]}")]
         if len(completions) != len(requests):
@@ -183,8 +176,8 @@ class Responder:
         return {
             "conversation_id": slot.conversation["conversation_id"],
             "turn": slot.turn,
-            "model": self.job.model,
-            "history": self.job.settings.history,
+            "model": self.model.spec.model,
+            "history": self.model.spec.history,
             "language": slot.conversation["language"],
             "prompt": slot.context[-1]["content"],
             "response": text,
@@ -198,8 +191,8 @@ class Responder:
             "repetition": repetition(text) if text else None,
             "garbled": garbled(text) if text else None,
             "seed": slot.seed,
-            "engine": self.job.settings.engine,
-            "recipe": self.recipe,
+            "engine": self.model.spec.engine,
+            "recipe": self.model.digest,
         }
 
 

@@ -14,16 +14,15 @@ Readers of a model's responses depend on its manifest and call :func:`scan`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from rewild.config.base import Strict
+from rewild.config.responses import History
 from rewild.core.errors import DataError
 from rewild.core.reading import read_model
 from rewild.core.table import Column, TableSchema, check_parquet
-
-History = Literal["reference", "self"]
 
 RESPONSES = TableSchema(
     "responses",

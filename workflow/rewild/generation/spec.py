@@ -1,10 +1,10 @@
-"""What identifies the responses of a model in a study, and the order in which its job is put together."""
+"""What one model is asked to generate with, and what of it identifies what it gives. Knows no stage."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -13,15 +13,13 @@ from typing import Any
 from rewild.config.endpoint import NEUTRAL, Takes
 from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
-from rewild.config.models import Model, find_model
-from rewild.config.responses import ModelSettings, Responses
-from rewild.config.study import Study
-from rewild.config.trainings import checkpoint_of, weights_of
+from rewild.config.models import Model
+from rewild.config.responses import Compute, History, Limits, OverLong, SamplingSettings
 from rewild.core.errors import ConfigError
+from rewild.core.weights import hash_folder
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
 
 STAGE_VERSION = 2  # raise when the same settings would give other responses (2: content is never markup)
-IDENTIFYING = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 @dataclass(frozen=True)
@@ -56,27 +54,47 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One model in one study: everything a run needs that is known without loading anything."""
+class Spec:
+    """The settings of one generation: everything a run needs that is known without loading anything.
+
+    Attributes:
+        study: whose results, for messages.
+        seed: of the study; each answer's own is made of it (:func:`row_seed`).
+        model: names who generates; part of every seed.
+        source: where it comes from.
+        engine: a row of :data:`rewild.config.engines.ENGINES`.
+        sampling, limits, history, over_long, system, attempts: as in a study's ``responses``.
+        compute: how it is computed; identifies nothing.
+        plan: of the GPUs; None on a CPU, behind an endpoint, or where the model's dimensions are not known.
+        memory_share: of a GPU's memory that vLLM may take.
+        gpus_by_hand: GPUs of a model that has no plan.
+    """
 
     study: str
     seed: int
     model: str
-    settings: Responses
     source: Source
-    plan: Plan | None
-    memory_share: float | None = None  # of a GPU's memory that vLLM may take
-    gpus_by_hand: int = 0  # for a model whose dimensions are not established
+    engine: str
+    sampling: SamplingSettings
+    limits: Limits
+    compute: Compute
+    history: History = "reference"
+    over_long: OverLong = "truncate_per_message"
+    system: str | None = None
+    attempts: int = 3
+    plan: Plan | None = None
+    memory_share: float | None = None
+    gpus_by_hand: int = 0
 
     @property
     def gpus(self) -> int:
-        """GPUs that the job needs."""
+        """GPUs that it needs."""
         return self.plan.gpus if self.plan else self.gpus_by_hand
 
     @property
     def remote(self) -> bool:
         """Whether an endpoint answers, which has the weights."""
-        return find_engine(self.settings.engine).remote
+        return find_engine(self.engine).remote
 
     @cached_property
     def described(self) -> str:
@@ -85,99 +103,54 @@ class Job:
         source = {k: v for k, v in asdict(self.source).items() if k not in elsewhere}
         if self.remote:
             source["sent"] = self.source.sent
-        settings = self.settings.model_dump(mode="json", exclude={"compute", "pilot", "models", "overrides"})
-        context = self.plan.context if self.plan else None
         return json.dumps(
-            {"stage": STAGE_VERSION, "seed": self.seed, "source": source, "context": context, **settings}
+            {
+                "stage": STAGE_VERSION,
+                "seed": self.seed,
+                "source": source,
+                "context": self.plan.context if self.plan else None,
+                "engine": self.engine,
+                "history": self.history,
+                "over_long": self.over_long,
+                "system": self.system,
+                "sampling": self.sampling.model_dump(mode="json"),
+                "limits": self.limits.model_dump(mode="json"),
+                "attempts": self.attempts,
+            }
         )
 
 
-def make_job(
-    study: Study, model: str, models: Mapping[str, Model], gpus: Mapping[str, Gpu] | None = None
-) -> Job:
-    """Put the settings of one model together. Pure configuration: a dry run can call it.
+def planned(  # noqa: PLR0917 (all that a plan depends on)
+    row: Model | None,
+    precision: str,
+    engine: str,
+    compute: Compute,
+    context: int | None,
+    gpus: Mapping[str, Gpu] | None,
+) -> tuple[Plan | None, float | None]:
+    """The engine plan of a model that is loaded here, and the share of a GPU's memory that it may take.
+
+    Args:
+        row: of the models; None has no plan.
+        precision: of its weights.
+        engine: that loads them.
+        compute: the GPU, and the share of its memory.
+        context: tokens that are wanted; None takes as many as fit.
+        gpus: GPU types of the configuration.
 
     Raises:
-        ConfigError: the study generates nothing, the model is not among its models or not in the table, or
-            no engine plan fits.
+        ConfigError: no plan fits, or the GPU type is unknown.
     """
-    if study.responses is None:
-        raise ConfigError(f"study {study.name}: it has no section 'responses', so it generates nothing")
-    fine_tune = _fine_tune(study, model, models)
-    if model not in study.responses.models and fine_tune is None:
-        listed = ", ".join(study.responses.models)
-        raise ConfigError(f"study {study.name}: '{model}' is not among its models ({listed})")
-    settings = study.responses.of(model)
-    own = study.responses.overrides.get(model) or ModelSettings.model_validate({})
-    folder = local_folder(study, model)
-    made_here = study.demo.registry() if study.demo else {}
-    row = made_here.get(model) or (models.get(model) if folder else find_model(models, model))
-    row = fine_tune or row
-    precision = own.precision or ("bf16" if fine_tune and fine_tune.family != "demo" else None)
-    source = replace(_source(model, settings, row, folder, precision), template=own.chat_template)
-    if row is not None and find_engine(settings.engine).remote:
-        source = replace(source, takes=row.endpoint)
-    made = share = None
-    if settings.compute.gpu and not find_engine(settings.engine).remote:
-        gpu = settings.compute.gpu
-        share, known = with_share(gpu, gpus, settings.compute.gpu_memory_utilization)
-        if row is not None and own.gpus is None:
-            wanted = settings.limits.context
-            made = plan(architecture_of(row, source.precision), gpu, known, context=wanted)
-    return Job(
-        study.name,
-        study.seed,
-        model,
-        settings,
-        source,
-        made,
-        share,
-        own.gpus or 0,
-    )
+    if not compute.gpu or find_engine(engine).remote:
+        return None, None
+    share, known = with_share(compute.gpu, gpus, compute.gpu_memory_utilization)
+    if row is None:
+        return None, share
+    return plan(architecture_of(row, precision), compute.gpu, known, context=context), share
 
 
-def local_folder(study: Study, model: str) -> str | None:
-    """The folder of a model that is not taken from the hub: one that the study names or makes itself."""
-    own = study.responses.overrides.get(model) if study.responses else None
-    if own and own.path:
-        return own.path
-    if study.inherited_style and model in study.inherited_style.runs:
-        return checkpoint_of(study, model)
-    made_here = study.demo and model in study.demo.models
-    return f"results/{study.name}/models/{model}" if made_here else None
-
-
-def _fine_tune(study: Study, model: str, models: Mapping[str, Model]) -> Model | None:
-    """The row of a run that answers the study's prompts, to be compared with the models it learned from."""
-    answers = study.inherited_style and model in study.inherited_style.runs
-    return weights_of(study, model, models).row if answers else None
-
-
-def _source(
-    model: str, settings: Responses, row: Model | None, folder: str | None, precision: str | None
-) -> Source:
-    total = row.parameters.total if row and row.parameters else 0
-    native = row.native_context if row else None
-    if folder is not None:
-        return Source(folder, None, precision or "fp32", total / 1e9, native)
-    assert row is not None
-    precision = precision or row.paper_precision or "bf16"
-    hub, revision = row.checkpoint(precision)
-    made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
-    if find_engine(settings.engine).remote:
-        return replace(
-            made,
-            path=row.api or row.hub or model,
-            revision=None,
-            at_its_maker=row.api is not None,
-        )
-    if row.api is not None:
-        raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
-    return made
-
-
-def limits(job: Job, native_context: int | None) -> tuple[int, int, int]:
-    """``(context, longest prompt, longest answer)`` of a job, in tokens.
+def limits(spec: Spec, native_context: int | None) -> tuple[int, int, int]:
+    """``(context, longest prompt, longest answer)`` of a generation, in tokens.
 
     Args:
         native_context: what the model's files state, for models that are not in the table.
@@ -185,85 +158,80 @@ def limits(job: Job, native_context: int | None) -> tuple[int, int, int]:
     Raises:
         ConfigError: nothing says how long the context is.
     """
-    wanted = job.settings.limits
-    native = job.source.native_context or native_context
-    found = job.plan.context if job.plan else native
+    wanted = spec.limits
+    native = spec.source.native_context or native_context
+    found = spec.plan.context if spec.plan else native
     context = wanted.context or (min(found, wanted.at_most or found) if found else wanted.at_most)
     if context is None:
-        raise ConfigError(f"model {job.model}: its context is not known; give it as limits.context")
+        raise ConfigError(f"model {spec.model}: its context is not known; give it as limits.context")
     if native is not None and context > native:
         raise ConfigError(
-            f"model {job.model}: limits.context is {context} tokens, but the model was made for {native}"
+            f"model {spec.model}: limits.context is {context} tokens, but the model was made for {native}"
         )
     longest_output = wanted.max_output or round(wanted.output_share * context)
     longest_input = wanted.max_input or round(wanted.input_share * context)
     if longest_input + longest_output > context:
         raise ConfigError(
-            f"model {job.model}: prompts of {longest_input} and answers of {longest_output} tokens exceed "
+            f"model {spec.model}: prompts of {longest_input} and answers of {longest_output} tokens exceed "
             f"the context of {context}"
         )
     return context, longest_input, longest_output
 
 
-def identity(job: Job, template_hash: str | None, sizes: tuple[int, int, int]) -> dict[str, Any]:
-    """Every setting that identifies a response; nothing of how it is computed.
+def identity(
+    spec: Spec, weights: str, template_hash: str | None, sizes: tuple[int, int, int]
+) -> dict[str, Any]:
+    """Every setting that identifies what is generated; nothing of how it is computed.
 
     Args:
-        job: the model in the study.
-        template_hash: of the chat template; None for an endpoint.
+        spec: the settings.
+        weights: :func:`weights_identity`.
+        template_hash: of the chat template's text; None for an endpoint.
         sizes: the result of :func:`limits`.
     """
     context, longest_input, longest_output = sizes
-    source, settings = job.source, job.settings
-    folder = Path(source.path)
-    local = not find_engine(settings.engine).remote and folder.is_dir()
-    sent = {"sent": source.sent} if find_engine(settings.engine).remote else {}
+    sent = {"sent": spec.source.sent} if spec.remote else {}
     return {
         **sent,
         "stage_version": STAGE_VERSION,
-        "seed": job.seed,
-        "model": job.model,
-        "weights": hash_folder(folder) if local else source.path,
-        "revision": source.revision,
-        "precision": source.precision,
-        "engine": settings.engine,
+        "seed": spec.seed,
+        "model": spec.model,
+        "weights": weights,
+        "revision": spec.source.revision,
+        "precision": spec.source.precision,
+        "engine": spec.engine,
         "chat_template": template_hash,
-        "system": settings.system,
-        "history": settings.history,
-        "sampling": settings.sampling.model_dump(),
+        "system": spec.system,
+        "history": spec.history,
+        "sampling": spec.sampling.model_dump(),
         "context": context,
         "max_input": longest_input,
         "max_output": longest_output,
-        "over_long": settings.over_long,
-        "attempts": settings.attempts,
+        "over_long": spec.over_long,
+        "attempts": spec.attempts,
     }
 
 
-def recipe_of(identity: Mapping[str, Any]) -> str:
+def weights_identity(spec: Spec) -> str:
+    """What says which weights: the content of a folder's files, or the name on the hub or at an endpoint."""
+    folder = Path(spec.source.path)
+    return hash_folder(folder) if not spec.remote and folder.is_dir() else spec.source.path
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that name an identity."""
     return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def hash_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of a model folder's weights, configuration and tokenizer."""
-    digest = sha256()
-    for file in sorted(p for p in folder.iterdir() if p.suffix in IDENTIFYING):
-        digest.update(f"{file.name}\0".encode())
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def settings_of(job: Job) -> str:
+def settings_of(spec: Spec) -> str:
     """What is known of :func:`identity` before anything is loaded, as JSON: rules rerun when it changes."""
-    return job.described
+    return spec.described
 
 
-def memory_mb(job: Job) -> int:
-    """Main memory that a job needs, in MB: the weights pass through it; torch and a tokenizer live in it."""
-    each = {"fp32": 4, "bf16": 2, "fp8": 1}[job.source.precision]
-    return 3000 + int(1.3 * each * job.source.parameters * 1000) + (8000 if job.gpus else 0)
+def memory_mb(spec: Spec) -> int:
+    """Main memory that it needs, in MB: the weights pass through it; torch and a tokenizer live in it."""
+    each = {"fp32": 4, "bf16": 2, "fp8": 1}[spec.source.precision]
+    return 3000 + int(1.3 * each * spec.source.parameters * 1000) + (8000 if spec.gpus else 0)
 
 
 def row_seed(study_seed: int, model: str, conversation_id: str, turn: int, attempt: int = 1) -> int:

@@ -24,11 +24,11 @@ from rewild.config.study import Study
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError, RewildError, nearest
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
-from rewild.evaluation.judged.job import answer_job
-from rewild.generation.spec import make_job
+from rewild.evaluation.judged.job import answer_spec
 from rewild.operate.cost.estimate import Line, World, estimate
 from rewild.operate.cost.report import size
 from rewild.operate.site import Check, check_site
+from rewild.responses.spec import make_spec
 
 OPEN = ("apache-2.0", "mit", "bsd-3-clause", "odc-by", "cc-by-4.0")
 """Licences that ask for no consent and restrict no use."""
@@ -156,7 +156,7 @@ def _plans(world: World) -> Iterator[Check]:
     wrong, gpus = [], {}
     for slug in responses.models:
         try:
-            gpus[slug] = make_job(world.study, slug, world.models, dict(world.gpus)).gpus
+            gpus[slug] = make_spec(world.study, slug, world.models, dict(world.gpus)).gpus
         except ConfigError as error:
             wrong.append(str(error))
     if wrong:
@@ -395,8 +395,8 @@ def _gpu_jobs(world: World) -> Iterator[tuple[str | None, int]]:
     study, gpus = world.study, dict(world.gpus)
     if study.responses:
         for model in study.responses.models:
-            job = make_job(study, model, world.models, gpus)
-            yield job.settings.compute.gpu, job.gpus
+            job = make_spec(study, model, world.models, gpus)
+            yield job.compute.gpu, job.gpus
         for run in study.runs.values():
             if run.recipe:
                 yield study.responses.compute.gpu, world.recipes[run.recipe].gpus
@@ -406,8 +406,8 @@ def _gpu_jobs(world: World) -> Iterator[tuple[str | None, int]]:
             target = target_of(study, name, world.models)
             yield study.evaluation.compute.gpu, gpus_of(study, target, gpus)
             for row in judged[:1]:  # one job answers them all
-                answers = answer_job(study, name, find_runner(row.runner), world.models, gpus)
-                yield answers.settings.compute.gpu, answers.gpus
+                answers = answer_spec(study, name, find_runner(row.runner), world.models, gpus)
+                yield answers.compute.gpu, answers.gpus
 
 
 def _hours(world: World, site: Site) -> Iterator[Check]:

@@ -23,9 +23,9 @@ from rewild.config.engines import find_engine
 from rewild.config.models import find_model
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError
-from rewild.generation.spec import make_job
 from rewild.operate.cost.estimate import World
 from rewild.operate.site import Check
+from rewild.responses.spec import make_spec
 
 TOOLS = ("vllm", "vllm-cpu", "engine-cpu", "lm-eval", "lm-eval-cpu", "axolotl", "axolotl-cpu")
 PATIENCE = 600  # seconds for all models; each takes one or two, and a download of some MB the first time
@@ -77,7 +77,7 @@ def models_to_look_at(world: World) -> Iterator[dict[str, Any]]:
         if find_engine(study.responses.of(slug).engine).remote:
             continue
         try:
-            job = make_job(study, slug, world.models, dict(world.gpus))
+            job = make_spec(study, slug, world.models, dict(world.gpus))
         except ConfigError:
             continue
         source = job.source
@@ -90,9 +90,9 @@ def models_to_look_at(world: World) -> Iterator[dict[str, Any]]:
             "path": source.path,
             "revision": source.revision,
             "trust_remote_code": source.trust_remote_code,
-            "context": job.plan.context if job.plan else job.settings.limits.context,
+            "context": job.plan.context if job.plan else job.limits.context,
             "chats": True,
-            "system": job.settings.system,
+            "system": job.system,
             "template": source.template,
         }
     for run in study.runs:

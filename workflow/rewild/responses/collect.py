@@ -13,16 +13,16 @@ from rewild.core.files import sha256, write_json
 from rewild.core.table import read_table
 from rewild.generation.rows import reason_of
 from rewild.generation.schema import RESPONSES, Manifest, ShardCount
-from rewild.generation.spec import Job
+from rewild.generation.spec import Spec
 from rewild.prompts.schema import read_shard
 from rewild.responses.pilot import Report
 
 
-def collect(job: Job, pilot: Report, prompts: Sequence[Path], folder: Path, out: Path) -> Manifest:
+def collect(spec: Spec, pilot: Report, prompts: Sequence[Path], folder: Path, out: Path) -> Manifest:
     """Check every shard of a model against its prompts and write the manifest. One shard at a time in memory.
 
     Args:
-        job: the model in the study.
+        spec: the model in the study.
         pilot: its pilot's report; every row must be made by the recipe that was piloted.
         prompts: the shards of prompts.
         folder: ``results/{study}/responses/{model}``, with a file per shard.
@@ -37,10 +37,10 @@ def collect(job: Job, pilot: Report, prompts: Sequence[Path], folder: Path, out:
         shards.append(count)
         reasons.update(failed)
     manifest = Manifest(
-        study=job.study,
-        model=job.model,
-        engine=job.settings.engine,
-        history=job.settings.history,
+        study=spec.study,
+        model=spec.model,
+        engine=spec.engine,
+        history=spec.history,
         recipe=pilot.recipe,
         identity=pilot.settings,
         conversations=sum(s.conversations for s in shards),

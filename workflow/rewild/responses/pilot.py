@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from rewild.config.base import Strict
-from rewild.config.responses import Gates
+from rewild.config.responses import Gates, PilotSettings
 from rewild.core.errors import DataError
 from rewild.core.escape import markdown as escape
 from rewild.core.escape import markdown_block, markdown_code
@@ -27,11 +27,11 @@ from rewild.core.language import disagree, language, language_code
 from rewild.core.reading import read_model
 from rewild.core.table import provenance, write_table
 from rewild.engines.chat import Chat
-from rewild.generation.prepared import Kitchen
+from rewild.generation.prepared import Prepared
+from rewild.generation.respond import respond
 from rewild.generation.rows import reason_of
 from rewild.generation.schema import RESPONSES
 from rewild.prompts.schema import read_shard
-from rewild.responses.shard import respond
 
 Row = dict[str, Any]
 EXAMPLES, EXCERPT = 3, 240
@@ -117,11 +117,14 @@ def _length(conversation: Row) -> int:
     return sum(len(m["content"]) for m in conversation["messages"] if m["role"] == "user")
 
 
-def run_pilot(kitchen: Kitchen, prompts: Sequence[Path], work: Path, folder: Path) -> Report:
+def run_pilot(
+    model: Prepared, settings: PilotSettings, prompts: Sequence[Path], work: Path, folder: Path
+) -> Report:
     """Answer a sample and judge it; writes ``report.json``, ``report.md`` and ``responses.parquet``.
 
     Args:
-        kitchen: the model.
+        model: made ready.
+        settings: how many conversations, and the gates.
         prompts: shards to draw the sample from.
         work: folder of the pilot's chunks.
         folder: ``results/{study}/pilot/{model}``.
@@ -129,20 +132,19 @@ def run_pilot(kitchen: Kitchen, prompts: Sequence[Path], work: Path, folder: Pat
     Raises:
         DataError: the shards hold no conversation.
     """
-    settings = kitchen.job.settings.pilot
     pool = [c for path in prompts for c in read_shard(path).to_dicts()]
-    chosen = sample(pool, settings.conversations, kitchen.job.seed)
+    chosen = sample(pool, settings.conversations, model.spec.seed)
     if not chosen:
         raise DataError(f"{', '.join(map(str, prompts))}: no conversation to try the models on")
-    rows, _ = respond(kitchen, chosen, work)
-    report = judge(kitchen, rows, settings.gates)
-    write_table(folder / "responses.parquet", rows, RESPONSES, provenance(prompts, recipe=kitchen.recipe))
+    rows, _ = respond(model, chosen, work)
+    report = judge(model, rows, settings.gates)
+    write_table(folder / "responses.parquet", rows, RESPONSES, provenance(prompts, recipe=model.digest))
     write_text(folder / "report.md", as_markdown(report))
     write_json(folder / "report.json", report.model_dump())
     return report
 
 
-def judge(kitchen: Kitchen, frame: pl.DataFrame, gates: Gates) -> Report:
+def judge(model: Prepared, frame: pl.DataFrame, gates: Gates) -> Report:
     """Hold the sample's rows against the gates."""
     rows = frame.to_dicts()
     answered = [r for r in rows if r["response"] is not None]
@@ -199,8 +201,8 @@ def judge(kitchen: Kitchen, frame: pl.DataFrame, gates: Gates) -> Report:
         ),
     ]
     judged = [_gate(*check) for check in checks]
-    problems = _template_problems(kitchen.chat, kitchen.job.settings.system, answered)
-    temperature = kitchen.identity["sampling"]["temperature"]
+    problems = _template_problems(model.chat, model.spec.system, answered)
+    temperature = model.identity["sampling"]["temperature"]
     warnings = []
     if not COOL <= temperature <= HOT:
         warnings.append(
@@ -208,17 +210,17 @@ def judge(kitchen: Kitchen, frame: pl.DataFrame, gates: Gates) -> Report:
             "incoherent (paper, appendix F)"
         )
     return Report(
-        study=kitchen.job.study,
-        model=kitchen.job.model,
-        recipe=kitchen.recipe,
+        study=model.spec.study,
+        model=model.spec.model,
+        recipe=model.digest,
         passed=not problems and all(g.passed for g in judged),
         conversations=frame["conversation_id"].n_unique(),
         rows=len(rows),
         template_problems=problems,
         warnings=warnings,
         gates=judged,
-        profile=profile(answered, kitchen.sizes[2]),
-        settings=kitchen.identity,
+        profile=profile(answered, model.sizes[2]),
+        settings=model.identity,
     )
 
 

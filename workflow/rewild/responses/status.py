@@ -15,7 +15,7 @@ from rewild.core.errors import ConfigError, DataError
 from rewild.core.locks import is_locked
 from rewild.core.reading import faults, parse_json, read_json, read_model
 from rewild.core.terminal import Column, print_table
-from rewild.generation.chunks import Cost, cost_of
+from rewild.generation.respond import Cost, cost_of
 from rewild.generation.schema import Measurement
 from rewild.responses.layout import Layout
 

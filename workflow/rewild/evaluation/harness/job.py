@@ -15,6 +15,7 @@ from rewild.config import load_benchmarks, load_defaults, read_study
 from rewild.config.gpus import Gpu
 from rewild.config.models import load_models
 from rewild.config.study import Study
+from rewild.core.weights import hash_folder
 from rewild.evaluation.harness.evaluate import Runner, evaluate
 from rewild.evaluation.harness.run import Harness, Settings, versions
 from rewild.evaluation.harness.settings import (
@@ -30,7 +31,6 @@ from rewild.evaluation.harness.settings import (
     target_of,
     tasks_of,
 )
-from rewild.generation.spec import hash_folder
 
 EVERY = 15  # seconds between two lines of progress
 

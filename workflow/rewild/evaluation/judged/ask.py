@@ -34,9 +34,9 @@ from rewild.generation.asking.budget import (
     shown,
 )
 from rewild.generation.asking.schema import JUDGMENTS, Spent
-from rewild.generation.asking.store import Store, request_hash
-from rewild.generation.chunks import disk_errors
+from rewild.generation.asking.store import Replies, request_hash
 from rewild.generation.spec import row_seed
+from rewild.generation.store import disk_errors
 
 log = logging.getLogger("rewild")
 
@@ -125,7 +125,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
     settings, work = task.study.judging, task.work(run, "judging")
     keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
     with disk_errors(work / "lock"), locked(work, "at work on these judgments"):
-        store = Store(work)
+        store = Replies(work)
         store.load(mend=True)
         if again and (count := store.forget_failures()):
             log.info("%d judgments that failed are asked for again", count)
@@ -143,7 +143,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
     return spent
 
 
-def _ask(task: Task, run: str, todo: list[Asked], store: Store, pause: float | None) -> None:
+def _ask(task: Task, run: str, todo: list[Asked], store: Replies, pause: float | None) -> None:
     settings = task.study.judging
     price = settings.price_of(task.judge)
     if price is None and settings.budget is not None:
@@ -151,7 +151,7 @@ def _ask(task: Task, run: str, todo: list[Asked], store: Store, pause: float | N
             f"study {task.study.name}: there is a budget, but no price of the judge '{task.judge}'; "
             "add it to judging.prices"
         )
-    ledger = Ledger(store.folder.parents[1], store.folder, settings.budget, price)
+    ledger = Ledger(store.chunks.folder.parents[1], store.chunks.folder, settings.budget, price)
     ledger.start()
     with judge_engine(task, pause) as engine:
         # Whether a judge gives log-probabilities is seen from a few replies.

@@ -12,7 +12,7 @@ from rewild.core.terminal import Column, output, print_table
 from rewild.evaluation.judged.ask import requests_of
 from rewild.evaluation.judged.task import Task, check_answers, read_answers
 from rewild.generation.asking.budget import ceiling, cost, estimated_input, shown
-from rewild.generation.asking.store import Store, request_hash
+from rewild.generation.asking.store import Replies, request_hash
 
 REPLY_TOKENS = 300  # of a judge's reply, about: what a few sentences and a verdict take
 
@@ -51,7 +51,7 @@ def estimate(task: Task, run: str) -> Estimate:
     else:
         requests = task.longest_requests
     settings = task.study.judging
-    store = Store(task.work(run, "judging"))
+    store = Replies(task.work(run, "judging"))
     store.load()
     todo = requests
     if store.rows:

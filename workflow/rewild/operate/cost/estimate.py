@@ -21,8 +21,9 @@ from rewild.core.errors import ConfigError
 from rewild.core.reading import read_json, read_lines
 from rewild.engines.plan import architecture_of
 from rewild.evaluation.harness.settings import Target, evaluated, gpus_of, target_of
-from rewild.generation.spec import Job, make_job
+from rewild.generation.spec import Spec
 from rewild.operate.cost.assumptions import FILE, Assumptions
+from rewild.responses.spec import make_spec
 
 Basis = Literal["measured", "published", "assumed"]
 STAGES = ("weights", "prompts", "responses", "mixes", "pairs", "training", "benchmarks", "judging", "tools")
@@ -151,7 +152,7 @@ def law(world: World, context: int, active: float) -> float:
     return float(y[0] * (context * active / x[0]) ** slope)
 
 
-def speed(world: World, job: Job) -> Speed:
+def speed(world: World, job: Spec) -> Speed:
     """How fast a model answers the study's prompts: as measured, or by :func:`law`."""
     turns = {int(n): count for n, count in prepared(world).get("turns", {}).items()}
     read, written = world.assumed.tokens(turns)
@@ -193,12 +194,12 @@ def measured_training(results: Path, study: str) -> dict[str, float]:
     return found
 
 
-def jobs_of(world: World) -> list[Job]:
+def jobs_of(world: World) -> list[Spec]:
     """The study's models, each with its settings and plan."""
     if world.study.responses is None:
         return []
     listed = world.study.responses.models
-    return [make_job(world.study, slug, world.models, dict(world.gpus)) for slug in listed]
+    return [make_spec(world.study, slug, world.models, dict(world.gpus)) for slug in listed]
 
 
 def weight_bytes(row: Model, precision: str | None = None) -> float:
@@ -217,8 +218,8 @@ def _active(row: Model) -> float:
     return float(implied[1]) if implied else 7e9
 
 
-def _context(job: Job) -> int:
-    wanted = job.settings.limits
+def _context(job: Spec) -> int:
+    wanted = job.limits
     found = job.plan.context if job.plan else job.source.native_context
     return wanted.context or min(found or wanted.at_most or 8192, wanted.at_most or found or 8192)
 
@@ -238,8 +239,8 @@ def _weights(world: World) -> Iterator[Line]:
 
 
 def _responses(world: World) -> Iterator[Line]:
-    number, prompts = conversations(world), world.study.prompts
-    if number is None or prompts is None:
+    number, prompts, responses = conversations(world), world.study.prompts, world.study.responses
+    if number is None or prompts is None or responses is None:
         return
     a = world.assumed
     turn = a.prompt_tokens.value + a.answer_tokens.value
@@ -251,7 +252,8 @@ def _responses(world: World) -> Iterator[Line]:
         hours = tokens / fast.rate / 3600
         start = a.start_minutes.value / 60
         jobs = prompts.shards + PILOT_JOBS
-        pilot = min(job.settings.pilot.conversations, number) * (fast.read + fast.written) / fast.rate / 3600
+        tried = min(responses.of(job.model).pilot.conversations, number)
+        pilot = tried * (fast.read + fast.written) / fast.rate / 3600
         yield Line(
             "responses",
             job.model,

@@ -30,7 +30,7 @@ def hours_of_jobs(world: World) -> dict[tuple[str, str], float]:
     """
     study, start = world.study, world.assumed.start_minutes.value / 60
     speeds = {job.model: (job, speed(world, job)) for job in jobs_of(world)}
-    known = {m for m, (job, fast) in speeds.items() if fast.measured or job.settings.engine == "vllm"}
+    known = {m for m, (job, fast) in speeds.items() if fast.measured or job.engine == "vllm"}
     found = {
         (line.stage, line.what): line.hours
         for line in estimate(world)

@@ -10,7 +10,7 @@ from rewild.config.study import Study
 from rewild.core.errors import RewildError, first_line
 from rewild.engines.base import EngineError
 from rewild.engines.tokenizer import load_tokenizer
-from rewild.generation.spec import local_folder
+from rewild.responses.spec import local_folder
 from rewild.training.mixes.card import Count
 
 BATCH = 2048

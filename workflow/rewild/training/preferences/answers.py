@@ -11,11 +11,11 @@ from rewild.config.preferences import Preference, preference_benchmarks
 from rewild.core.conversations import iter_turns
 from rewild.core.errors import DataError
 from rewild.core.table import provenance, read_table, write_table
-from rewild.generation.chunks import disk_errors
-from rewild.generation.prepared import Kitchen
+from rewild.generation.prepared import Prepared
+from rewild.generation.respond import respond
+from rewild.generation.store import disk_errors
 from rewild.prompts.contamination import load_benchmarks
 from rewild.prompts.schema import SHARD, read_shard, shard_of
-from rewild.responses.shard import respond
 from rewild.training.mixes.build import repeated
 from rewild.training.mixes.draw import Candidates, draw_lowest, priorities
 from rewild.training.preferences.schema import ANSWERS
@@ -87,12 +87,12 @@ def sample_name(conversation: str, sample: int) -> str:
 
 
 def sample_answers(
-    kitchen: Kitchen, preference: Preference, prompts: Path, *, shard: str, work: Path, out: Path
+    model: Prepared, preference: Preference, prompts: Path, *, shard: str, work: Path, out: Path
 ) -> pl.DataFrame:
     """Answer one shard's prompts several times each, chunk by chunk, durably, and write the answers.
 
     Args:
-        kitchen: the model, made ready from :func:`.job.preference_job`.
+        model: made ready from :func:`.job.preference_spec`.
         preference: the set's row.
         prompts: ``prompts.parquet``.
         shard: which part of the prompts, such as 0000.
@@ -107,13 +107,13 @@ def sample_answers(
         for row in mine(prompts, preference.shards, shard).to_dicts()
         for sample in range(preference.samples)
     ]
-    rows, _ = respond(kitchen, conversations, work)
+    rows, _ = respond(model, conversations, work)
     name = pl.col("conversation_id").str.split_exact(".", 1).struct
     frame = rows.with_columns(
         conversation_id=name.field("field_0"), sample=name.field("field_1").cast(pl.Int16)
     ).select(list(ANSWERS.columns))
     with disk_errors(out):
-        write_table(out, frame, ANSWERS, provenance([prompts], recipe=kitchen.recipe, shard=shard))
+        write_table(out, frame, ANSWERS, provenance([prompts], recipe=model.digest, shard=shard))
     return frame
 
 

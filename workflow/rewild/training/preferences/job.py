@@ -1,4 +1,4 @@
-"""The job of a model that answers for preference pairs. Light to import: the workflow plans with it."""
+"""What a model answers with for preference pairs. Light to import: the workflow plans with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rewild.config.preferences import Preference
 from rewild.config.study import Study
-from rewild.generation.spec import Job
+from rewild.generation.spec import Spec
 
 
 def seed_of(study: Study, preference: Preference) -> int:
@@ -14,7 +14,6 @@ def seed_of(study: Study, preference: Preference) -> int:
     return study.seed if preference.seed is None else preference.seed
 
 
-def preference_job(job: Job, preference: Preference, seed: int) -> Job:
-    """A model's job in the study, sampling as the pairs want it. Every prompt is one user turn."""
-    settings = job.settings.model_copy(update={"sampling": preference.sampling, "history": "reference"})
-    return replace(job, seed=seed, settings=settings)
+def preference_spec(spec: Spec, preference: Preference, seed: int) -> Spec:
+    """A model's settings in the study, but sampling as the pairs want it. Every prompt is one user turn."""
+    return replace(spec, seed=seed, sampling=preference.sampling, history="reference")

@@ -145,7 +145,7 @@ class JudgeScorer:
             return [grade for grade, _ in self._ask(items)]
         from rewild.core.locks import locked
         from rewild.generation.asking.base import JudgeRequest
-        from rewild.generation.asking.store import Store, request_hash
+        from rewild.generation.asking.store import Replies, request_hash
 
         keys = [
             request_hash(
@@ -157,7 +157,7 @@ class JudgeScorer:
             for item in items
         ]
         with locked(self._work, "at work on these grades"):
-            store = Store(self._work)
+            store = Replies(self._work)
             store.load(mend=True)
             todo = [(k, i) for k, i in dict(zip(keys, items, strict=True)).items() if k not in store.rows]
             for start in range(0, len(todo), CHUNK):

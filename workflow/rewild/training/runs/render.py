@@ -20,10 +20,10 @@ from rewild.config.recipes import Fsdp
 from rewild.config.trainings import STAGE_VERSION, Training
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.reading import read_text
+from rewild.core.weights import hash_folder
 
 PLUGIN = "rewild.training.runs.plugin.Watch"
 KEPT = 2  # checkpoints to resume from: the last, and the one before it should the last be damaged
-IDENTIFYING = (".safetensors", ".json", ".jinja", ".model")
 
 
 def identity_of(training: Training, mix_sha256: str, start: str) -> str:
@@ -51,15 +51,7 @@ def start_identity(training: Training) -> str:
     start = training.start
     if not start.local:
         return f"{start.path}@{start.revision}"
-    folder, digest = Path(start.path), sha256()
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{folder}: there is no model here (config.json is missing)")
-    for file in sorted(p for p in folder.iterdir() if p.suffix in IDENTIFYING and p.name != "made_from.json"):
-        digest.update(f"{file.name}\0".encode())
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return hash_folder(Path(start.path))
 
 
 def template_text(training: Training) -> str | None:

@@ -1,0 +1,205 @@
+"""A model answers conversations: chunk by chunk, durably; a rerun repeats only what was not finished."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.core.errors import DataError, RewildError
+from rewild.core.files import write_json
+from rewild.core.locks import locked
+from rewild.core.reading import read_json
+from rewild.core.table import Column, TableSchema
+from rewild.engines.base import About, Usage
+from rewild.generation.prepared import Prepared
+from rewild.generation.rows import Responder, turns_of
+from rewild.generation.schema import RESPONSES
+from rewild.generation.store import Store, disk_errors
+
+log = logging.getLogger("rewild")
+
+CHUNK = TableSchema(
+    "response-chunk",
+    RESPONSES.version,
+    {**RESPONSES.columns, "content": Column(pl.String, "Hash of the conversation's messages")},
+    key=RESPONSES.key,
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some rows cost: counts, seconds, bytes."""
+
+    conversations: int = 0
+    rows: int = 0
+    failures: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    generate_seconds: float = 0.0
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
+    load_seconds: float = 0.0
+    peak_memory: int | None = None
+    finished: float = 0.0  # seconds since the epoch, for `rewild status`; in no result
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            **{name: _combine(name, getattr(self, name), getattr(other, name)) for name in asdict(self)}
+        )
+
+
+def _combine(name: str, a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return max(a, b) if name in ("peak_memory", "finished") else a + b
+
+
+def answers_in(folder: Path) -> Store:
+    """The store of answers: found again by a conversation and a hash of its messages."""
+    return Store(folder, CHUNK, ("conversation_id", "content"), check=cost_of)
+
+
+def respond(
+    model: Prepared, conversations: Sequence[dict[str, Any]], work: Path
+) -> tuple[pl.DataFrame, Cost]:
+    """Answer conversations chunk by chunk; finished chunks in ``work`` are loaded, the rest is generated.
+
+    Args:
+        model: made ready; it stays loaded, for whoever opened it.
+        conversations: rows of a prompt shard.
+        work: the folder of chunks; its identity's own folder is made in it.
+
+    Returns:
+        The rows in the order of the conversations, and what they cost.
+
+    Raises:
+        EngineError: the engine cannot go on. RewildError: the disk is full, or another process is at work.
+    """
+    folder = work / model.digest
+    with disk_errors(folder / "lock"), locked(folder, "at work on these responses"):
+        chunks = answers_in(folder)
+        found = chunks.load()
+        contents = {c["conversation_id"]: content_hash(c) for c in conversations}
+        size = model.spec.compute.chunk
+        plan = [conversations[i : i + size] for i in range(0, len(conversations), size)]
+        missing = set(contents.items()) - chunks.done
+        parts = [
+            [c for c in chunk if (c["conversation_id"], contents[c["conversation_id"]]) in missing]
+            for chunk in plan
+        ]
+        todo = [part for part in parts if part]
+        if found:
+            log.info("%d of %d chunks are already there", len(plan) - len(todo), len(plan))
+        if todo:
+            _generate(model, todo, contents, chunks, len(plan))
+            found = chunks.load()
+    wanted = pl.DataFrame(
+        {"conversation_id": list(contents), "content": list(contents.values())},
+        schema={"conversation_id": pl.String, "content": pl.String},
+    ).with_row_index("order")
+    rows = pl.concat(
+        [frame for frame, _ in found] or [pl.DataFrame(schema={**RESPONSES.dtypes, "content": pl.String})]
+    )
+    rows = (
+        rows.join(wanted, on=["conversation_id", "content"], how="inner")
+        .sort("order", "turn")
+        .drop("order", "content")
+    )
+    expected = sum(len(turns_of(c)) for c in conversations)
+    if rows.height != expected:
+        raise RewildError(
+            f"{folder}: {rows.height} rows for {expected} user turns; remove this folder and run again"
+        )
+    mine = [about for frame, about in found if frame["conversation_id"].is_in(list(contents)).any()]
+    return rows, reduce(Cost.__add__, (cost_of(about, folder) for about in mine), Cost())
+
+
+def _generate(
+    model: Prepared, todo: list[list[dict[str, Any]]], contents: dict[str, str], chunks: Store, planned: int
+) -> None:
+    started = time.perf_counter()
+    engine = model.loaded.open()
+    load_seconds = time.perf_counter() - started
+    log.info("%s is loaded (%.1f s)", model.spec.model, load_seconds)
+    write_json(chunks.folder / "engine.json", asdict(engine.about()))
+    responder = Responder(model, engine)
+    for number, chunk in enumerate(todo, planned - len(todo) + 1):
+        before, started = replace(engine.usage()), time.perf_counter()
+        rows = responder.answer(chunk)
+        cost = _cost(rows, len(chunk), time.perf_counter() - started, before, engine.usage())
+        cost = replace(cost, load_seconds=load_seconds)
+        load_seconds = 0.0
+        told = [{**row, "content": contents[row["conversation_id"]]} for row in rows]
+        chunks.write(told, {"cost": asdict(cost)})
+        log.info(
+            "chunk %d of %d: %d rows, %d failures, %.0f tokens/s",
+            number,
+            planned,
+            cost.rows,
+            cost.failures,
+            (cost.input_tokens + cost.output_tokens) / max(cost.generate_seconds, 1e-9),
+        )
+
+
+def _cost(
+    rows: list[dict[str, Any]], conversations: int, seconds: float, before: Usage, after: Usage
+) -> Cost:
+    def spent(name: str) -> float | None:
+        now = getattr(after, name)
+        return None if now is None else now - (getattr(before, name) or 0.0)
+
+    return Cost(
+        conversations=conversations,
+        rows=len(rows),
+        failures=sum(row["failure"] is not None for row in rows),
+        input_tokens=sum(row["input_tokens"] or 0 for row in rows),
+        output_tokens=sum(row["output_tokens"] or 0 for row in rows),
+        generate_seconds=seconds,
+        prefill_seconds=spent("prefill_seconds"),
+        decode_seconds=spent("decode_seconds"),
+        peak_memory=after.peak_memory,
+        finished=time.time(),
+    )
+
+
+def read_about(path: Path) -> About | None:
+    """``engine.json``: what made the chunks beside it; None where it is not there.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if not path.exists():
+        return None
+    hint = "; remove it and run again"
+    found = read_json(path, "what an engine says of itself", hint=hint)
+    try:
+        return About(**found)
+    except TypeError as error:
+        raise DataError(f"{path}: not what an engine says of itself{hint}") from error
+
+
+def cost_of(about: Mapping[str, Any], path: Path) -> Cost:
+    """What goes with a chunk, as a :class:`Cost`.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return Cost(**about["cost"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: does not say what its rows cost") from error
+
+
+def content_hash(conversation: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits over a conversation's messages, the original answers included."""
+    messages = [[m["role"], m["content"]] for m in conversation["messages"]]
+    return sha256(json.dumps(messages, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]

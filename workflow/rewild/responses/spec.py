@@ -1,0 +1,102 @@
+"""What a model answers a study's prompts with. Pure configuration: a dry run knows what its job needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rewild.config.engines import find_engine
+from rewild.config.gpus import Gpu
+from rewild.config.models import Model, find_model
+from rewild.config.responses import ModelSettings
+from rewild.config.study import Study
+from rewild.config.trainings import checkpoint_of, weights_of
+from rewild.core.errors import ConfigError
+from rewild.generation.spec import Source, Spec, planned
+
+
+def make_spec(
+    study: Study, model: str, models: Mapping[str, Model], gpus: Mapping[str, Gpu] | None = None
+) -> Spec:
+    """Put the settings of one model together. Pure configuration: a dry run can call it.
+
+    Raises:
+        ConfigError: the study generates nothing, the model is not among its models or not in the table, or
+            no engine plan fits.
+    """
+    if study.responses is None:
+        raise ConfigError(f"study {study.name}: it has no section 'responses', so it generates nothing")
+    fine_tune = _fine_tune(study, model, models)
+    if model not in study.responses.models and fine_tune is None:
+        listed = ", ".join(study.responses.models)
+        raise ConfigError(f"study {study.name}: '{model}' is not among its models ({listed})")
+    settings = study.responses.of(model)
+    own = study.responses.overrides.get(model) or ModelSettings.model_validate({})
+    folder = local_folder(study, model)
+    made_here = study.demo.registry() if study.demo else {}
+    row = made_here.get(model) or (models.get(model) if folder else find_model(models, model))
+    row = fine_tune or row
+    precision = own.precision or ("bf16" if fine_tune and fine_tune.family != "demo" else None)
+    remote = find_engine(settings.engine).remote
+    source = replace(_source(model, remote, row, folder, precision), template=own.chat_template)
+    if row is not None and remote:
+        source = replace(source, takes=row.endpoint)
+    planned_row = row if own.gpus is None else None
+    made, share = planned(
+        planned_row, source.precision, settings.engine, settings.compute, settings.limits.context, gpus
+    )
+    return Spec(
+        study=study.name,
+        seed=study.seed,
+        model=model,
+        source=source,
+        engine=settings.engine,
+        sampling=settings.sampling,
+        limits=settings.limits,
+        compute=settings.compute,
+        history=settings.history,
+        over_long=settings.over_long,
+        system=settings.system,
+        attempts=settings.attempts,
+        plan=made,
+        memory_share=share,
+        gpus_by_hand=own.gpus or 0,
+    )
+
+
+def local_folder(study: Study, model: str) -> str | None:
+    """The folder of a model that is not taken from the hub: one that the study names or makes itself."""
+    own = study.responses.overrides.get(model) if study.responses else None
+    if own and own.path:
+        return own.path
+    if study.inherited_style and model in study.inherited_style.runs:
+        return checkpoint_of(study, model)
+    made_here = study.demo and model in study.demo.models
+    return f"results/{study.name}/models/{model}" if made_here else None
+
+
+def _fine_tune(study: Study, model: str, models: Mapping[str, Model]) -> Model | None:
+    """The row of a run that answers the study's prompts, to be compared with the models it learned from."""
+    answers = study.inherited_style and model in study.inherited_style.runs
+    return weights_of(study, model, models).row if answers else None
+
+
+def _source(model: str, remote: bool, row: Model | None, folder: str | None, precision: str | None) -> Source:
+    total = row.parameters.total if row and row.parameters else 0
+    native = row.native_context if row else None
+    if folder is not None:
+        return Source(folder, None, precision or "fp32", total / 1e9, native)
+    assert row is not None
+    precision = precision or row.paper_precision or "bf16"
+    hub, revision = row.checkpoint(precision)
+    made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
+    if remote:
+        return replace(
+            made,
+            path=row.api or row.hub or model,
+            revision=None,
+            at_its_maker=row.api is not None,
+        )
+    if row.api is not None:
+        raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
+    return made
