@@ -13,7 +13,7 @@ import pytest
 
 from rewild.config import load_benchmarks, load_defaults, load_models, load_study
 from rewild.config.judging import find_runner, judged_rows
-from rewild.config.runs import style_models
+from rewild.config.trainings import style_models
 from rewild.evaluation.harness.settings import evaluated
 from rewild.evaluation.judged.job import answer_spec
 from rewild.generation.spec import Spec, digest_of, identity, limits, settings_of

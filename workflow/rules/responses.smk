@@ -210,9 +210,7 @@ rule check_pilot:
         mem_mb=memory("check_pilot", 500),
         runtime=minutes("check_pilot", 5),
     params:
-        gates=lambda wildcards: trigger(
-            pilot_of(wildcards).gates, "verdict"
-        ),
+        gates=lambda wildcards: trigger(pilot_of(wildcards).gates, "verdict"),
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
     shell:
