@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rewild.config import study_names
 
@@ -10,8 +12,21 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDIES = study_names(ROOT / "config")
 
 
-def rules():  # type: ignore[no-untyped-def]
+def rules() -> list[Any]:
     """The rules as Snakemake itself parsed them."""
+    return list(_planned({}, run=False).rules)
+
+
+def jobs(*targets: str, **config: Any) -> list[Any]:
+    """Every job of a study, as if nothing were there, under these keys of Snakemake's command line.
+
+    Args:
+        targets: files or rules to make instead of the whole study.
+    """
+    return list(_planned(config, True, targets).dag.jobs)
+
+
+def _planned(config: dict[str, Any], run: bool, targets: Iterable[str] = ()) -> Any:
     from snakemake.api import (
         ConfigSettings,
         DAGSettings,
@@ -25,11 +40,13 @@ def rules():  # type: ignore[no-untyped-def]
     with SnakemakeApi(OutputSettings(quiet={"all"})) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(),
-            config_settings=ConfigSettings(),
+            config_settings=ConfigSettings(config=config),
             storage_settings=StorageSettings(),
             workflow_settings=WorkflowSettings(),
             snakefile=ROOT / "Snakefile",
             workdir=ROOT,
         )
-        workflow.dag(DAGSettings())
-        return list(workflow._workflow.rules)
+        dag = workflow.dag(DAGSettings(targets=set(targets), forceall=True))
+        if run:
+            dag.execute_workflow(executor="dryrun")
+        return workflow._workflow
