@@ -91,6 +91,7 @@ lint: .venv/ready-dev
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
 types: .venv/ready-dev
 	@$(BIN)/python -m mypy
+	@$(BIN)/python -m mypy --config-file tests/mypy.ini
 plans: .venv/ready-dev
 	@for study in config/studies/*.yaml; do name=$$(basename $$study .yaml); \
 		said=$$($(BIN)/python -m snakemake -n --quiet --config study=$$name 2>&1) || { echo "$$said"; exit 1; }; \

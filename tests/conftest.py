@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # `make check` runs what is not heavy. A test is heavy by its folder, by a fixture of its or by its mark.
 HEAVY_FOLDERS = ("axolotl", "demo", "engine", "slurm")
+ALLOWED = ("git", "which", "scontrol")  # Snakemake's plugin looks for a SLURM
 HEAVY_FIXTURES = {"snakemake", "rewild", "on_a_cluster", "driver", "mirror", "papers", "workbook", "demo"}
 
 
@@ -43,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A test that is not heavy can start no program but Git."""
+    """A test that is not heavy can start no program but those of ALLOWED."""
     with pytest.MonkeyPatch.context() as patch:
         if not item.get_closest_marker("heavy"):
             patch.setattr(subprocess, "Popen", _Refused)
@@ -52,7 +53,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 class _Refused(subprocess.Popen):  # type: ignore[type-arg]
     def __init__(self, args: Any, *more: Any, **named: Any) -> None:
-        if args[0] != "git":
+        if args[0] not in ALLOWED:
             pytest.fail(
                 f"this test starts a program ({args}): mark it @pytest.mark.heavy (docs/development.md)"
             )

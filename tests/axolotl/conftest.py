@@ -7,24 +7,23 @@ of Axolotl takes many seconds, so tests share what one start gives.
 from __future__ import annotations
 
 import os
-import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / room) for room in ("engine", "prompts", "training"))
 
+from invented import conversations, write_mix
 from rewild.config.base import validate
 from rewild.config.models import Model
 from rewild.config.recipes import Recipe
 from rewild.config.trainings import Training, Weights
 from rewild.core.quiet import report_nothing
 from rewild.training.runs.layout import RunFiles
-from tiny import TEMPLATE, WORDS, make_model
+from tiny import TEMPLATE, make_model
 
 report_nothing()  # as the command line does: else Axolotl hangs at the end where there is no network
 try:
@@ -45,27 +44,6 @@ RECIPE = {
     "gates": {"cut": 0.2},
     "source": "a test",
 }
-
-
-def conversations(count: int, seed: int = 1, *, words: int = 12) -> list[list[dict[str, str]]]:
-    """Invented conversations of one or two turns."""
-    draw = random.Random(seed)
-    chats = []
-    for i in range(count):
-        chat = []
-        for _ in range(draw.choice((1, 1, 2))):
-            chat.append({"role": "user", "content": f"{i} " + " ".join(draw.choices(WORDS, k=6))})
-            answer = " ".join(draw.choices(WORDS, k=draw.randint(4, words)))
-            chat.append({"role": "assistant", "content": answer})
-        chats.append(chat)
-    return chats
-
-
-def write_mix(path: Path, chats: list[list[dict[str, str]]]) -> Path:
-    rows = [{"id": f"invented/{i}", "source": "invented", "messages": chat} for i, chat in enumerate(chats)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame(rows).write_parquet(path)
-    return path
 
 
 class Bench:

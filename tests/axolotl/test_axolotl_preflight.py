@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from conftest import conversations, write_mix
+from invented import conversations, write_mix
 from rewild.core.errors import DataError
 from rewild.core.files import sha256
 from rewild.engines.tokenizer import load_tokenizer

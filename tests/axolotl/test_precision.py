@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import conversations, write_mix
+from invented import conversations, write_mix
 from on_cpu import ON
 from rewild.core.errors import RewildError
 from rewild.core.table import read_table

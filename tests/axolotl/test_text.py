@@ -11,7 +11,7 @@ from axolotl.prompt_strategies import chat_template
 from axolotl.prompt_strategies.dpo import chat_template as pair_strategy
 from transformers import AutoTokenizer
 
-from conftest import conversations, write_mix
+from invented import conversations, write_mix
 from rewild.engines.chat import Chat
 from rewild.training.runs.encoded import IDS, MASKED, conversation, install, pair
 from rewild.training.runs.preflight import preflight

@@ -17,7 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from conftest import conversations, write_mix
+from invented import conversations, write_mix
 from rewild.core.errors import DataError, RewildError
 from rewild.core.files import sha256
 from rewild.core.locks import is_locked

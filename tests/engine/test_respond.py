@@ -182,7 +182,7 @@ def test_a_grown_shard_generates_only_what_is_new(workspace, model_folder, monke
     model = open_model(workspace.job)
     engine = model.loaded.open()
     plain = engine.generate
-    monkeypatch.setattr(engine, "generate", lambda requests, s: made.extend(requests) or plain(requests, s))
+    monkeypatch.setattr(engine, "generate", lambda requests, s: made.extend(requests) or plain(requests, s))  # type: ignore[func-returns-value]
     workspace.respond(model)
     after = read(workspace)
     fresh = set(after["conversation_id"]) - set(before["conversation_id"])

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -108,7 +109,7 @@ class Workspace:
     def command(self, *words: str) -> list[str]:
         return [str(self.python), "-m", "rewild", *words]
 
-    def run(self, *words: str, check: bool = True, **keywords: object) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True, **keywords: Any) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.command(*words),
             cwd=self.folder,

@@ -222,7 +222,7 @@ def test_credit_that_runs_out_keeps_finished_chunks(work: Workspace, server: Ser
     send, calls = server.always, []
 
     class Turning(list):
-        def __getitem__(self, _: object) -> tuple[int, bytes, dict[str, str]]:
+        def __getitem__(self, _: object) -> tuple[int, bytes, dict[str, str]]:  # type: ignore[override]
             calls.append(1)
             return send[0] if len(calls) <= 3 else (402, b"{}", {})
 

@@ -92,7 +92,7 @@ def test_rates_hold_for_any_scores(rows: list[tuple[float, float, float]]) -> No
         ("Q72 : None", "PrefRt-L8Q"): 100 * truth["Q72 : None", "L8B : Q72"] / total,
     }
     found = checks(file, pages(*(t for *_, t in rows)), published)
-    assert found.height == 1
+    assert found.height == 1  # type: ignore[attr-defined]
     assert found["agrees"].item()
 
 
@@ -222,7 +222,7 @@ def test_bars_show_the_counts() -> None:
         drawn = figures.bars(words_frame(), "figure4")
     axes = drawn.axes[0]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["appropriate *"]
-    assert [p.get_width() for p in axes.patches] == [8, 1]
+    assert [p.get_width() for p in axes.patches] == [8, 1]  # type: ignore[attr-defined]
     assert {"8", "1"} <= texts(drawn)
 
 

@@ -81,7 +81,7 @@ def test_arrows_are_drawn_in_the_same_order_every_time() -> None:
     )
     arrows = [p for p in draw_rules(rules, "x").axes[0].patches if isinstance(p, FancyArrowPatch)]
     heights = {name: i for i, name in enumerate(names)}
-    found = [round((p._posA_posB[0][1] - 1.9 * DOWN) / DOWN) for p in arrows]
+    found = [round((p._posA_posB[0][1] - 1.9 * DOWN) / DOWN) for p in arrows]  # type: ignore[attr-defined]
     assert found == [heights[name] for name in sorted(names)]
 
 

@@ -83,7 +83,7 @@ def test_without_the_profile_no_site_is_read(monkeypatch) -> None:
         ([], {"partitions": {"gpu": {"max_runtime": "1:00:00", "max_gpu": 8}}}, "none without GPUs"),
         (
             [],
-            {"partitions": dict(reversed(SITE["partitions"].items()))},
+            {"partitions": dict(reversed(SITE["partitions"].items()))},  # type: ignore[attr-defined]
             "those without GPUs must stand first",
         ),
         (

@@ -140,7 +140,7 @@ def test_a_form_means_the_same_to_every_stage(tmp_path: Path, name: str, how: st
     "questions",
     [
         QUESTIONS,
-        [q | {"turns": [{"content": t} for t in q["turns"]], "cluster": "c"} for q in QUESTIONS],
+        [q | {"turns": [{"content": t} for t in q["turns"]], "cluster": "c"} for q in QUESTIONS],  # type: ignore[attr-defined]
     ],
 )
 def test_answers_find_their_questions(tmp_path: Path, questions: list[Any]) -> None:

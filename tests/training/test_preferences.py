@@ -107,7 +107,7 @@ def test_too_few_prompts_says_how_many(tmp_path: Path) -> None:
 
 def tables(
     scores: dict[str, list[float | None]], texts: dict[str, list[str]] | None = None
-) -> tuple[Any, ...]:
+) -> tuple[Any, Any, Any]:
     """Prompts, answers and scores: conversation → a score per sample."""
     prompts = pl.DataFrame(
         [

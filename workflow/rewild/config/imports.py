@@ -23,14 +23,11 @@ Rows = Annotated[
 ]
 Names = Annotated[
     dict[str, str],
-    Field(
-        default_factory=dict, description="Released name → slug in models.yaml, where the names do not tell"
-    ),
+    Field(description="Released name → slug in models.yaml, where the names do not tell"),
 ]
 Sizes = Annotated[
     dict[str, Annotated[float, Field(gt=0)]],
     Field(
-        default_factory=dict,
         description="Released name → parameters in billions, for figures; models.yaml has the others",
     ),
 ]
@@ -43,8 +40,8 @@ class AlpacaEvalOutputs(Section, marks=RESULT):
     name: Slug = "alpaca-eval"
     collection: str = Field("alpaca-eval-outputs", description="Collection of resources/released/files.csv")
     rows: Rows = 805
-    names: Names
-    sizes: Sizes
+    names: Names = Field(default_factory=dict)
+    sizes: Sizes = Field(default_factory=dict)
 
 
 class WildBenchScores(Section, marks=RESULT):
@@ -54,8 +51,8 @@ class WildBenchScores(Section, marks=RESULT):
     name: Slug = "wildbench"
     collection: str = Field("wildbench", description="Collection of resources/released/files.csv")
     rows: Rows = 1024
-    names: Names
-    sizes: Sizes
+    names: Names = Field(default_factory=dict)
+    sizes: Sizes = Field(default_factory=dict)
 
 
 class HubDataset(Section, marks=RESULT):
