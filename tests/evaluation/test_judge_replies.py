@@ -281,7 +281,8 @@ def test_grades_of_preferences_are_asked_for_and_kept_alike(
     items = [Item(f"a/{i}", ({"role": "user", "content": "Hi"},), f"Ho {i}") for i in range(6)]
 
     def grade() -> list[Grade]:
-        return scorers.JudgeScorer(settings_, pause=0.001, work=tmp_path, asked=asked).grade(items)
+        panel = scorers.Panel("try", asked, Judging(), tmp_path, "p/0000", pause=0.001)
+        return scorers.JudgeScorer(settings_, panel).grade(items)
 
     def says(text: str) -> tuple[int, bytes, dict[str, str]]:
         return 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode(), {}
@@ -290,7 +291,7 @@ def test_grades_of_preferences_are_asked_for_and_kept_alike(
     first = grade()
     assert [g.score for g in first] == [8.0] * 6
     assert {body["model"] for body in server.seen} == {"gpt-4o-mini-2024-07-18"}
-    for chunk in sorted(tmp_path.glob("[!.]*.parquet"))[1:]:
+    for chunk in sorted((tmp_path / "grades/p/0000").glob("[!.]*.parquet"))[1:]:
         chunk.unlink()
     server.always = [(402, b"{}", {})]
     with pytest.raises(EngineError, match="402"):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mixes_data import name_of, write_prompts
 from rewild.config import load_study
 from rewild.config.base import validate
+from rewild.config.judging import Asked, Judging
 from rewild.config.preferences import Judge, Preference
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.table import read_table, write_table
@@ -33,6 +34,7 @@ from rewild.training.preferences.scorers import (
     Grade,
     Item,
     JudgeScorer,
+    Panel,
     judge_message,
     make_scorer,
     read_rating,
@@ -210,19 +212,25 @@ def judge() -> Iterator[RubricServer]:
     server.server_close()
 
 
-def test_a_judge_behind_an_endpoint(judge: RubricServer) -> None:
+def panel(folder: Path, name: str = "rubric") -> Panel:
+    return Panel("try", Asked(name), Judging(), folder, "p/0000", pause=0.001)
+
+
+def test_a_judge_behind_an_endpoint(tmp_path: Path, judge: RubricServer) -> None:
     """The judge here is the rubric, a program: its ratings are those of the rubric itself."""
     settings = validate(Judge, {"kind": "judge", "model": "rubric", "endpoint": judge.url}, "scorer")
     prompt = ({"role": "user", "content": "Describe a forest."},)
     texts = ["No", "A forest is a place with many trees.\n\n- oak\n- birch\n\nIt is green and quiet."]
-    grades = make_scorer(settings).grade([Item(f"a/{n}", prompt, t) for n, t in enumerate(texts)])
+    grades = make_scorer(settings, panel(tmp_path)).grade(
+        [Item(f"a/{n}", prompt, t) for n, t in enumerate(texts)]
+    )
     assert [g.score for g in grades] == [float(grade("Describe a forest.", t).rating) for t in texts]
     assert grades[0].score < grades[1].score
 
 
-def test_a_judge_that_is_down(judge: RubricServer) -> None:
+def test_a_judge_that_is_down(tmp_path: Path, judge: RubricServer) -> None:
     settings = validate(Judge, {"kind": "judge", "model": "x", "endpoint": "http://127.0.0.1:9/v1"}, "s")
-    scorer = JudgeScorer(settings, pause=0.001)
+    scorer = JudgeScorer(settings, panel(tmp_path))
     items = [Item(f"a/{n}", ({"role": "user", "content": "Hi"},), "Ho") for n in range(5)]
     with pytest.raises(EngineError, match="is down"):
         scorer.grade(items)

@@ -191,14 +191,17 @@ def preference_scores(
     from rewild.config.judging import asked_judge
     from rewild.config.preferences import Judge
     from rewild.training.preferences.pairs import score_answers
-    from rewild.training.preferences.scorers import make_scorer
+    from rewild.training.preferences.scorers import Panel, make_scorer
 
     found, row = _find(study, name, config)
     folder = _folder(results, found, name)
-    asked = asked_judge(row.scorer.model, load_models(config)) if isinstance(row.scorer, Judge) else None
-    work = results / found.name / "work" / "grades" / name / shard
+    panel = None
+    if isinstance(row.scorer, Judge):
+        asked = asked_judge(row.scorer.model, load_models(config))
+        work = results / found.name / "work"
+        panel = Panel(found.name, asked, found.judging, work, f"{name}/{shard}")
     scores = score_answers(
-        partial(make_scorer, row.scorer, work, asked),
+        partial(make_scorer, row.scorer, panel),
         row,
         folder / "prompts.parquet",
         folder / "answers" / f"{shard}.parquet",

@@ -13,6 +13,9 @@ Message = Mapping[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``."""
 
 
+SPENT = "the limit of {} tokens was used up before any text (a model that reasons needs more)"
+
+
 class EngineError(RewildError):
     """The engine itself cannot go on (not: one request failed). Finished work is kept; a rerun resumes."""
 

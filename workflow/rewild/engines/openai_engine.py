@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from rewild.config.endpoint import NEUTRAL, Takes, without_secrets
-from rewild.engines.base import About, Completion, Engine, EngineError, Request, Sampling, versions
+from rewild.engines.base import SPENT, About, Completion, Engine, EngineError, Request, Sampling, versions
 from rewild.engines.wire import (
     LARGEST,
     RefusalError,
@@ -44,7 +44,6 @@ FEW = {
 AT_FIRST = 3  # requests under way before anything is known of the endpoint
 PATIENCE = 2.0  # seconds without any outcome, after which one more is let through
 KEPT = "Finished chunks are kept; run again to go on"
-SPENT = "the limit of {} tokens was used up before any text (a model that reasons needs more)"
 
 
 class _Gate:

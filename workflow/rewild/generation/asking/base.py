@@ -104,6 +104,22 @@ class Verdict:
     value: float
 
 
+class Reader(ABC):
+    """Reads replies of one form."""
+
+    @abstractmethod
+    def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
+        """The verdict of a reply; None if it is unclear (the judge is then asked again)."""
+
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """Why :meth:`parse` found no verdict, in a few words."""
+        return "no verdict in its form"
+
+    def again(self, request: JudgeRequest, reply: Reply) -> JudgeRequest:
+        """What is asked after an unclear reply; the same once more (with another seed) unless overridden."""
+        return request
+
+
 @dataclass(frozen=True)
 class Scored:
     """Scores of one run: rows for :func:`rewild.evaluation.scores.tidy.scores_frame` and ``items_frame``.
@@ -132,7 +148,7 @@ class Material:
     baseline: Mapping[str, Answers] = field(default_factory=dict)
 
 
-class JudgedBenchmark(ABC):
+class JudgedBenchmark(Reader):
     """A kind of judged benchmark: a *runner* of ``config/benchmarks.yaml``.
 
     What the workflow must know without importing it (its files, whether it compares) is in
@@ -166,18 +182,6 @@ class JudgedBenchmark(ABC):
         cannot be judged; :meth:`scores` sees those answers. ``material.files`` hold the judge prompts; read
         them through a cache.
         """
-
-    @abstractmethod
-    def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
-        """The verdict of a reply; None if it is unclear (the judge is then asked again)."""
-
-    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
-        """Why :meth:`parse` found no verdict, in a few words."""
-        return "no verdict in its form"
-
-    def again(self, request: JudgeRequest, reply: Reply) -> JudgeRequest:
-        """What is asked after an unclear reply; the same once more (with another seed) unless overridden."""
-        return request
 
     @abstractmethod
     def scores(self, answers: pl.DataFrame, judgments: pl.DataFrame, material: Material, seed: int) -> Scored:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewild.config.judging import Price
-from rewild.core.errors import DataError, RewildError
+from rewild.core.errors import ConfigError, DataError, RewildError
 from rewild.core.files import write_json
 from rewild.core.locks import locked
 from rewild.core.reading import SMALL, read_json
@@ -64,15 +64,27 @@ class Ledger:
         job: this job's folder.
         budget: US dollars; None is no limit.
         price: of the judge; None where it is not known, which a budget does not allow.
+        study, judge: for messages.
     """
 
     folder: Path
     job: Path
     budget: float | None
     price: Price | None
+    study: str = ""
+    judge: str = ""
 
     def start(self) -> None:
-        """Settle what a killed job had reserved: it may have been spent, so it counts as spent."""
+        """Settle what a killed job had reserved: it may have been spent, so it counts as spent.
+
+        Raises:
+            ConfigError: there is a budget, but no price.
+        """
+        if self.price is None and self.budget is not None:
+            raise ConfigError(
+                f"study {self.study}: there is a budget, but no price of the judge '{self.judge}'; "
+                "add it to judging.prices"
+            )
         with locked(self.folder):
             spent, reserved = _read(self.job)
             if reserved:

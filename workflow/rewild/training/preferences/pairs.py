@@ -30,7 +30,6 @@ from rewild.training.preferences.job import seed_of
 from rewild.training.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.training.preferences.scorers import Grade, Grader, Item
 
-BATCH = 512  # answers given to a scorer at once
 SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())  # what chat templates trim: Python's
 
 
@@ -103,10 +102,9 @@ def _unfit(preference: Preference) -> pl.Expr:
 def _grades(scorer: Callable[[], Grader], items: Sequence[Item]) -> list[Grade]:
     if not items:
         return []
-    grader, grades = scorer(), []
+    grader = scorer()
     try:
-        for start in range(0, len(items), BATCH):
-            grades += grader.grade(items[start : start + BATCH])
+        grades = grader.grade(items)
     finally:
         grader.close()
     if len(grades) != len(items):

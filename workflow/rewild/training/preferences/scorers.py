@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from rewild.config.judging import Asked
+from rewild.config.judging import Asked, Judging
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
 from rewild.engines import make_engine
-from rewild.engines.base import Completion, EngineError, Message, Request, Sampling
+from rewild.engines.base import Engine, EngineError, Message
 from rewild.engines.chat import Chat
+from rewild.generation.asking.ask import Asking, Row, ask, verdict_in
+from rewild.generation.asking.base import JudgeRequest, Reader, Reply, Verdict
+from rewild.generation.asking.budget import Ledger
+from rewild.generation.asking.store import Replies, request_hash
+from rewild.generation.asking.verdicts import last_bracket, number_within
 
 LOWEST, HIGHEST = 1.0, 10.0
 TEMPLATE = """\
@@ -26,6 +32,7 @@ then give a rating from 1 (useless) to 10 (excellent) in exactly this form: "Rat
 [The Start of Assistant's Answer]
 {answer}
 [The End of Assistant's Answer]"""
+BATCH = 512  # answers given to a reward model at once, of which those of like length go together
 CHUNK = 64  # grades that are kept together; what was asked for before is not asked again
 
 
@@ -70,19 +77,19 @@ class Grader(Protocol):
         ...
 
 
-def make_scorer(settings: Scorer, work: Path | None = None, asked: Asked | None = None) -> Grader:
+def make_scorer(settings: Scorer, panel: Panel | None = None) -> Grader:
     """The scorer that settings name. Heavy imports happen here.
 
     Args:
         settings: of the scorer.
-        work: a folder in which a judge's replies are kept, so that a rerun asks for the rest only.
-        asked: who is asked where the scorer is a judge; None: the name that the settings give.
+        panel: who is asked, where the scorer is a judge.
     """
     match settings:
         case Rubric():
             return RubricScorer()
         case Judge():
-            return JudgeScorer(settings, work=work, asked=asked)
+            assert panel is not None
+            return JudgeScorer(settings, panel)
         case RewardModel():
             return RewardScorer(settings)
 
@@ -100,129 +107,119 @@ class RubricScorer:
         """Nothing is held."""
 
 
-class JudgeScorer:
-    """A language model that is asked for a rating of 1 to 10, at temperature 0.
+class Rating(Reader):
+    """Reads a rating of 1 to 10 in double brackets."""
 
-    It is asked and read as the judges of benchmarks are: an unclear reply is asked for again, with another
-    seed, and an outage stops the job, with every finished chunk kept.
+    def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
+        """See :class:`rewild.generation.asking.base.Reader`."""
+        score = read_rating(reply.text).score
+        return None if score is None else Verdict(f"{score:g}", score)
+
+    def unclear(self, reply: Reply, request: JudgeRequest) -> str:
+        """See :class:`rewild.generation.asking.base.Reader`."""
+        return read_rating(reply.text).failure or ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who grades, and where what is asked and paid for is kept.
+
+    Attributes:
+        study: for messages.
+        asked: who is asked: what the endpoint serves.
+        judging: the study's budget and prices, which hold for all who are asked.
+        folder: of the study's unfinished work.
+        job: this job's name, ``SET/SHARD``.
+        pause: first pause before a request is tried again, in seconds.
     """
 
-    def __init__(
-        self,
-        settings: Judge,
-        *,
-        pause: float = 1.0,
-        work: Path | None = None,
-        asked: Asked | None = None,
-    ) -> None:
+    study: str
+    asked: Asked
+    judging: Judging
+    folder: Path
+    job: str
+    pause: float = 1.0
+
+    @property
+    def work(self) -> Path:
+        """Finished grades."""
+        return self.folder / "grades" / self.job
+
+    def ledger(self, judge: str) -> Ledger:
+        """What may be spent: the study's budget, which its judged benchmarks share."""
+        spent, price = self.folder / "judging", self.judging.price_of(judge)
+        return Ledger(spent, spent / "grades" / self.job, self.judging.budget, price, self.study, judge)
+
+
+class JudgeScorer:
+    """A language model that is asked for a rating of 1 to 10, at temperature 0, as benchmarks' judges are.
+
+    An unclear reply is asked for again, with another seed; an outage, or a budget that is used up, stops the
+    job, with every finished chunk kept.
+    """
+
+    def __init__(self, settings: Judge, panel: Panel) -> None:
         """
         Args:
             settings: endpoint and model; the key is read from the environment.
-            pause: first pause before a request is tried again, in seconds.
-            work: the folder of finished chunks; None keeps none.
-            asked: who is asked; None: the name that the settings give.
+            panel: who is asked, and where what was paid for is kept.
         """
-        from rewild.engines.openai_engine import OpenAIEngine  # a reward model's environment has no httpx
-
-        self._settings, self._work = settings, work
-        asked = asked or Asked(settings.model)
-        self._longest = asked.takes.limit(settings.max_tokens) if asked.takes else settings.max_tokens
-        self._identity = asked.identity
-        self._engine = OpenAIEngine(
-            asked.name,
-            settings.endpoint,
-            key=os.environ.get(settings.key),
-            concurrency=settings.concurrency,
-            timeout=settings.timeout,
-            pause=pause,
-            takes=asked.takes,
-            neutral=asked.open_weights,
-        )
+        self._settings, self._panel = settings, panel
+        takes = panel.asked.takes
+        self._longest = takes.limit(settings.max_tokens) if takes else settings.max_tokens
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
         """See :class:`Grader`."""
-        if self._work is None:
-            return [grade for grade, _ in self._ask(items)]
-        from rewild.core.locks import locked
-        from rewild.generation.asking.base import JudgeRequest
-        from rewild.generation.asking.store import Replies, request_hash
-
+        settings, panel = self._settings, self._panel
+        requests = [self._request(item) for item in items]
         keys = [
-            request_hash(
-                self._identity,
-                JudgeRequest(item.name, 0, "grade", (judge_message(item),), "grade", self._longest),
-                self._settings.attempts,
-                item.seed,
-            )
-            for item in items
+            request_hash(panel.asked.identity, request, settings.attempts, item.seed)
+            for request, item in zip(requests, items, strict=True)
         ]
-        with locked(self._work, "at work on these grades"):
-            store = Replies(self._work)
-            store.load(mend=True)
-            todo = [(k, i) for k, i in dict(zip(keys, items, strict=True)).items() if k not in store.rows]
-            for start in range(0, len(todo), CHUNK):
-                part = todo[start : start + CHUNK]
-                asked = self._ask([item for _, item in part])
-                store.write(
-                    [
-                        BLANK
-                        | {
-                            "request": key,
-                            "reply": done.text,
-                            "failure": grade.failure,
-                            "judge_said": done.model,
-                        }
-                        for (key, _), (grade, done) in zip(part, asked, strict=True)
-                    ]
-                )
-            rows = [store.rows[key] for key in keys]
-        return [
-            read_rating(row["reply"]) if row["reply"] is not None else Grade(None, row["failure"])
-            for row in rows
-        ]
+        asking = Asking(
+            who=settings.model,
+            what="grades",
+            reader=(reader := Rating()),
+            ledger=panel.ledger(settings.model),
+            attempts=settings.attempts,
+            chunk=CHUNK,
+            seed=lambda request, attempt: (int(request.state["seed"]) + attempt - 1) % 2**63,
+        )
+        by_key = dict(zip(keys, requests, strict=True))
+        rows = ask(asking, by_key, Replies(panel.work), self._engine)
+        return [_grade(reader, rows[key], by_key[key]) for key in keys]
 
-    def _ask(self, items: Sequence[Item]) -> list[tuple[Grade, Completion]]:
-        """Ask until every rating is clear, or as often as allowed."""
-        found: dict[int, tuple[Grade, Completion]] = {}
-        pending = list(range(len(items)))
-        for attempt in range(self._settings.attempts):
-            requests = [
-                Request(
-                    items[n].name,
-                    (judge_message(items[n]),),
-                    (),
-                    self._longest,
-                    (items[n].seed + attempt) % 2**63,
-                )
-                for n in pending
-            ]
-            done = self._engine.generate(requests, Sampling(temperature=0.0)) if requests else []
-            for n, completion in zip(pending, done, strict=True):
-                found[n] = (_grade_of(completion), completion)
-            pending = [n for n in pending if found[n][0].score is None]
-        return [found[n] for n in range(len(items))]
+    def _request(self, item: Item) -> JudgeRequest:
+        asked = (judge_message(item),)
+        return JudgeRequest(item.name, 0, "grade", asked, "grade", self._longest, state={"seed": item.seed})
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        settings, asked = self._settings, self._panel.asked
+        engine = make_engine(
+            "openai",
+            model=asked.name,
+            endpoint=settings.endpoint,
+            key=os.environ.get(settings.key),
+            concurrency=settings.concurrency,
+            timeout=settings.timeout,
+            pause=self._panel.pause,
+            takes=asked.takes,
+            neutral=asked.open_weights,
+        )
+        yield engine
+        engine.close()
 
     def close(self) -> None:
-        """The endpoint holds nothing for us."""
-        self._engine.close()
+        """Nothing is held."""
 
 
-BLANK: dict[str, Any] = {
-    "earlier": [],
-    "logprobs": None,
-    "attempts": 1,
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "estimated": True,
-}
-
-
-def _grade_of(done: Completion) -> Grade:
-    if done.failure is not None:
-        return Grade(None, done.failure)
-    if done.text is None or not done.text.strip():
-        return Grade(None, "empty: the judge's reply has no text")
-    return read_rating(done.text)
+def _grade(reader: Reader, row: Row, request: JudgeRequest) -> Grade:
+    """The grade of a row of replies; where a reply has none, why, without the reply."""
+    verdict, failure = verdict_in(reader, row, request)
+    if verdict is None and failure is not None and failure.startswith("unclear"):
+        return read_rating(row["reply"])
+    return Grade(verdict.value if verdict else None, failure)
 
 
 def judge_message(item: Item) -> Message:
@@ -235,8 +232,6 @@ def judge_message(item: Item) -> Message:
 
 def read_rating(text: str) -> Grade:
     """The last ``[[rating]]`` of a judgment, outside of its reasoning and of what it quotes."""
-    from rewild.generation.asking.verdicts import last_bracket, number_within
-
     said = last_bracket(text, single=False)
     if said.label is None:
         why = "the judgment has no [[rating]]" if "[[" not in text else said.why
@@ -277,7 +272,9 @@ class RewardScorer:
     def grade(self, items: Sequence[Item]) -> list[Grade]:
         """See :class:`Grader`."""
         chats = [(*item.prompt, {"role": "assistant", "content": item.answer}) for item in items]
-        return [Grade(next(iter(c.outputs.values()), None), c.failure) for c in self._engine.classify(chats)]
+        parts = (chats[start : start + BATCH] for start in range(0, len(chats), BATCH))
+        found = [said for part in parts for said in self._engine.classify(part)]
+        return [Grade(next(iter(said.outputs.values()), None), said.failure) for said in found]
 
     def close(self) -> None:
         """Let the weights go."""
