@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from rewild.config import load_defaults, load_studies, load_study, read_study
+from rewild.config import given_study, load_defaults, load_study, read_study
 from rewild.config.base import Strict, validate
 from rewild.config.load import merge
 from rewild.config.study import Study
@@ -41,9 +41,19 @@ def test_sections_merge_and_lists_are_replaced() -> None:
 
 def test_the_command_line_reaches_the_chosen_study_only(folder: Path) -> None:
     write(folder, "other", "title: Other\nsource: published\n")
-    defaults, studies = load_studies(folder, {"study": "other", "seed": 3, "mirror": "files"})
+    over = {"study": "other", "seed": 3, "mirror": "files"}
+    defaults = load_defaults(folder, over)
     assert (defaults.study, defaults.mirror) == ("other", "files")
-    assert {name: study.seed for name, study in studies.items()} == {"other": 3, "small": 7}
+    assert [given_study(folder, name, over).seed for name in ("other", "small")] == [3, 7]
+
+
+def test_defaults_that_are_handed_over_lie_below_a_study(folder: Path) -> None:
+    """A workflow that uses this one as a module hands over its own ``config.yaml``."""
+    write(folder, "other", "title: Other\nsource: published\n")
+    over = {"study": "other", "defaults": {"seed": 99}, "title": "Mine"}
+    assert given_study(folder, "other", over).seed == 99
+    assert given_study(folder, "other", over).title == "Mine"
+    assert given_study(folder, "small", over).title != "Mine"
 
 
 @pytest.mark.parametrize(

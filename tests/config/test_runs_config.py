@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rewild.config import Study, load_models, load_studies, load_study
+from rewild.config import Study, load_models, load_study, study_names
 from rewild.config.base import validate
 from rewild.config.recipes import Recipe, find_recipe, load_recipes
 from rewild.config.runs import Run
@@ -192,7 +192,7 @@ def test_half_a_training_is_none() -> None:
 
 
 def test_every_studys_runs_are_sound() -> None:
-    for found in load_studies(CONFIG)[1].values():
+    for found in (load_study(CONFIG, name) for name in study_names(CONFIG)):
         for run in found.runs:
             assert display(found, run, MODELS)
             training_of(found, run, MODELS, RECIPES)

@@ -4,25 +4,59 @@ import json
 import math
 import os
 import sys
+import tarfile
 from functools import cache
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from shlex import quote, split
+from subprocess import check_output
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
-ROOT = Path(workflow.basedir)
+
+def repository():
+    """The folder of this repository; of one that Snakemake reads from a host, a copy of the commit, made once."""
+    here = workflow.current_basedir
+    if not hasattr(here, "ref"):
+        return Path(here.get_path_or_uri(secret_free=True)).parents[1]
+    git = ["git", "-C", getattr(here, "repo_path", None) or here.hosted_repo.repo_clone]
+    commit = check_output([*git, "rev-parse", f"{here.ref}^{{commit}}"], text=True)
+    copy = Path(workflow.sourcecache.cache_path) / "rewild" / commit.strip()
+    if not copy.is_dir():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=copy.parent) as made:
+            with tarfile.open(
+                fileobj=BytesIO(check_output([*git, "archive", here.ref]))
+            ) as archive:
+                archive.extractall(f"{made}/{copy.name}", filter="data")
+            os.replace(f"{made}/{copy.name}", copy)
+    return copy
+
+
+ROOT = repository()
 sys.path.insert(0, str(ROOT / "workflow"))
 
+from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
 from snakemake.jobs import GroupJob, Job
 
+import rewild
+from rewild.config import (
+    given_study,
+    left_out,
+    load_benchmarks,
+    load_defaults,
+    load_models,
+    study_names,
+)
 from rewild.operate.attempts import earlier, enough, is_lasting
 from rewild.config.base import identity, trigger
-from rewild.config import left_out, load_benchmarks, load_models, load_studies
 from rewild.config.deployment import load_images
 from rewild.config.engines import find_engine
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
+from rewild.config.judging import check_judging, files_of, judged_rows
 from rewild.config.mixes import (
     UNPINNED,
     mix_folder,
@@ -44,7 +78,9 @@ from rewild.operate.cost.estimate import World
 from rewild.operate.cost.jobs import hours_of_jobs
 from rewild.core.errors import RewildError
 from rewild.evaluation.harness.settings import check_evaluation
+from rewild.evaluation.harness.settings import evaluated as evaluated_runs
 from rewild.core.fetch import read_manifest
+from rewild.core.reading_yaml import read_yaml
 from rewild.report.findings.select import check_findings, what_fits
 from rewild.training.preferences.job import preference_spec, seed_of
 from rewild.generation.spec import memory_mb, settings_of
@@ -52,52 +88,125 @@ from rewild.responses.spec import local_folder, make_spec
 from rewild.report.tables.own import TITLES as OWN_TITLES
 from rewild.report.tables.spec import read_specs
 
+# A folder that uses the workflow may have a `config` of its own, a copy of this one; without it, this one serves.
+CONFIG = "config" if Path("config/models.yaml").is_file() else str(ROOT / "config")
+
+
+configfile: f"{CONFIG}/config.yaml"
+
+
+def own(path):
+    """A file of the workflow itself, as an input: on this machine, wherever results are stored."""
+    return local(rewild.own(path))
+
+
+def configured(table):
+    """A table of the configuration, as an input."""
+    return local(f"{CONFIG}/{table}")
+
+
+def stop(error):
+    """One message and no traceback: a mistake in a file is not a failure of the program."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def read_whole(name):
+    """A study, with what its rules read of it: whatever does not fit is found out here."""
+    study = given_study(Path(CONFIG), name, config)
+    models = [*study.responses.models, *style_models(study)] if study.responses else []
+    jobs = {
+        model: make_spec(study, model, MODELS, DEFAULTS.gpus)
+        for model in dict.fromkeys(models)
+    }
+    trainings = check_runs(study, MODELS, RECIPES)
+    roster = make_roster(study, MODELS)
+    if name == DEFAULTS.study and WITHOUT:
+        study, lost = what_fits(study, roster, BENCHMARKS)
+        WITHOUT.extend(lost)
+    check_evaluation(study, BENCHMARKS, MODELS)
+    check_findings(study, roster, BENCHMARKS)
+    imports = [imported(source, RELEASED, MODELS) for source in study.imports]
+    judged = judged_rows(
+        study.evaluation.benchmarks if study.evaluation else [], BENCHMARKS
+    )
+    check_judging(study.judging, judged, evaluated_runs(study), f"study {name}")
+    files = {row.slug: files_of(row, RELEASED) for row in judged}
+    return SimpleNamespace(
+        study=study,
+        jobs=jobs,
+        trainings=trainings,
+        roster=roster,
+        imports=imports,
+        judged=judged,
+        files=files,
+    )
+
+
 try:
     SITE = find_site()  # of the profile `slurm`; None without it
     IMAGES = load_images(ROOT)
-    DEFAULTS, STUDIES = load_studies(ROOT / "config", config)
-    MODELS = load_models(ROOT / "config")
-    BENCHMARKS = load_benchmarks(ROOT / "config", MODELS)
-    RECIPES = load_recipes(ROOT / "config")
-    # Every model of every study that generates has settings that fit, and an engine plan: found out here.
-    JOBS = {
-        (study.name, model): make_spec(study, model, MODELS, DEFAULTS.gpus)
-        for study in STUDIES.values()
-        if study.responses
-        for model in dict.fromkeys([*study.responses.models, *style_models(study)])
-    }
-    # Study → run → its training, for every run that is trained.
-    TRAININGS = {
-        study.name: check_runs(study, MODELS, RECIPES) for study in STUDIES.values()
-    }
-    # Study → what each of its runs is; the tables and findings it asks for have the runs they need.
-    ROSTERS = {study.name: make_roster(study, MODELS) for study in STUDIES.values()}
-    # What `models=` and `runs=` on the command line leave out of the chosen study.
-    if WITHOUT := left_out(ROOT / "config", config):
-        STUDIES[DEFAULTS.study], lost = what_fits(
-            STUDIES[DEFAULTS.study], ROSTERS[DEFAULTS.study], BENCHMARKS
-        )
-        WITHOUT += lost
-    for study in STUDIES.values():
-        check_evaluation(study, BENCHMARKS, MODELS)
-        check_findings(study, ROSTERS[study.name], BENCHMARKS)
-    RELEASED = read_manifest(ROOT / "resources/released/files.csv")
-    IMPORTS = {
-        study.name: [imported(source, RELEASED, MODELS) for source in study.imports]
-        for study in STUDIES.values()
-    }
+    DEFAULTS = load_defaults(Path(CONFIG), config)
+    MODELS = load_models(Path(CONFIG))
+    BENCHMARKS = load_benchmarks(Path(CONFIG), MODELS)
+    RECIPES = load_recipes(Path(CONFIG))
+    RELEASED = read_manifest(Path(rewild.own("resources/released/files.csv")))
     TABLE_TITLES = {
         name: table.title
         for name, table in read_specs(
-            ROOT / "resources/paper/tables.yaml"
+            Path(rewild.own("resources/paper/tables.yaml"))
         ).tables.items()
     }
-    if WITHOUT and workflow.is_main_process:
-        print(f"{DEFAULTS.study}, cut: without {'; '.join(WITHOUT)}", file=sys.stderr)
+    # What `models=` and `runs=` on the command line leave out of the chosen study.
+    WITHOUT = left_out(Path(CONFIG), config)
+    CHOSEN = read_whole(DEFAULTS.study)
 except RewildError as error:
-    # One message and no traceback: a mistake in a file is not a failure of the program.
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
+    stop(error)
+
+FOUND = {DEFAULTS.study: CHOSEN}  # every study of the folder, by name
+BROKEN = {}  # those that cannot be used → why
+for name in study_names(Path(CONFIG)):
+    try:
+        FOUND[name] = FOUND.get(name) or read_whole(name)
+    except RewildError as error:
+        BROKEN[name] = error
+STUDIES = {name: found.study for name, found in FOUND.items()}
+JOBS = {
+    (name, model): job for name, f in FOUND.items() for model, job in f.jobs.items()
+}
+TRAININGS = {name: found.trainings for name, found in FOUND.items()}  # run → training
+ROSTERS = {name: found.roster for name, found in FOUND.items()}  # what each run is
+IMPORTS = {name: found.imports for name, found in FOUND.items()}  # the files of each
+JUDGED = {name: found.judged for name, found in FOUND.items()}  # its judged benchmarks
+JUDGED_FILES = {  # benchmark → role → file
+    slug: files for found in FOUND.values() for slug, files in found.files.items()
+}
+
+if workflow.is_main_process:
+    if WITHOUT:
+        print(f"{DEFAULTS.study}, cut: without {'; '.join(WITHOUT)}", file=sys.stderr)
+    for name, error in BROKEN.items():
+        print(f"warning: study {name} is left out: {error}", file=sys.stderr)
+
+
+def refuse(name):
+    """An input function that says what is wrong with a study: for who asks for its results."""
+
+    def say(wildcards):
+        raise WorkflowError(str(BROKEN[name]))
+
+    return say
+
+
+for name in BROKEN:
+
+    rule:
+        name:
+            f"refuse_{name.replace('-', '_')}"
+        input:
+            none=refuse(name),
+        output:
+            any=f"results/{name}/{{path}}",
 
 
 def braced(text):
@@ -113,13 +222,18 @@ def braced(text):
 # mode: without it a command that fails before a pipe passes for success. A site's own commands come first: `module`
 # is not strict. Snakemake prints a failed command with its prefix: the mirror, which may have a password, is not in it.
 os.environ.update(REWILD_MIRROR=DEFAULTS.mirror or "")
-over = {key: value for key, value in config.items() if key != "mirror"}
+written = read_yaml(Path(CONFIG) / "config.yaml")
+over = {
+    key: value
+    for key, value in config.items()
+    if key != "mirror" and written.get(key) != value
+}
 shell.prefix(
     braced(
         f"{SITE.shell() + SITE.places(ROOT) if SITE else ''}"
         f'set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" '
         f"PYTHONPATH={quote(str(ROOT / 'workflow'))} "
-        f"REWILD_CONFIG={quote(json.dumps(over))}; "
+        f"REWILD_CONFIG={quote(json.dumps(over))} REWILD_CONFIG_FOLDER={quote(CONFIG)}; "
         'rewild() { python -m rewild "$@"; }; '
         # Weights are copied to the node's disk, where the site names one and they fit; else they stay where they are.
         'staged() { local model from to; for model in "$@"; do [ -n "${REWILD_STAGING:-}" ] || return 0; '
@@ -274,9 +388,9 @@ def studies_of(source):
 
 def code(*names):
     """Modules or packages of `rewild`, as inputs: who edits a figure's code sees it drawn again."""
-    package = Path("workflow/rewild")
-    found = [path for name in names for path in code_files(ROOT / package / name)]
-    return sorted(str(package / path.relative_to(ROOT / package)) for path in found)
+    package = ROOT / "workflow/rewild"
+    found = [path for name in names for path in code_files(package / name)]
+    return [own(str(path.relative_to(ROOT))) for path in sorted(found)]
 
 
 def code_files(path):

@@ -167,35 +167,8 @@ rule score_benchmark:
 # Judged benchmarks: which run answers which, who is compared with whom, and the files of each.
 from types import SimpleNamespace
 
-from rewild.config.judging import (
-    READING,
-    asked_judge,
-    check_judging,
-    files_of,
-    find_runner,
-    judged_rows,
-)
-from rewild.evaluation.harness.settings import evaluated as evaluated_runs
+from rewild.config.judging import READING, asked_judge, find_runner
 from rewild.evaluation.judged.job import answer_spec
-
-try:
-    # Study → its judged benchmarks; benchmark → role → file.
-    JUDGED = {}
-    for study in STUDIES.values():
-        listed = study.evaluation.benchmarks if study.evaluation else []
-        JUDGED[study.name] = judged_rows(listed, BENCHMARKS)
-        check_judging(
-            study.judging,
-            JUDGED[study.name],
-            evaluated_runs(study),
-            f"study {study.name}",
-        )
-    JUDGED_FILES = {
-        row.slug: files_of(row, RELEASED) for rows in JUDGED.values() for row in rows
-    }
-except RewildError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
 
 
 def judged_folder(study, run, benchmark):
@@ -493,7 +466,7 @@ rule compare_preferences:
     input:
         judgments=released("wildchat-50m", "combined_preferences.csv"),
         pages=released("wildchat-50m", ".html"),
-        published="resources/paper/table4.csv",
+        published=own("resources/paper/table4.csv"),
     output:
         preferences=report(
             "results/{study}/judgments/preferences.csv",
@@ -531,7 +504,7 @@ rule compare_preferences:
 rule compare_words:
     input:
         judgments=released("wildchat-50m", "combined_preferences.csv"),
-        named="resources/paper/named_words.csv",
+        named=own("resources/paper/named_words.csv"),
     output:
         words=report(
             "results/{study}/judgments/words.csv",
@@ -680,7 +653,7 @@ rule recover_length_control:
 # The library itself, only where a study asks for it: win_rates: {library: true}.
 rule build_alpaca_eval:
     input:
-        lock="envs/alpaca-eval.txt",
+        lock=own("envs/alpaca-eval.txt"),
     output:
         ready=".envs/alpaca-eval/ready",
     log:

@@ -98,7 +98,7 @@ rule merge_similarity:
     input:
         pairs=similarity_blocks(".parquet"),
         coverage=similarity_blocks(".csv"),
-        models="config/models.yaml",
+        models=configured("models.yaml"),
     output:
         summary=report(
             "results/{study}/similarity/{group}/summary.csv",
@@ -148,7 +148,7 @@ rule plot_similarity:
         summary="results/{study}/similarity/{group}/summary.csv",
         matrix="results/{study}/similarity/{group}/matrix.csv",
         responses="results/{study}/similarity/{group}/responses.parquet",
-        models="config/models.yaml",
+        models=configured("models.yaml"),
         imported=imported_models,
     output:
         heatmap=report(
@@ -207,7 +207,7 @@ rule compute_similarity_cells:
             f"results/{wildcards.study}/similarity/{group}/table5_sampled.csv"
             for group in groups(wildcards.study)
         ],
-        published="resources/paper/table5.csv",
+        published=own("resources/paper/table5.csv"),
     output:
         cells="results/{study}/cells/table5.csv",
     log:
@@ -229,7 +229,7 @@ rule compute_similarity_cells:
 rule measure_diversity:
     input:
         responses=group_responses,
-        models="config/models.yaml",
+        models=configured("models.yaml"),
         imported=imported_models,
     output:
         diversity=report(
@@ -346,7 +346,7 @@ rule count_style:
 rule compare_style:
     input:
         counts="results/{study}/style/counts.csv",
-        published="resources/paper/table3.csv",
+        published=own("resources/paper/table3.csv"),
     output:
         proportional=report(
             "results/{study}/style/proportional.csv",
@@ -376,7 +376,7 @@ rule compare_style:
 rule count_response_style:
     input:
         responses=group_responses,
-        models="config/models.yaml",
+        models=configured("models.yaml"),
         imported=imported_models,
     output:
         counts=report(
@@ -437,7 +437,7 @@ rule count_response_style:
 rule measure_throughput:
     input:
         measurements=lambda wildcards: measurements(wildcards),
-        published="resources/paper/throughput.csv",
+        published=own("resources/paper/throughput.csv"),
     output:
         models=report(
             "results/{study}/throughput/throughput.csv",

@@ -27,8 +27,8 @@ rule write_config:
 # as ancient() inputs: a rebuilt environment is how a result is computed, not what it is.
 rule build_env:
     input:
-        lock="envs/{tool}.txt",
-        names="envs/{tool}.in",
+        lock=own("envs/{tool}.txt"),
+        names=own("envs/{tool}.in"),
     output:
         ready=".envs/{tool}/ready",
     log:

@@ -55,9 +55,9 @@ def audit_report(study):
 rule audit_claims:
     input:
         claims=lambda wildcards: plain([STUDIES[wildcards.study].audit.claims]),
-        published=expand("resources/paper/table{n}.csv", n=range(1, 8)),
-        models="config/models.yaml",
-        facts="resources/paper/facts.yaml",
+        published=[own(f"resources/paper/table{n}.csv") for n in range(1, 8)],
+        models=configured("models.yaml"),
+        facts=own("resources/paper/facts.yaml"),
         workbook=audit_evidence("workbook"),
         preferences=audit_evidence("preferences"),
         pages=audit_evidence("pages"),

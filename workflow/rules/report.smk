@@ -15,7 +15,7 @@ def table_title(wildcards):
 def scaling_inputs(wildcards):
     """What Figure 2 is drawn from: scores, or the printed tables."""
     if STUDIES[wildcards.study].source == "published":
-        printed = [f"resources/paper/{name}.csv" for name in ("table2", "table7")]
+        printed = [own(f"resources/paper/{name}.csv") for name in ("table2", "table7")]
         return {"scores": [], "published": printed}
     scores = [f"results/{wildcards.study}/scores/scores.csv"]
     return {"scores": scores, "published": []}
@@ -51,7 +51,7 @@ def tables_and_figures(study):
 rule tidy_scores:
     input:
         workbook=released("wildchat-50m", "wc50m_results.xlsx"),
-        runs="resources/released/runs.csv",
+        runs=own("resources/released/runs.csv"),
     output:
         scores="results/{study}/scores/scores.csv",
         sheets="results/{study}/scores/sheets.csv",
@@ -76,9 +76,9 @@ rule tidy_scores:
 rule identify_averages:
     input:
         scores="results/{study}/scores/scores.csv",
-        table6="resources/paper/table6.csv",
-        table7="resources/paper/table7.csv",
-        stated="resources/paper/averages.csv",
+        table6=own("resources/paper/table6.csv"),
+        table7=own("resources/paper/table7.csv"),
+        stated=own("resources/paper/averages.csv"),
     output:
         averages="results/{study}/scores/averages.csv",
         subsets="results/{study}/scores/subsets.csv",
@@ -103,7 +103,7 @@ rule compute_score_cells:
     input:
         scores="results/{study}/scores/scores.csv",
         sheets="results/{study}/scores/sheets.csv",
-        published="resources/paper/{table}.csv",
+        published=own("resources/paper/{table}.csv"),
     output:
         cells="results/{study}/cells/{table}.csv",
     log:
@@ -127,8 +127,8 @@ rule compute_score_cells:
 
 rule make_table:
     input:
-        published="resources/paper/{table}.csv",
-        specs="resources/paper/tables.yaml",
+        published=own("resources/paper/{table}.csv"),
+        specs=own("resources/paper/tables.yaml"),
         computed=computed_cells,
         code=code("report/tables"),
     output:
@@ -222,7 +222,7 @@ def own_runs(wildcards):
     return [
         f"{folder}/items.parquet",
         f"{folder}/runs.csv",
-        "config/benchmarks.yaml",
+        configured("benchmarks.yaml"),
     ]
 
 
@@ -412,7 +412,7 @@ rule fill_table:
         scores="results/{study}/scores/scores.csv",
         by_item="results/{study}/scores/items.parquet",
         runs="results/{study}/scores/runs.csv",
-        benchmarks="config/benchmarks.yaml",
+        benchmarks=configured("benchmarks.yaml"),
         code=code(
             "report/findings/cells.py",
             "report/findings/select.py",
@@ -492,7 +492,7 @@ rule state_findings:
         scores="results/{study}/scores/scores.csv",
         by_item="results/{study}/scores/items.parquet",
         runs="results/{study}/scores/runs.csv",
-        benchmarks="config/benchmarks.yaml",
+        benchmarks=configured("benchmarks.yaml"),
         answers=pair_files("answers.parquet"),
         judgments=pair_files("judgments.parquet"),
         figures=report_figures,

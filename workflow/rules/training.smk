@@ -553,7 +553,7 @@ def runs(study):
 # Snakemake removes outputs before a job starts.
 rule fetch_kernel:
     input:
-        lock="envs/axolotl.txt",
+        lock=own("envs/axolotl.txt"),
         env=ancient(ready_of("axolotl")),
     output:
         record="results/downloads/kernels/flash-attn2/kernel.json",
@@ -760,7 +760,7 @@ rule check_run:
 rule compare_inherited_style:
     input:
         responses=inherited_responses,
-        models="config/models.yaml",
+        models=configured("models.yaml"),
     output:
         inherited=report(
             "results/{study}/inherited_style/inherited.csv",

@@ -113,12 +113,11 @@ def pin_benchmarks(config: ConfigFolder = Path("config")) -> None:
 
 def _read(study: str, config: Path) -> tuple[Study, Tables]:
     from rewild.config import load_benchmarks, load_models, read_study
-    from rewild.core.fetch import MANIFEST, read_manifest
+    from rewild.core.fetch import read_manifest
     from rewild.evaluation.judged.task import Tables
 
     models = load_models(config)
-    released = read_manifest(config.parent / MANIFEST)
-    return read_study(study, config), Tables(load_benchmarks(config, models), models, released)
+    return read_study(study, config), Tables(load_benchmarks(config, models), models, read_manifest())
 
 
 def _tasks(study: Study, tables: Tables, benchmarks: Sequence[str], results: Path) -> list[Task]:

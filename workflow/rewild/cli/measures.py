@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from rewild.cli.options import ConfigFolder
 from rewild.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ PANEL = "Measures: what responses are like"
 Responses = Annotated[
     list[Path], typer.Argument(help="Tables of responses (.parquet), or their manifests (.json)")
 ]
-Config = Annotated[Path, typer.Option("--config", help="The folder of models.yaml")]
 Imported = Annotated[
     Path | None, typer.Option(help="imports/models.csv: names and sizes of models that models.yaml lacks")
 ]
@@ -85,7 +85,7 @@ def merge_similarity(
     references: Annotated[int, typer.Option(help="sampled: other models drawn for each")] = 4,
     interval: Annotated[str, typer.Option(help="bootstrap or normal")] = "bootstrap",
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap")] = 1000,
-    config: Config = Path("config"),
+    config: ConfigFolder = Path("config"),
 ) -> None:
     """Merge blocks into summaries (all_pairs, sampled, released_notebook), a matrix and Table 5."""
     from rewild.measures.similarity.merge import merge_blocks
@@ -106,7 +106,7 @@ def plot_similarity(
     size: Annotated[
         list[str] | None, typer.Option(help="MODEL=PARAMETERS of a model of the study's own")
     ] = None,
-    config: Config = Path("config"),
+    config: ConfigFolder = Path("config"),
 ) -> None:
     """Draw a metric: clustered heat map, distribution per model, similarity against model size."""
     from rewild.core.plotting import save
@@ -171,7 +171,7 @@ def diversity(
     languages: Annotated[bool, typer.Option(help="Detect languages")] = True,
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap")] = 1000,
     imported: Imported = None,
-    config: Config = Path("config"),
+    config: ConfigFolder = Path("config"),
 ) -> None:
     """Measure each model's responses: distinct-n, compression, length, refusals, truncation, language."""
     from rewild.core.plotting import save
@@ -255,7 +255,7 @@ def style_responses(
     imported: Annotated[
         Path | None, typer.Option(help="imports/models.csv: names of models that models.yaml lacks")
     ] = None,
-    config: Annotated[Path, typer.Option("--config", help="The folder of models.yaml")] = Path("config"),
+    config: ConfigFolder = Path("config"),
     cores: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Count the Markdown styling of responses to the same prompts, and compare the models."""

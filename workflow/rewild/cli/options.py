@@ -11,7 +11,11 @@ StudyName = Annotated[str, typer.Argument(help="A study's name, or its resolved 
 RunName = Annotated[str, typer.Argument(help="A run of the study")]
 ConfigFolder = Annotated[
     Path,
-    typer.Option("--config", help="The folder of config.yaml, tables such as models.yaml, studies/"),
+    typer.Option(
+        "--config",
+        help="The folder of config.yaml, tables such as models.yaml, studies/",
+        envvar="REWILD_CONFIG_FOLDER",
+    ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads (default: all)")]

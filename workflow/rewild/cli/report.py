@@ -34,7 +34,7 @@ def table(
         Path | None, typer.Option(help="Computed cells, to be shown beside the published ones")
     ] = None,
     own: Annotated[bool, typer.Option("--own", help="The computed rows are a study's own runs")] = False,
-    config: Annotated[Path, typer.Option("--config", help="The folder of benchmarks.yaml")] = Path("config"),
+    config: ConfigFolder = Path("config"),
     out_csv: Annotated[Path | None, typer.Option(help="Every digit")] = None,
     out_md: Annotated[Path | None, typer.Option(help="Markdown")] = None,
     out_tex: Annotated[Path | None, typer.Option(help="LaTeX (booktabs)")] = None,
@@ -155,9 +155,7 @@ def figure(
     study: Annotated[
         str | None, typer.Option(help="Draw this study's own runs, from the folder of --scores (scores.csv)")
     ] = None,
-    config: Annotated[Path, typer.Option("--config", help="The folder of config.yaml and studies/")] = Path(
-        "config"
-    ),
+    config: ConfigFolder = Path("config"),
     table2: Annotated[Path, typer.Option(help="Table 2 as published")] = Path("resources/paper/table2.csv"),
     table7: Annotated[Path, typer.Option(help="Table 7 as published")] = Path("resources/paper/table7.csv"),
     out: Annotated[Path, typer.Option(help="Path without suffix: .svg, .pdf, .png and .csv are written")],

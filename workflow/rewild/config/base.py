@@ -19,13 +19,16 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from rewild import own
 from rewild.core.errors import ConfigError, DataError, nearest
 from rewild.core.reading import parse_json
 
+File = Annotated[str, AfterValidator(own)]
+"""A path relative to the repository; a study elsewhere may name the repository's files too."""
 M = TypeVar("M", bound="Strict")
 _QUOTE = "'"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import LISTED, RESULT, SHOWN, VERDICT, Section, part, validate
+from rewild.config.base import LISTED, RESULT, SHOWN, VERDICT, File, Section, part, validate
 from rewild.config.models import Citation, Model, Slug, find_model
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
@@ -50,7 +50,7 @@ class Benchmark(Section):
     )
     runner: Annotated[Runner, RESULT] = Field(description="The tool that runs it")
     task: Annotated[str | None, RESULT] = Field(None, description="The runner's task")
-    tasks: Annotated[str | None, RESULT] = Field(
+    tasks: Annotated[File | None, RESULT] = Field(
         None,
         description="A folder with lm-eval's definition of the task, for one that lm-eval does not bring",
     )
@@ -82,7 +82,7 @@ class Benchmark(Section):
     source: Annotated[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")] | None, SHOWN] = Field(
         None, description="GitHub repository and commit that has its questions"
     )
-    files: Annotated[dict[str, str] | None, RESULT] = Field(
+    files: Annotated[dict[str, File] | None, RESULT] = Field(
         None, description="Role → file of the repository, instead of released ones (judged benchmarks)"
     )
     citation: Annotated[Citation | None, SHOWN] = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import LISTED, RESULT, Section, validate
+from rewild.config.base import LISTED, RESULT, File, Section, validate
 from rewild.config.models import Model
 
 Count = Annotated[int, Field(ge=1)]
@@ -86,8 +86,10 @@ class DemoModel(Section, marks=RESULT):
 class Demo(Section):
     """Models that a study makes itself, in ``results/{study}/models/{model}``."""
 
-    text: Annotated[str, RESULT] = Field(
-        "resources/demo/text.yaml", description="What they learn from, relative to the repository"
+    text: Annotated[File, RESULT] = Field(
+        "resources/demo/text.yaml",
+        validate_default=True,
+        description="What they learn from, relative to the repository",
     )
     models: Annotated[dict[Slug, DemoModel], LISTED] = Field(
         min_length=1, description="Slug → how it is made"

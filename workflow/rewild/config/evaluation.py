@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, VERDICT, Section, part
+from rewild.config.base import HOW, LISTED, RESULT, VERDICT, File, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
 from rewild.core.errors import nearest
 
@@ -28,7 +28,7 @@ class BenchmarkSettings(Section, marks=RESULT):
         None, description="Worked examples in the prompt, instead of the task's"
     )
     max_new_tokens: Count | None = Field(None, description="Longest answer in tokens, instead of the task's")
-    files: str | None = Field(
+    files: File | None = Field(
         None, description="A folder with TASK/SPLIT.jsonl for every task; null takes the questions of the hub"
     )
 

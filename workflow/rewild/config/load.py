@@ -31,10 +31,9 @@ def study_names(folder: Path) -> list[str]:
 
 
 def load_defaults(folder: Path, overrides: Mapping[str, Any] | None = None) -> Defaults:
-    """Read ``config.yaml`` and lay the command line's ``study`` and ``mirror`` over it."""
+    """Read ``config.yaml``, under what the command line or a workflow around this one says of its keys."""
     path = folder / "config.yaml"
-    chosen = {k: v for k, v in (overrides or {}).items() if k in ("study", "mirror")}
-    return validate(Defaults, merge(read_yaml(path), chosen), str(Path(*path.parts[-2:])))
+    return validate(Defaults, merge(read_yaml(path), _parts(overrides)[0]), str(Path(*path.parts[-2:])))
 
 
 def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -43,8 +42,8 @@ def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = No
     Args:
         folder: the ``config`` folder.
         name: the study's file name without ``.yaml``.
-        overrides: keys from the command line, laid over the study's own; ``models`` and ``runs`` cut it
-            (:mod:`rewild.config.subset`).
+        overrides: keys from the command line: those of ``config.yaml`` lie over that file, the others over
+            the study's own; ``models`` and ``runs`` cut it (:mod:`rewild.config.subset`).
 
     Raises:
         ConfigError: an unknown study, key or value, with the nearest match.
@@ -58,17 +57,25 @@ def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = No
     if "name" in given:
         raise ConfigError(f"study {name}: the name is the file's; remove the key 'name' from {shown}")
     where = f"study {name} ({shown})"
-    subset, over = split(overrides or {})
-    layers = merge(merge(load_defaults(folder).defaults, expand(given, where)), over)
+    subset, over = split(_parts(overrides)[1])
+    layers = merge(merge(load_defaults(folder, overrides).defaults, expand(given, where)), over)
     study = validate(Study, {**layers, "name": name}, where)
     return cut(study, subset, f"study {name}")[0]
 
 
 def left_out(folder: Path, overrides: Mapping[str, Any]) -> list[str]:
     """What a command line's ``models`` and ``runs`` leave out of the chosen study, a line each."""
-    subset, over = split(_own_keys(overrides))
-    name = load_defaults(folder, overrides).study
-    return cut(load_study(folder, name, over), subset, f"study {name}")[1] if subset else []
+    usual, own = _parts(overrides)
+    subset, over = split(own)
+    name = load_defaults(folder, usual).study
+    return cut(load_study(folder, name, usual | over), subset, f"study {name}")[1] if subset else []
+
+
+def given_study(folder: Path, name: str, overrides: Mapping[str, Any]) -> Study:
+    """A study under a command line, whose keys of a study lie over the chosen one only."""
+    usual, own = _parts(overrides)
+    chosen = load_defaults(folder, usual).study == name
+    return load_study(folder, name, usual | own if chosen else usual)
 
 
 def read_study(study: str, folder: Path) -> Study:
@@ -78,9 +85,7 @@ def read_study(study: str, folder: Path) -> Study:
     """
     if study.endswith((".yaml", ".yml")):
         return validate(Study, read_yaml(Path(study)), study)
-    over = command_line()
-    chosen = load_defaults(folder, over).study == study
-    return load_study(folder, study, _own_keys(over) if chosen else {})
+    return given_study(folder, study, command_line())
 
 
 def command_line() -> dict[str, Any]:
@@ -99,22 +104,7 @@ def command_line() -> dict[str, Any]:
     return over
 
 
-def _own_keys(over: Mapping[str, Any]) -> dict[str, Any]:
-    """The command line's keys that are a study's, not the workflow's."""
-    return {k: v for k, v in over.items() if k not in ("study", "mirror")}
-
-
-def load_studies(
-    folder: Path, overrides: Mapping[str, Any] | None = None
-) -> tuple[Defaults, dict[str, Study]]:
-    """Everything the workflow reads: the defaults, and every study, validated.
-
-    The command line's keys lie over the chosen study; the others are as their files say.
-    """
-    defaults = load_defaults(folder, overrides)
-    own = _own_keys(overrides or {})
-    studies = {defaults.study: load_study(folder, defaults.study, own)}
-    for name in study_names(folder):
-        if name not in studies:
-            studies[name] = load_study(folder, name)
-    return defaults, studies
+def _parts(over: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A command line's keys: those of ``config.yaml``, and those of a study."""
+    usual = {k: v for k, v in (over or {}).items() if k in Defaults.model_fields}
+    return usual, {k: v for k, v in (over or {}).items() if k not in usual}

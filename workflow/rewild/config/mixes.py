@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from rewild.config.base import RESULT, SHOWN, Section
+from rewild.config.base import RESULT, SHOWN, File, Section
 from rewild.config.forms import FormName
 from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, Range, files_matching
@@ -236,7 +236,9 @@ class FromFiles(_Foreign):
     """JSON, JSON Lines or Parquet files, told by content."""
 
     kind: Literal["files"]
-    files: list[str] = Field(min_length=1, description="Paths or patterns (data/*.jsonl) from the repository")
+    files: list[File] = Field(
+        min_length=1, description="Paths or patterns (data/*.jsonl) from the repository"
+    )
 
     @property
     def label(self) -> str:

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rewild.config.base import CUT, RESULT, Section
+from rewild import own
+from rewild.config.base import CUT, RESULT, File, Section
 from rewild.config.forms import FormName
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
@@ -38,7 +39,7 @@ class WildChatFile(Section, marks=RESULT):
 
     kind: Literal["wildchat-file"]
     name: Name = "wildchat"
-    files: list[str] = Field(
+    files: list[File] = Field(
         min_length=1, description="Paths or patterns (data/*.parquet) from the repository"
     )
 
@@ -48,7 +49,7 @@ class AlpacaEval(Section, marks=RESULT):
 
     kind: Literal["alpaca-eval"]
     name: Name = "alpaca-eval"
-    file: str = Field(description="A path, or `released:COLLECTION/ENDING` (resources/released/files.csv)")
+    file: File = Field(description="A path, or `released:COLLECTION/ENDING` (resources/released/files.csv)")
 
 
 class MTBench(Section, marks=RESULT):
@@ -56,7 +57,7 @@ class MTBench(Section, marks=RESULT):
 
     kind: Literal["mt-bench"]
     name: Name = "mt-bench"
-    file: str = Field(
+    file: File = Field(
         "released:mt-bench/mt_bench/question.jsonl",
         description="A path, or `released:COLLECTION/ENDING` (resources/released/files.csv)",
     )
@@ -67,7 +68,7 @@ class FormFiles(Section, marks=RESULT):
 
     kind: Literal["files"]
     name: Name
-    files: list[str] = Field(
+    files: list[File] = Field(
         min_length=1, description="Paths, patterns (data/*.jsonl) or `released:COLLECTION/ENDING`"
     )
     form: FormName = Field("auto", description="The form of the rows; auto: that of a file's first row")
@@ -79,7 +80,7 @@ class Demo(Section, marks=RESULT):
 
     kind: Literal["demo"]
     name: Name = "demo"
-    file: str = Field("resources/prompts/demo.jsonl", description="The file")
+    file: File = Field("resources/prompts/demo.jsonl", validate_default=True, description="The file")
 
 
 Source = Annotated[Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo, Field(discriminator="kind")]
@@ -102,7 +103,7 @@ class Contamination(Section, marks=RESULT):
     """Drop a conversation that shares a run of words with a benchmark."""
 
     words: int = Field(13, ge=3, le=100, description="Length of the shared run, in words")
-    files: list[str] = Field(
+    files: list[File] = Field(
         min_length=1,
         description="Benchmark files (JSON, JSON Lines): paths, patterns, `released:COLLECTION` or "
         "`released:COLLECTION/ENDING` (resources/released/files.csv)",
@@ -224,7 +225,7 @@ def _manifest(path: Path, changed: int) -> dict[str, list[ReleasedFile]]:
 
 
 def _released(collection: str, ending: str, root: Path, section: str) -> list[str]:
-    path = root / MANIFEST
+    path = root / own(MANIFEST)
     manifest = _manifest(path, path.stat().st_mtime_ns if path.is_file() else 0)
     if collection not in manifest:
         raise ConfigError(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, RESULT, SHOWN, VERDICT, Section, part, validate
+from rewild.config.base import HOW, RESULT, SHOWN, VERDICT, File, Section, part, validate
 from rewild.config.models import Count, Slug
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
@@ -19,7 +19,7 @@ Token = Annotated[str, Field(min_length=1)]
 class ChatTemplate(Section, marks=RESULT):
     """A chat template for base models that have none of their own, and the control tokens that go with it."""
 
-    file: str = Field(description="Jinja file, relative to the repository")
+    file: File = Field(description="Jinja file, relative to the repository")
     end_of_turn: Token = Field(description="Ends every turn; the model learns to write it")
     pad: Token | None = Field(None, description="Fills batches; null is the tokenizer's own")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, part, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, File, Section, part, validate
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
 from rewild.config.findings import Findings
@@ -31,8 +31,10 @@ Figure = Literal["figure1", "figure2", "figure3", "figure4"]
 class Audit(Section, marks=RESULT):
     """Which claims of the paper to test, and where they are written."""
 
-    claims: str = Field(
-        "resources/paper/claims.yaml", description="The claims file, relative to the repository"
+    claims: File = Field(
+        "resources/paper/claims.yaml",
+        validate_default=True,
+        description="The claims file, relative to the repository",
     )
 
 

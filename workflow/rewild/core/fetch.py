@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from rewild import own
 from rewild.core.errors import DataError, RewildError, first_line, masked, nearest
 from rewild.core.files import atomic, sha256
 from rewild.core.hosts import proxied
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import httpx
 
 PUBLIC = "https://raw.githubusercontent.com"
-MANIFEST = Path("resources/released/files.csv")
+MANIFEST = "resources/released/files.csv"
 TRIES = 5
 CONNECTIONS = 8
 CHUNK = 1 << 16
@@ -55,8 +56,8 @@ class ReleasedFile:
         return f"{self.repository}/{self.commit}/{self.path}"
 
 
-def read_manifest(path: Path = MANIFEST) -> dict[str, list[ReleasedFile]]:
-    """Read the manifest. Light (standard library only): the DAG is built from it.
+def read_manifest(path: Path | None = None) -> dict[str, list[ReleasedFile]]:
+    """Read the manifest, without a path the workflow's own. Light: the DAG is built from it.
 
     Returns:
         Collection → its files, in the manifest's order.
@@ -64,6 +65,7 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, list[ReleasedFile]]:
     Raises:
         DataError: a missing file or column, a bad row (named by its line).
     """
+    path = path or Path(own(MANIFEST))
     collections: dict[str, list[ReleasedFile]] = {}
     for line, row in read_csv(path, "the list of released files", limit=SMALL):
         where = f"{path}, line {line}"
@@ -88,7 +90,7 @@ def fetch_collection(
     folder: Path,
     *,
     base: str | None = None,
-    manifest: Path = MANIFEST,
+    manifest: Path | None = None,
     cache: Path = Path(".cache/downloads"),
     report: Callable[[str], None] = print,
 ) -> None:
