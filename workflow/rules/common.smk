@@ -73,9 +73,11 @@ from rewild.config.recipes import load_recipes
 from rewild.config.roster import make_roster
 from rewild.config.trainings import check_runs, display, style_models, weights_of
 from rewild.config.site import find_site
+from rewild.config.stages import version
 from rewild.operate.cost.assumptions import load_assumptions
 from rewild.operate.cost.estimate import World
 from rewild.operate.cost.jobs import hours_of_jobs
+from rewild.operate.sources import code_of
 from rewild.core.errors import RewildError
 from rewild.evaluation.harness.settings import check_evaluation
 from rewild.evaluation.harness.settings import evaluated as evaluated_runs
@@ -386,19 +388,21 @@ def studies_of(source):
     return one_of(study.name for study in STUDIES.values() if study.source == source)
 
 
-def code(*names):
-    """Modules or packages of `rewild`, as inputs: who edits a figure's code sees it drawn again."""
-    package = ROOT / "workflow/rewild"
-    found = [path for name in names for path in code_files(package / name)]
-    return [own(str(path.relative_to(ROOT))) for path in sorted(found)]
+# What a rule is computed by is among its params: its code, where it feeds no dear rule (who edits a figure's code sees it
+# drawn again), or else the version of its stage (the edit of a comment trains nothing again).
+def code(command, *also):
+    """A parameter: the code of a command of `rewild`, with modules that it finds by name only."""
+    return lambda wildcards: code_of(command, *also)
 
 
-def code_files(path):
-    """A module, or those of a package with what lies beside them."""
-    suffixes = (".py", ".html", ".css")
-    return (
-        [p for p in path.iterdir() if p.suffix in suffixes] if path.is_dir() else [path]
-    )
+def how(value):
+    """A parameter that says how a job is computed: one that depends on the output is no reason to run it again."""
+    return lambda wildcards, output: of(value, wildcards)
+
+
+def stage(name):
+    """A parameter: the version of a stage (rewild.config.stages)."""
+    return lambda wildcards: version(name)
 
 
 PROMISES = []  # functions of a study, each giving the files that one phase makes of it

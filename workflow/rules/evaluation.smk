@@ -22,6 +22,13 @@ def question_files(wildcards):
     return sorted(set(files))
 
 
+def task_files(wildcards):
+    """The definitions of tasks that lm-eval does not bring."""
+    tasks = evaluations.tasks_of(STUDIES[wildcards.study], BENCHMARKS)
+    folders = {task.folder for task in tasks if task.folder}
+    return sorted(str(p) for f in folders for p in Path(f).glob("*") if p.is_file())
+
+
 def lm_eval_environment(wildcards):
     """The environment that lm-eval runs in."""
     return evaluations.environment_of(STUDIES[wildcards.study].evaluation)
@@ -84,6 +91,7 @@ rule make_questions:
         folder=lambda wildcards: evaluations.QUESTIONS.format(study=wildcards.study),
         text=lambda wildcards: STUDIES[wildcards.study].demo.text,
         odd=lambda wildcards: odd([STUDIES[wildcards.study].demo.text]),
+        stage=stage("demo"),
     message:
         "{wildcards.study}: making questions about the demo's world"
     shell:
@@ -95,6 +103,7 @@ rule evaluate_run:
         model=lambda wildcards: run_model(wildcards),
         weights=lambda wildcards: ancient(run_weights(wildcards)),
         questions=lambda wildcards: plain(question_files(wildcards)),
+        tasks=lambda wildcards: plain(task_files(wildcards)),
         env=lambda wildcards: ancient(ready_of(lm_eval_environment(wildcards))),
     output:
         results="results/{study}/benchmarks/{run}/lm-eval.json",
@@ -127,7 +136,7 @@ rule evaluate_run:
         settings=lambda wildcards: evaluations.settings_of(
             STUDIES[wildcards.study], wildcards.run, BENCHMARKS, MODELS
         ),
-        python=lambda wildcards: python_of(lm_eval_environment(wildcards)),
+        python=how(lambda wildcards: python_of(lm_eval_environment(wildcards))),
         odd=lambda wildcards: odd(question_files(wildcards)),
     message:
         "{wildcards.study}: {wildcards.run} takes the ground-truth benchmarks"
@@ -158,6 +167,7 @@ rule score_benchmark:
     params:
         metric=lambda wildcards: BENCHMARKS[wildcards.benchmark].metric,
         max_empty=lambda wildcards: STUDIES[wildcards.study].evaluation.max_empty,
+        code=code("score-benchmark"),
     message:
         "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
     shell:
@@ -167,7 +177,7 @@ rule score_benchmark:
 # Judged benchmarks: which run answers which, who is compared with whom, and the files of each.
 from types import SimpleNamespace
 
-from rewild.config.judging import READING, asked_judge, find_runner
+from rewild.config.judging import find_runner, judging_of
 from rewild.evaluation.judged.job import answer_spec
 
 
@@ -280,11 +290,10 @@ def judged_baseline(wildcards):
 
 
 def judged_by(wildcards):
-    """What identifies judgments: who is asked, as the endpoint knows it, the seed, how often, how replies are read."""
+    """What identifies the judgments of a benchmark."""
     study = STUDIES[wildcards.study]
-    judge = study.judging.judge_of(BENCHMARKS[wildcards.benchmark])
-    asked = asked_judge(judge, MODELS).identity
-    return f"{judge}: {asked}, {study.judging.attempts} attempts, seed {study.seed}, reading {READING}"
+    row = BENCHMARKS[wildcards.benchmark]
+    return judging_of(study.judging, row, MODELS, study.seed)
 
 
 @promised
@@ -372,7 +381,7 @@ for study in STUDIES.values():
             ),
             study=study.name,
             benchmarks=[row.slug for row in JUDGED[study.name]],
-            python=answers_python(study),
+            python=how(answers_python(study)),
             hub=lambda wildcards, name=study.name: staged(
                 answers_weights(name, wildcards)
             ),
@@ -435,7 +444,8 @@ rule score_judgments:
         runtime=minutes("score_judgments", 20),
     params:
         limit=lambda wildcards: judged_limit(wildcards),
-        python=scoring_python,
+        python=how(scoring_python),
+        code=code("score", "evaluation/judged"),
     message:
         "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
     shell:
@@ -494,6 +504,7 @@ rule compare_preferences:
         runtime=minutes("compare_preferences", 5),
     params:
         out=subpath(output.preferences, parent=True),
+        code=code("preferences"),
     message:
         "{wildcards.study}: computing preference rates"
     shell:
@@ -532,6 +543,7 @@ rule compare_words:
     params:
         minimum=lambda wildcards: STUDIES[wildcards.study].judgments.minimum,
         out=subpath(output.words, parent=True),
+        code=code("words"),
     message:
         "{wildcards.study}: comparing the words of judgments"
     shell:
@@ -542,7 +554,6 @@ rule compare_words:
 rule draw_words:
     input:
         words=words_of,
-        code=code("evaluation/judgments/figures.py", "core/plotting.py"),
     output:
         svg=report(
             "results/{study}/figures/{figure}.svg",
@@ -580,6 +591,7 @@ rule draw_words:
             "--own" if STUDIES[wildcards.study].source == "computed" else ""
         ),
         out=subpath(output.svg, parent=True),
+        code=code("draw-words"),
     message:
         "{wildcards.study}: drawing {wildcards.figure}"
     shell:
@@ -619,6 +631,7 @@ rule compute_win_rates:
         runtime=minutes("compute_win_rates", 5),
     params:
         out=subpath(output.rates, parent=True),
+        code=code("win-rates"),
     message:
         "{wildcards.study}: computing AlpacaEval win rates"
     shell:
@@ -643,6 +656,8 @@ rule recover_length_control:
     resources:
         mem_mb=memory("recover_length_control", 1500),
         runtime=minutes("recover_length_control", 5),
+    params:
+        stage=stage("win-rates"),
     message:
         "Recovering AlpacaEval's instruction difficulties from released annotations"
     shell:
@@ -668,6 +683,7 @@ rule build_alpaca_eval:
         runtime=minutes("build_alpaca_eval", 30),
     params:
         folder=subpath(output.ready, parent=True),
+        stage=stage("environments"),
     message:
         "Building the environment of the alpaca_eval library"
     shell:
@@ -700,6 +716,7 @@ rule check_win_rates:
         runtime=minutes("check_win_rates", 10),
     params:
         python=lambda wildcards, input: f"{Path(input.ready).parent}/bin/python",
+        code=code("win-rates-by-library"),
     message:
         "{wildcards.study}: computing win rates by the alpaca_eval library"
     shell:

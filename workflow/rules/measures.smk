@@ -87,6 +87,7 @@ rule score_similarity:
                 STUDIES[wildcards.study].seed
             )
         ),
+        stage=stage("similarity"),
     message:
         "{wildcards.study}: comparing all pairs of models ({wildcards.group}, block {wildcards.block})"
     shell:
@@ -136,6 +137,7 @@ rule merge_similarity:
             )
         ),
         folder=subpath(output.summary, parent=True),
+        code=code("merge-similarity"),
     message:
         "{wildcards.study}: summarising the similarity of models ({wildcards.group})"
     shell:
@@ -193,6 +195,7 @@ rule plot_similarity:
         out=subpath(output.heatmap, parent=True),
         imported=imported_argument,
         sizes=own_sizes,
+        code=code("plot-similarity"),
     message:
         "{wildcards.study}: drawing the similarity of models ({wildcards.group}, {wildcards.metric})"
     shell:
@@ -219,6 +222,8 @@ rule compute_similarity_cells:
     resources:
         mem_mb=memory("compute_similarity_cells", 500),
         runtime=minutes("compute_similarity_cells", 5),
+    params:
+        code=code("similarity-cells"),
     message:
         "{wildcards.study}: Table 5 of the models that the study has"
     shell:
@@ -263,6 +268,7 @@ rule measure_diversity:
         ),
         folder=subpath(output.diversity, parent=True),
         imported=imported_argument,
+        code=code("diversity"),
     message:
         "{wildcards.study}: measuring each model's responses ({wildcards.group})"
     shell:
@@ -337,6 +343,7 @@ rule count_style:
     params:
         model="Q72 : None",
         out=subpath(output.counts, parent=True),
+        code=code("style"),
     message:
         "{wildcards.study}: counting styling in judged pages of {params.model}"
     shell:
@@ -366,6 +373,8 @@ rule compare_style:
     resources:
         mem_mb=memory("compare_style", 500),
         runtime=minutes("compare_style", 5),
+    params:
+        code=code("proportional"),
     message:
         "{wildcards.study}: comparing the styling of pairs of models"
     shell:
@@ -426,6 +435,7 @@ rule count_response_style:
     params:
         out=subpath(output.counts, parent=True),
         imported=imported_argument,
+        code=code("style-responses"),
     message:
         "{wildcards.study}: counting the styling of responses ({wildcards.group})"
     shell:
@@ -472,6 +482,7 @@ rule measure_throughput:
     params:
         out=subpath(output.models, parent=True),
         figure=lambda wildcards: f"results/{wildcards.study}/figures/throughput",
+        code=code("throughput"),
     message:
         "{wildcards.study}: comparing the speed of models"
     shell:

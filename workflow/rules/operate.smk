@@ -17,6 +17,7 @@ rule write_config:
         study=lambda wildcards: sha256(
             STUDIES[wildcards.study].model_dump_json().encode()
         ).hexdigest(),
+        code=code("resolve"),
     message:
         "{wildcards.study}: writing the resolved configuration"
     shell:
@@ -44,6 +45,7 @@ rule build_env:
     params:
         python="python",
         folder=lambda wildcards: f".envs/{wildcards.tool}",
+        stage=stage("environments"),
     message:
         "Building the environment {wildcards.tool} (minutes, once)"
     shell:
@@ -63,7 +65,7 @@ if "apptainer" in DEPLOYED:
         container:
             lambda wildcards: image_of(wildcards.tool)
         params:
-            python=lambda wildcards: IMAGES[wildcards.tool].python,
+            python=how(lambda wildcards: IMAGES[wildcards.tool].python),
             folder=lambda wildcards: f".envs/apptainer/{wildcards.tool}",
 
 
@@ -88,6 +90,7 @@ for collection, files in RELEASED.items():
             runtime=minutes(f"fetch_{collection.replace('-', '_')}", 30),
         params:
             collection=collection,
+            stage=stage("fetch"),
         message:
             "Fetching {params.collection}"
         shell:
@@ -114,12 +117,13 @@ rule make_demo_model:
         mem_mb=memory("make_demo_model", 2000),
         runtime=minutes("make_demo_model", 20),
     params:
-        python=python_of("engine-cpu"),
+        python=how(python_of("engine-cpu")),
         text=lambda wildcards: STUDIES[wildcards.study].demo.text,
         odd=lambda wildcards: odd([STUDIES[wildcards.study].demo.text]),
-        settings=lambda wildcards: STUDIES[wildcards.study]
-        .demo.models[wildcards.model]
-        .model_dump_json(),
+        settings=lambda wildcards: trigger(
+            STUDIES[wildcards.study].demo.models[wildcards.model]
+        ),
+        stage=stage("demo"),
     message:
         "{wildcards.study}: making the model {wildcards.model} from scratch (about a minute)"
     shell:

@@ -91,6 +91,7 @@ rule audit_claims:
             f"{name}={path}" for name, path in named_evidence(input)
         ],
         out=subpath(output.json, parent=True),
+        code=code("audit", "papers"),
     message:
         "{wildcards.study}: testing the paper's claims"
     shell:

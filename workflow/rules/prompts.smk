@@ -36,7 +36,9 @@ for name, study in STUDIES.items():
             name:
                 f"prepare_prompts_{name.replace('-', '_')}"
             input:
-                files=lambda wildcards, study=study: plain(input_files(study.prompts)),
+                files=lambda wildcards, name=name: plain(
+                    input_files(STUDIES[name].prompts)
+                ),
             output:
                 shards=expand(
                     "results/{study}/prompts/shards/{shard}.parquet",
@@ -63,9 +65,12 @@ for name, study in STUDIES.items():
                 runtime=minutes(f"prepare_prompts_{name.replace('-', '_')}", 60),
             params:
                 study=name,
-                odd=lambda wildcards, study=study: odd(input_files(study.prompts)),
+                odd=lambda wildcards, name=name: odd(input_files(STUDIES[name].prompts)),
                 folder=lambda wildcards, output: Path(output.failures).parent,
-                settings=lambda wildcards, study=study: study.prompts.model_dump_json(),
+                settings=lambda wildcards, name=name: trigger(
+                    STUDIES[name].prompts, "result", "cut"
+                ),
+                stage=stage("prompts"),
             message:
                 f"{name}: preparing prompts"
             shell:
@@ -93,7 +98,8 @@ rule fetch_hub:
         mem_mb=memory("fetch_hub", 2000),
         runtime=minutes("fetch_hub", 240),
     params:
-        python=python_of("data"),
+        python=how(python_of("data")),
+        stage=stage("fetch"),
     message:
         "Streaming {wildcards.owner}/{wildcards.name} from the hub"
     shell:

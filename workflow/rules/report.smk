@@ -66,6 +66,8 @@ rule tidy_scores:
     resources:
         mem_mb=memory("tidy_scores", 500),
         runtime=minutes("tidy_scores", 5),
+    params:
+        code=code("released-scores"),
     message:
         "{wildcards.study}: making the released scores tidy"
     shell:
@@ -91,6 +93,8 @@ rule identify_averages:
     resources:
         mem_mb=memory("identify_averages", 500),
         runtime=minutes("identify_averages", 5),
+    params:
+        code=code("averages"),
     message:
         "{wildcards.study}: finding which averages the paper reports"
     shell:
@@ -118,6 +122,8 @@ rule compute_score_cells:
     resources:
         mem_mb=memory("compute_score_cells", 500),
         runtime=minutes("compute_score_cells", 5),
+    params:
+        code=code("score-cells"),
     message:
         "{wildcards.study}: computing {wildcards.table} from the released scores"
     shell:
@@ -130,7 +136,6 @@ rule make_table:
         published=own("resources/paper/{table}.csv"),
         specs=own("resources/paper/tables.yaml"),
         computed=computed_cells,
-        code=code("report/tables"),
     output:
         csv=report(
             "results/{study}/tables/{table}.csv",
@@ -164,6 +169,7 @@ rule make_table:
         ),
         title=table_title,
         source=lambda wildcards: STUDIES[wildcards.study].source,
+        code=code("table"),
     message:
         "{wildcards.study}: making {wildcards.table}"
     shell:
@@ -211,7 +217,7 @@ def pair_files(name):
 def findings_settings(wildcards):
     """The study's settings of its findings, and the seed: what a command reads from them."""
     study = STUDIES[wildcards.study]
-    return study.seed, study.findings and study.findings.model_dump_json()
+    return study.seed, study.findings and trigger(study.findings)
 
 
 def own_runs(wildcards):
@@ -272,7 +278,6 @@ rule draw_radar:
     input:
         scores="results/{study}/scores/scores.csv",
         own=own_runs,
-        code=code("report/figures/radar.py", "core/plotting.py"),
     output:
         svg=report(
             "results/{study}/figures/figure1.svg",
@@ -297,6 +302,7 @@ rule draw_radar:
         source=lambda wildcards: STUDIES[wildcards.study].source,
         study=own_study,
         settings=findings_settings,
+        code=code("figure"),
     message:
         "{wildcards.study}: drawing Figure 1"
     shell:
@@ -308,7 +314,6 @@ rule draw_scaling:
         scores=lambda wildcards: scaling_inputs(wildcards)["scores"],
         published=lambda wildcards: scaling_inputs(wildcards)["published"],
         own=own_runs,
-        code=code("report/figures/scaling.py", "core/plotting.py"),
     output:
         svg=report(
             "results/{study}/figures/figure2.svg",
@@ -335,6 +340,7 @@ rule draw_scaling:
         source=lambda wildcards: STUDIES[wildcards.study].source,
         study=own_study,
         settings=findings_settings,
+        code=code("figure"),
     message:
         "{wildcards.study}: drawing Figure 2"
     shell:
@@ -354,6 +360,8 @@ rule note_figures:
     resources:
         mem_mb=memory("note_figures", 300),
         runtime=minutes("note_figures", 5),
+    params:
+        code=code("figure-notes"),
     message:
         "{wildcards.study}: noting what the paper does not publish of its figures"
     shell:
@@ -366,11 +374,6 @@ rule collect_scores:
     input:
         scores=evaluated_files("scores.csv"),
         by_item=evaluated_files("items.parquet"),
-        code=code(
-            "evaluation/scores/collect.py",
-            "evaluation/scores/tidy.py",
-            "config/roster.py",
-        ),
     output:
         scores=report(
             "results/{study}/scores/scores.csv",
@@ -400,6 +403,7 @@ rule collect_scores:
         folders=lambda wildcards: evaluated(STUDIES[wildcards.study]),
         runs=lambda wildcards: repr(ROSTERS[wildcards.study]),
         out=subpath(output.scores, parent=True),
+        code=code("scores"),
     message:
         "{wildcards.study}: gathering the scores of its runs"
     shell:
@@ -413,11 +417,6 @@ rule fill_table:
         by_item="results/{study}/scores/items.parquet",
         runs="results/{study}/scores/runs.csv",
         benchmarks=configured("benchmarks.yaml"),
-        code=code(
-            "report/findings/cells.py",
-            "report/findings/select.py",
-            "evaluation/scores/collect.py",
-        ),
     output:
         cells="results/{study}/cells/{table}.csv",
     log:
@@ -435,6 +434,7 @@ rule fill_table:
     params:
         settings=findings_settings,
         scores=subpath(input.scores, parent=True),
+        code=code("own-cells"),
     message:
         "{wildcards.study}: computing {wildcards.table} from its scores"
     shell:
@@ -449,12 +449,6 @@ rule compare_answers:
         runs="results/{study}/scores/runs.csv",
         answers=pair_files("answers.parquet"),
         judgments=pair_files("judgments.parquet"),
-        code=code(
-            "report/findings/answers.py",
-            "report/findings/select.py",
-            "measures/style",
-            "evaluation/judgments",
-        ),
     output:
         table3="results/{study}/cells/table3.csv",
         table4="results/{study}/cells/table4.csv",
@@ -479,6 +473,7 @@ rule compare_answers:
         settings=findings_settings,
         scores=subpath(input.scores, parent=True),
         cells=subpath(output.table3, parent=True),
+        code=code("compare-answers"),
     message:
         "{wildcards.study}: comparing the answers of two models and their fine-tunes"
     shell:
@@ -497,11 +492,6 @@ rule state_findings:
         judgments=pair_files("judgments.parquet"),
         figures=report_figures,
         tables=report_tables,
-        code=code(
-            "report/findings",
-            "evaluation/scores/bootstrap.py",
-            "evaluation/scores/collect.py",
-        ),
     output:
         html=report(
             "results/{study}/findings/findings.html",
@@ -526,6 +516,7 @@ rule state_findings:
         settings=findings_settings,
         figures=lambda wildcards, input: [f"--figure={f}" for f in input.figures],
         tables=lambda wildcards, input: [f"--table={t}" for t in input.tables],
+        code=code("findings"),
     message:
         "{wildcards.study}: stating the findings"
     shell:
@@ -611,8 +602,9 @@ rule import_judgments:
         runtime=minutes("import_judgments", 10),
     params:
         imports=lambda wildcards: [
-            source.model_dump_json() for source in STUDIES[wildcards.study].imports
+            trigger(source) for source in STUDIES[wildcards.study].imports
         ],
+        code=code("import-judgments"),
     message:
         "{wildcards.study}: bringing in the released judgments of imported responses"
     shell:
@@ -656,6 +648,7 @@ rule make_viewer:
         odd=lambda wildcards: odd(STUDIES[wildcards.study].viewer.judgments),
         limit=lambda wildcards: STUDIES[wildcards.study].viewer.max_conversations,
         folder=subpath(output.page, parent=True),
+        code=code("viewer"),
     message:
         "{wildcards.study}: making the page that shows responses side by side"
     shell:

@@ -93,6 +93,17 @@ def local_model(wildcards):
     return plain([folder]) if folder else []
 
 
+def model_template(wildcards):
+    """The file of a chat template that a model has in the place of its own."""
+    template = job_of(wildcards).source.template
+    return plain([template]) if template else []
+
+
+def odd_template(wildcards):
+    """The same, where its name cannot be an input's."""
+    return odd(filter(None, [job_of(wildcards).source.template]))
+
+
 def may_answer(wildcards):
     """What says that a model may answer whole shards: its pilot, or a fine-tune's post-flight."""
     trained = TRAININGS[wildcards.study].get(wildcards.model)
@@ -153,6 +164,7 @@ rule run_pilot:
     input:
         prompts=lambda wildcards: prompt_shards(wildcards)[:4],
         model=local_model,
+        template=model_template,
         weights=lambda wildcards: ancient(model_weights(wildcards)),
         env=lambda wildcards: ancient(engine_ready(wildcards)),
     output:
@@ -180,8 +192,9 @@ rule run_pilot:
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
+        odd=odd_template,
         pilot=lambda wildcards: trigger(pilot_of(wildcards)),
-        python=engine_python,
+        python=how(engine_python),
         hub=lambda wildcards: staged(model_weights(wildcards)),
         shards=lambda wildcards: [
             f"--shard={name}" for name in shards(wildcards.study)[:4]
@@ -211,6 +224,7 @@ rule check_pilot:
         runtime=minutes("check_pilot", 5),
     params:
         gates=lambda wildcards: trigger(pilot_of(wildcards).gates, "verdict"),
+        code=code("check-pilot"),
     message:
         "{wildcards.study}: checking the pilot of {wildcards.model}"
     shell:
@@ -223,6 +237,7 @@ rule answer_shard:
         pilot=pilot_report,
         passed=lambda wildcards: ancient(may_answer(wildcards)),
         model=local_model,
+        template=model_template,
         weights=lambda wildcards: ancient(model_weights(wildcards)),
         env=lambda wildcards: ancient(engine_ready(wildcards)),
     output:
@@ -251,7 +266,8 @@ rule answer_shard:
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(job_of(wildcards)),
-        python=engine_python,
+        odd=odd_template,
+        python=how(engine_python),
         hub=lambda wildcards: staged(model_weights(wildcards)),
     message:
         "{wildcards.study}: {wildcards.model} answers shard {wildcards.shard}"
@@ -283,6 +299,7 @@ rule collect_responses:
         runtime=minutes("collect_responses", 60),
     params:
         shards=lambda wildcards: [f"--shard={name}" for name in shards(wildcards.study)],
+        stage=stage("collect"),
     message:
         "{wildcards.study}: counting the responses of {wildcards.model}"
     shell:
@@ -311,10 +328,11 @@ rule fetch_model:
         mem_mb=memory("fetch_model", 4000),
         runtime=minutes("fetch_model", 1440),
     params:
-        python=python_of("data"),
+        python=how(python_of("data")),
         code=lambda wildcards: (
             ["--code"] if f"{wildcards.owner}/{wildcards.name}" in WITH_CODE else []
         ),
+        stage=stage("fetch"),
     message:
         "Fetching the weights of {wildcards.owner}/{wildcards.name}"
     shell:
@@ -361,10 +379,13 @@ for name, study in STUDIES.items():
                 runtime=minutes(f"import_{name.replace('-', '_')}_{number}", 60),
             params:
                 number=number,
-                odd=lambda wildcards, files=files: odd(sorted({f.path for f in files})),
-                settings=lambda wildcards, source=study.imports[number]: (
-                    source.model_dump_json()
+                odd=lambda wildcards, files=files, source=study.imports[number]: odd(
+                    import_files(source, files)
                 ),
+                settings=lambda wildcards, name=name, number=number: trigger(
+                    STUDIES[name].imports[number]
+                ),
+                stage=stage(f"import-{study.imports[number].kind}"),
             message:
                 f"{name}: importing the responses of {len(files)} models ({study.imports[number].name})"
             shell:
@@ -409,6 +430,7 @@ for name, study in STUDIES.items():
                 runtime=minutes(f"collect_imports_{name.replace('-', '_')}", 10),
             params:
                 folder=lambda wildcards, output: Path(output.models).parents[1],
+                stage=stage("collect"),
             message:
                 f"{name}: counting the imported responses"
             shell:

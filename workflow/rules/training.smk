@@ -100,6 +100,7 @@ rule make_mix:
         settings=lambda wildcards: json.dumps(identity(mix_of(wildcards))),
         seed=mix_seed,
         odd=mix_odd,
+        stage=stage("mixes"),
     message:
         "{wildcards.study}: making the mix {wildcards.mix}"
     shell:
@@ -130,7 +131,8 @@ rule describe_mix:
     params:
         shown=lambda wildcards: trigger(mix_of(wildcards), "shown"),
         terms=lambda wildcards: terms_of(mix_of(wildcards).models()),
-        python=counter(mix_of).python,
+        python=how(counter(mix_of).python),
+        code=code("mix"),
     message:
         "{wildcards.study}: writing the card of the mix {wildcards.mix}"
     shell:
@@ -159,7 +161,8 @@ rule fetch_dataset:
         mem_mb=memory("fetch_dataset", 2000),
         runtime=minutes("fetch_dataset", 240),
     params:
-        python=python_of("data"),
+        python=how(python_of("data")),
+        stage=stage("fetch"),
     message:
         "Streaming {wildcards.owner}/{wildcards.name} ({wildcards.subset}) from the hub"
     shell:
@@ -278,6 +281,7 @@ rule draw_preference_prompts:
         seed=lambda wildcards: answering_job(wildcards).seed,
         settings=lambda wildcards: trigger(preference_of(wildcards), "draw"),
         odd=lambda wildcards: odd(preference_benchmarks(preference_of(wildcards))),
+        stage=stage("pairs"),
     message:
         "{wildcards.study}: drawing the prompts of {wildcards.preference}"
     shell:
@@ -290,6 +294,7 @@ rule sample_answers:
         pilot=lambda wildcards: pilot_report(answering(wildcards)),
         passed=lambda wildcards: ancient(may_answer(answering(wildcards))),
         model=lambda wildcards: local_model(answering(wildcards)),
+        template=lambda wildcards: model_template(answering(wildcards)),
         weights=lambda wildcards: ancient(model_weights(answering(wildcards))),
         env=lambda wildcards: ancient(engine_ready(answering(wildcards))),
     output:
@@ -319,9 +324,10 @@ rule sample_answers:
         nodes=1,
     params:
         settings=lambda wildcards: settings_of(answering_job(wildcards)),
+        odd=lambda wildcards: odd_template(answering(wildcards)),
         samples=lambda wildcards: preference_of(wildcards).samples,
         shards=lambda wildcards: preference_of(wildcards).shards,
-        python=lambda wildcards: engine_python(answering(wildcards)),
+        python=how(lambda wildcards: engine_python(answering(wildcards))),
         hub=lambda wildcards: staged(model_weights(answering(wildcards))),
     message:
         "{wildcards.study}: answers for {wildcards.preference}, shard {wildcards.shard}"
@@ -362,8 +368,9 @@ rule score_answers:
         grading=lambda wildcards: json.dumps(
             grades_of(preference_of(wildcards), MODELS)
         ),
-        python=lambda wildcards: python_of(scorer_tool(wildcards)),
+        python=how(lambda wildcards: python_of(scorer_tool(wildcards))),
         hub=lambda wildcards: staged(scorer_weights(wildcards)),
+        stage=stage("grades"),
     message:
         "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"
     shell:
@@ -396,6 +403,7 @@ rule pair_answers:
         settings=lambda wildcards: json.dumps(
             identity_of_pairs(preference_of(wildcards))
         ),
+        stage=stage("pairs"),
     message:
         "{wildcards.study}: pairing the answers of {wildcards.preference}"
     shell:
@@ -424,7 +432,8 @@ rule describe_pairs:
     params:
         shown=lambda wildcards: trigger(preference_of(wildcards), "shown"),
         terms=lambda wildcards: terms_of([preference_of(wildcards).model]),
-        python=counter(preference_of).python,
+        python=how(counter(preference_of).python),
+        code=code("preference-pairs"),
     message:
         "{wildcards.study}: writing the card of the pairs {wildcards.preference}"
     shell:
@@ -467,6 +476,12 @@ def run_start(wildcards):
     if base in TRAININGS[study]:
         return [start.path, ancient(f"{TRAININGS[study][base].folder}/passed")]
     return plain([start.path]) if start.local else []
+
+
+def run_template(wildcards):
+    """The file of the chat template that its recipe gives a base model."""
+    template = training(wildcards).template
+    return plain([template.file]) if template else []
 
 
 def run_mix(wildcards):
@@ -571,8 +586,9 @@ rule fetch_kernel:
         mem_mb=memory("fetch_kernel", 2000),
         runtime=minutes("fetch_kernel", 30),
     params:
-        python=lambda wildcards, threads: python_of("axolotl"),
+        python=how(python_of("axolotl")),
         out=subpath(output.record, parent=True),
+        stage=stage("fetch"),
     message:
         "Fetching the flash-attention kernel that Axolotl pins (once, without a GPU)"
     shell:
@@ -583,6 +599,7 @@ rule preflight_run:
     input:
         mix=run_mix,
         model=run_start,
+        template=run_template,
         weights=lambda wildcards: ancient(start_weights(wildcards)),
         kernel=lambda wildcards: ancient(run_kernel(wildcards)),
         env=lambda wildcards: ancient(axolotl_ready(wildcards)),
@@ -607,7 +624,7 @@ rule preflight_run:
         runtime=minutes("preflight_run", 120),
     params:
         settings=lambda wildcards: training(wildcards).settings,
-        python=lambda wildcards: python_of(axolotl_of(wildcards)),
+        python=how(lambda wildcards: python_of(axolotl_of(wildcards))),
     message:
         "{wildcards.study}: checking the data of {wildcards.run} before it is trained"
     shell:
@@ -621,6 +638,7 @@ rule train_run:
         preflight="results/{study}/runs/{run}/preflight.json",
         mix=run_mix,
         model=run_start,
+        template=run_template,
         weights=lambda wildcards: ancient(start_weights(wildcards)),
         kernel=lambda wildcards: ancient(run_kernel(wildcards)),
         env=lambda wildcards: ancient(axolotl_ready(wildcards)),
@@ -652,7 +670,7 @@ rule train_run:
         nodes=1,
     params:
         settings=lambda wildcards: training(wildcards).settings,
-        python=lambda wildcards: python_of(axolotl_of(wildcards)),
+        python=how(lambda wildcards: python_of(axolotl_of(wildcards))),
         each=lambda wildcards, threads: threads
         // max(1, training(wildcards).recipe.gpus),
     message:
@@ -686,6 +704,7 @@ rule draw_loss:
     params:
         title=lambda wildcards: display(STUDIES[wildcards.study], wildcards.run, MODELS),
         stem=lambda wildcards: f"results/{wildcards.study}/runs/{wildcards.run}/loss",
+        code=code("draw-loss"),
     message:
         "{wildcards.study}: drawing the loss of {wildcards.run}"
     shell:
@@ -726,7 +745,7 @@ rule postflight_run:
     params:
         settings=lambda wildcards: training(wildcards).settings,
         gates=lambda wildcards: training(wildcards).gates,
-        python=python_of("engine-cpu"),
+        python=how(python_of("engine-cpu")),
         shards=lambda wildcards, input: [f"--shard={path}" for path in input.prompts],
     message:
         "{wildcards.study}: trying the checkpoint of {wildcards.run}"
@@ -751,6 +770,8 @@ rule check_run:
     resources:
         mem_mb=memory("check_run", 500),
         runtime=minutes("check_run", 5),
+    params:
+        code=code("check-run"),
     message:
         "{wildcards.study}: checking the post-flight of {wildcards.run}"
     shell:
@@ -790,10 +811,9 @@ rule compare_inherited_style:
         mem_mb=memory("compare_inherited_style", 2000),
         runtime=minutes("compare_inherited_style", 30),
     params:
-        settings=lambda wildcards: STUDIES[
-            wildcards.study
-        ].inherited_style.model_dump_json(),
+        settings=lambda wildcards: trigger(STUDIES[wildcards.study].inherited_style),
         out=subpath(output.inherited, parent=True),
+        code=code("inherited-style"),
     message:
         "{wildcards.study}: do fine-tunes write in the style of the models they learned from?"
     shell:

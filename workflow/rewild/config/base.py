@@ -68,21 +68,21 @@ class Strict(BaseModel):
 class Section(Strict):
     """A section of the configuration: every field says what it identifies."""
 
-    marks: ClassVar[Mark | None] = None
+    usual: ClassVar[Mark | None] = None
+    marks: ClassVar[dict[str, Mark]] = {}
 
     def __init_subclass__(cls, marks: Mark | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.marks = marks or cls.marks
+        cls.usual = marks or cls.usual
 
     @classmethod
     def __pydantic_init_subclass__(cls, marks: Mark | None = None, **kwargs: Any) -> None:
-        for name in cls.model_fields:
-            cls.mark(name)
+        cls.marks = {name: cls._mark(name, field.metadata) for name, field in cls.model_fields.items()}
 
     @classmethod
-    def mark(cls, field: str) -> Mark:
+    def _mark(cls, field: str, metadata: list[Any]) -> Mark:
         """The mark of a field: its own, else that of its class."""
-        own = next((m for m in cls.model_fields[field].metadata if isinstance(m, Mark)), cls.marks)
+        own = next((m for m in metadata if isinstance(m, Mark)), cls.usual)
         if own is None:
             raise TypeError(f"{cls.__name__}.{field}: say what it identifies (rewild.config.base)")
         return own
@@ -110,9 +110,11 @@ _NOTHING = object()
 def _picked(value: Any, plain: Any, mark: Mark, parts: frozenset[str]) -> Any:
     """What of a value identifies one of the parts, if the value itself has this mark."""
     if isinstance(value, Section):
-        marks = {name: type(value).mark(name) for name in type(value).model_fields}
-        effective = {name: mark if own == RESULT or mark == HOW else own for name, own in marks.items()}
-        picked = {n: _picked(getattr(value, n), plain[n], own, parts) for n, own in effective.items()}
+        picked = {
+            name: _picked(getattr(value, name), plain[name], mark if own == RESULT else own, parts)
+            for name, own in value.marks.items()
+            if mark != HOW
+        }
     elif isinstance(value, Mapping) and any(isinstance(one, Section) for one in value.values()):
         picked = {key: _picked(one, plain[key], mark, parts) for key, one in value.items()}
     elif isinstance(value, list) and any(isinstance(one, Section) for one in value):

@@ -10,18 +10,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rewild.config.base import HOW, RESULT, Section, part, validate
+from rewild.config.base import HOW, RESULT, Section, identity, part, validate
 from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
 from rewild.config.endpoint import EndpointUrl, Takes
 from rewild.config.engines import EngineName
 from rewild.config.models import Model, Slug
 from rewild.config.responses import Compute, Limits, OverLong
+from rewild.config.stages import version
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import ReleasedFile
 
-READING = 2
-"""Version of how a judge's replies are read; raise it when the same reply gives another verdict. Replies are
-kept, so reading them again costs nothing."""
 OPENAI = "https://api.openai.com/v1"
 
 
@@ -233,6 +231,13 @@ class Judging(Section):
         if judge is None:
             raise ConfigError(f"benchmark {benchmark.slug}: nobody judges it; give it a 'judge'")
         return judge
+
+
+def judging_of(judging: Judging, benchmark: Benchmark, models: Mapping[str, Model], seed: int) -> str:
+    """What identifies a benchmark's judgments, as JSON: who is asked, as the endpoint knows it, and how."""
+    judge = judging.judge_of(benchmark)
+    asked = {"judge": judge, "asked": asked_judge(judge, models).identity}
+    return json.dumps(identity(judging) | asked | {"seed": seed, "stage": version("judging")})
 
 
 def judged_rows(listed: Sequence[str], benchmarks: Mapping[str, Benchmark]) -> list[Benchmark]:

@@ -13,11 +13,12 @@ from pydantic import Field
 
 from rewild.config.base import CUT, HOW, RESULT, SHOWN, Section, identity, part
 from rewild.config.endpoint import EndpointUrl
-from rewild.config.judging import READING, asked_judge
+from rewild.config.judging import asked_judge
 from rewild.config.mixes import Share
 from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, files_matching, shard_name
 from rewild.config.responses import SamplingSettings
+from rewild.config.stages import version
 
 
 class Rubric(Section, marks=RESULT):
@@ -120,7 +121,7 @@ def grades_of(preference: Preference, models: Mapping[str, Model]) -> dict[str, 
     found = identity(preference, "grades")
     if isinstance(preference.scorer, Judge):
         asked = asked_judge(preference.scorer.model, models)
-        found |= {"asked": asked.identity, "reading": READING}
+        found |= {"asked": asked.identity, "reading": version("judging")}
     return found
 
 

@@ -11,10 +11,9 @@ from rewild.config.mixes import mix_name
 from rewild.config.models import Model, find_model
 from rewild.config.recipes import ChatTemplate, Recipe, find_recipe
 from rewild.config.runs import Run
+from rewild.config.stages import version
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
-
-STAGE_VERSION = 2  # raise when the same settings would give another model
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Training:
         start = [self.start.path, self.start.revision]
         return json.dumps(
             {
-                "stage": STAGE_VERSION,
+                "stage": version("training"),
                 "recipe": recipe,
                 "seed": self.seed,
                 "start": start,

@@ -15,11 +15,10 @@ from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.responses import Compute, History, Limits, OverLong, SamplingSettings
+from rewild.config.stages import version
 from rewild.core.errors import ConfigError
 from rewild.core.weights import hash_folder
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
-
-STAGE_VERSION = 2  # raise when the same settings would give other responses (2: content is never markup)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Spec:
             source["sent"] = self.source.sent
         return json.dumps(
             {
-                "stage": STAGE_VERSION,
+                "stage": version("responses"),
                 "seed": self.seed,
                 "source": source,
                 "context": self.plan.context if self.plan else None,
@@ -193,7 +192,7 @@ def identity(
     sent = {"sent": spec.source.sent} if spec.remote else {}
     return {
         **sent,
-        "stage_version": STAGE_VERSION,
+        "stage_version": version("responses"),
         "seed": spec.seed,
         "model": spec.model,
         "weights": weights,

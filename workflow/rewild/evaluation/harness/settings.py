@@ -16,11 +16,11 @@ from rewild.config.benchmarks import Benchmark
 from rewild.config.evaluation import Evaluation, ground_truth
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
+from rewild.config.stages import version
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
 
-STAGE_VERSION = 2  # raise when the same settings would give other results
 LONGEST_CONTEXT = 8192
 """Tokens of context where a study names none and the model could do more: room for every prompt and answer of
 the leaderboard, and the same on every kind of GPU, so that how a score is computed does not change it."""
@@ -217,7 +217,7 @@ def shared_identity(study: Study, target: Target) -> dict[str, Any]:
     """What identifies the results of a run, whatever the benchmark, as far as the configuration knows it."""
     section = evaluation_of(study)
     return {
-        "stage_version": STAGE_VERSION,
+        "stage_version": version("evaluation"),
         "seed": seed_of(study),
         "model": target.path if not target.local else None,  # a folder's content is hashed instead
         "revision": target.revision,

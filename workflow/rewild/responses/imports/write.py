@@ -20,6 +20,7 @@ import polars as pl
 
 from rewild.config.imports import Import, Imported
 from rewild.config.models import Model
+from rewild.config.stages import version
 from rewild.core.errors import DataError
 from rewild.core.files import sha256, write_json
 from rewild.core.language import garbled, language_code, repetition
@@ -33,7 +34,6 @@ from rewild.responses.imports.spill import Spill
 from rewild.responses.imports.tables import TableFile
 from rewild.responses.imports.tokens import original
 
-STAGE_VERSIONS = {"alpaca-eval": 1, "wildbench": 1, "wildchat": 2, "files": 1}
 """Kind → version. Raise one when the rows of that kind change; what was made from them is then made again."""
 
 RANGE = 64 << 20
@@ -120,7 +120,9 @@ def import_source(
     questions = read_questions(Path(asked)) if asked else None
     ranges = ranges_for(paths)
     inputs = [*map(str, paths), *([asked] if asked else [])]
-    made_from = provenance(inputs, kind=source.kind, source=source.name, stage=STAGE_VERSIONS[source.kind])
+    made_from = provenance(
+        inputs, kind=source.kind, source=source.name, stage=version(f"import-{source.kind}")
+    )
     with _unfinished(folder, shard) as scratch:
         spills = []
         for number, path in enumerate(paths):
@@ -186,7 +188,7 @@ def ranges_for(paths: Sequence[Path]) -> int:
 
 
 def _identity(source: Import, file: Imported) -> dict[str, Any]:
-    return {"stage_version": STAGE_VERSIONS[source.kind], "kind": source.kind, "source": source.name,
+    return {"stage_version": version(f"import-{source.kind}"), "kind": source.kind, "source": source.name,
             "sha256": sha256(file.path), "file": _public(file.path),
             "released_name": file.released_name}  # fmt: skip
 

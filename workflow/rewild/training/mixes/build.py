@@ -32,6 +32,7 @@ from rewild.config.mixes import (
     benchmark_files,
     data_files,
 )
+from rewild.config.stages import version
 from rewild.core.errors import DataError
 from rewild.core.files import atomic, filling, sha256
 from rewild.core.locks import scratch_folder
@@ -42,7 +43,6 @@ from rewild.training.mixes.read import Place, check_sums, read_source
 from rewild.training.mixes.schema import SOURCES, TRAIN
 
 CELL = 8192
-STAGE_VERSION = 1  # raise when the same settings would give other conversations
 Say = Callable[[str], None]
 Mask = npt.NDArray[np.bool_]
 Ranks = npt.NDArray[np.int64]
@@ -101,7 +101,7 @@ def build(
     reporting = benchmarks if removing is None else None
     made_from = {
         "rewild": __version__,
-        "stage": STAGE_VERSION,
+        "stage": version("mixes"),
         "study": study,
         "mix": name,
         "seed": seed,

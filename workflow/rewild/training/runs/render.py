@@ -17,7 +17,8 @@ import yaml
 
 from rewild.config.base import identity
 from rewild.config.recipes import Fsdp
-from rewild.config.trainings import STAGE_VERSION, Training
+from rewild.config.stages import version
+from rewild.config.trainings import Training
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.reading import read_text
 from rewild.core.weights import hash_folder
@@ -35,7 +36,7 @@ def identity_of(training: Training, mix_sha256: str, start: str) -> str:
         start: what identifies the base model: :func:`start_identity`.
     """
     described = {
-        "stage": STAGE_VERSION,
+        "stage": version("training"),
         "mix": mix_sha256,
         "start": start,
         "recipe": identity(training.recipe),

@@ -1,0 +1,37 @@
+"""The versions of the stages whose code is no input of their rules: what they make is dear, or feeds what is.
+
+Raise a version when the same settings would give another result: the rules of the stage run again.
+Other rules have their code as an input (``code`` in ``workflow/rules/common.smk``).
+"""
+
+from __future__ import annotations
+
+from rewild.core.errors import nearest
+
+VERSIONS = {
+    "environments": 1,
+    "fetch": 1,
+    "demo": 1,
+    "win-rates": 1,
+    "prompts": 1,
+    "responses": 2,  # 2: content is never markup
+    "collect": 1,
+    "import-alpaca-eval": 1,
+    "import-wildbench": 1,
+    "import-wildchat": 2,
+    "import-files": 1,
+    "similarity": 1,
+    "mixes": 1,
+    "pairs": 1,
+    "grades": 1,
+    "training": 2,
+    "evaluation": 2,
+    "judging": 2,  # how a judge's replies are read; they are kept, so reading them again costs nothing
+}
+
+
+def version(stage: str) -> int:
+    """The version of a stage; a :class:`KeyError` with the nearest match for another name."""
+    if stage not in VERSIONS:
+        raise KeyError(f"no stage '{stage}'{nearest(stage, VERSIONS)}")
+    return VERSIONS[stage]
