@@ -57,6 +57,7 @@ from rewild.config.engines import find_engine
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.judging import check_judging, files_of, judged_rows
+from rewild.config.measures import PROMPTS, WHOLE
 from rewild.config.mixes import (
     UNPINNED,
     mix_folder,
@@ -87,6 +88,7 @@ from rewild.report.findings.select import check_findings, what_fits
 from rewild.training.preferences.job import preference_spec, seed_of
 from rewild.generation.spec import memory_mb, settings_of
 from rewild.responses.spec import local_folder, make_spec
+from rewild.measures.weights import weights_of as measured_by
 from rewild.report.tables.own import TITLES as OWN_TITLES
 from rewild.report.tables.spec import read_specs
 
@@ -142,6 +144,7 @@ def read_whole(name):
         imports=imports,
         judged=judged,
         files=files,
+        weights={row: measured_by(study, row, MODELS) for row in study.measures},
     )
 
 
@@ -179,6 +182,9 @@ JOBS = {
 TRAININGS = {name: found.trainings for name, found in FOUND.items()}  # run → training
 ROSTERS = {name: found.roster for name, found in FOUND.items()}  # what each run is
 IMPORTS = {name: found.imports for name, found in FOUND.items()}  # the files of each
+WEIGHTS = {  # where the model is that a measure names
+    (name, row): where for name, f in FOUND.items() for row, where in f.weights.items()
+}
 JUDGED = {name: found.judged for name, found in FOUND.items()}  # its judged benchmarks
 JUDGED_FILES = {  # benchmark → role → file
     slug: files for found in FOUND.values() for slug, files in found.files.items()

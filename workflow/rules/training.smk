@@ -21,6 +21,16 @@ def mix_files(kind):
     return lambda wildcards: plain(mix_inputs_of(wildcards.study, wildcards.mix)[kind])
 
 
+def mix_measures(wildcards):
+    """The files of measures that a mix's filters read."""
+    wanted = mix_of(wildcards).measured(STUDIES[wildcards.study].measures)
+    return [
+        path
+        for name, subject in wanted
+        for path in measure_files(wildcards.study, name, subject)
+    ]
+
+
 def mix_odd(wildcards):
     """Those among its files whose names Snakemake would take for patterns."""
     kinds = mix_inputs_of(wildcards.study, wildcards.mix)
@@ -79,6 +89,7 @@ rule make_mix:
         prompts=mix_files("prompts"),
         data=mix_files("data"),
         benchmarks=mix_files("benchmarks"),
+        measured=mix_measures,
     output:
         train="results/{study}/mixes/{mix}/train.parquet",
         sources=multiext(
@@ -105,7 +116,8 @@ rule make_mix:
         "{wildcards.study}: making the mix {wildcards.mix}"
     shell:
         "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
-        "rewild mix {wildcards.study:q} {wildcards.mix:q} --only data > {log:q} 2>&1"
+        "rewild --words <(words {input.measured:q}) mix {wildcards.study:q} {wildcards.mix:q} --only data"
+        " > {log:q} 2>&1"
 
 
 rule describe_mix:

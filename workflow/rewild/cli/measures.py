@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from rewild.cli.options import ConfigFolder
+from rewild.cli.options import ConfigFolder, StudyName, Threads, say
 from rewild.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -284,6 +284,61 @@ def style_responses(
     wide = shown.pivot("feature", index="model", values="value").select("model", *features)
     ranked = [Column(name, rank, right=True) for rank, name in enumerate(features, start=1)]
     print_table([Column("model"), *ranked], [(m, *(f"{n:,g}" for n in found)) for m, *found in wide.rows()])
+
+
+@app.command()
+def measure(
+    study: StudyName,
+    name: Annotated[str, typer.Argument(help="A measure of the study")],
+    texts: Annotated[list[Path], typer.Argument(help="Tables of responses, or shards of prompts (.parquet)")],
+    *,
+    subject: Annotated[str, typer.Option(help="The model whose responses they are, or `prompts`")],
+    out: Annotated[Path, typer.Option(help="The file to write (.parquet)")],
+    prompts: Annotated[
+        list[Path] | None,
+        typer.Option(help="Shards of prompts, for kinds that read what was said before a response"),
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="A folder for finished chunks: a rerun goes on from there")
+    ] = None,
+    threads: Threads = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Measure responses or prompts: a row of values for each, or why there are none (docs/measures.md)."""
+    from rewild.config import load_models, read_study
+    from rewild.config.measures import PROMPTS
+    from rewild.measures.run import Part, measure_part
+    from rewild.measures.weights import weights_of
+
+    found = read_study(study, config)
+    if name not in found.measures:
+        known = ", ".join(found.measures) or "none"
+        hint = nearest(name, found.measures)
+        raise ConfigError(f"study {found.name}: unknown measure '{name}'{hint} (measures: {known})")
+    row = found.measures[name]
+    if (subject == PROMPTS) != (row.of == PROMPTS):
+        raise ConfigError(f"study {found.name}: the measure '{name}' is of {row.of}, not of {subject}")
+    weights = weights_of(found, name, load_models(config))
+    part = Part(name, row, subject, texts, prompts or [], weights)
+    made = measure_part(part, out, work=work, threads=threads, say=say)
+    failed = made["failure"].drop_nulls().len()
+    typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")
+
+
+@app.command("summarise-measure")
+def summarise_measure(
+    files: Annotated[list[Path], typer.Argument(help="Files of a measure (.parquet)")],
+    *,
+    out: Annotated[Path, typer.Option(help="The table to write (.csv)")],
+    seed: Seed = 50,
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap")] = 1000,
+) -> None:
+    """Summarise measures: means, quantiles and shares of each subject, with intervals over conversations."""
+    from rewild.core.table import provenance, write_table
+    from rewild.measures.summary import SUMMARY, summarise
+
+    found = summarise(files, seed=seed, resamples=resamples)
+    write_table(out, found, SUMMARY, provenance(files, seed=seed, resamples=resamples))
 
 
 @app.command()

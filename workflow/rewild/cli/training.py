@@ -38,6 +38,9 @@ TrainingThreads = Annotated[int, typer.Option(min=1, help="CPU threads, per proc
 def mix(
     study: StudyName,
     name: Annotated[str, typer.Argument(help="A mix of the study")],
+    measured: Annotated[
+        list[Path] | None, typer.Argument(help="Files of the measures that its filters read")
+    ] = None,
     *,
     only: Only = None,
     results: Results = Path("results"),
@@ -61,7 +64,7 @@ def mix(
         )
     row, folder = found.mixes[name], results / found.name / "mixes" / name
     if only != Part.CARD:
-        place = Place(Path(), results / found.name)
+        place = Place(Path(), results / found.name, found.measures, measured or [])
         outcomes = build(name, row, place, folder, study=found.name, seed=found.seed, say=say)
         made_from = provenance([folder / "train.parquet"])
         write_table(folder / "sources.csv", sources_frame(outcomes), SOURCES, made_from)

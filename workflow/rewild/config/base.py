@@ -113,7 +113,7 @@ def _picked(value: Any, plain: Any, mark: Mark, parts: frozenset[str]) -> Any:
         picked = {
             name: _picked(getattr(value, name), plain[name], mark if own == RESULT else own, parts)
             for name, own in value.marks.items()
-            if mark != HOW
+            if mark != HOW and name in plain
         }
     elif isinstance(value, Mapping) and any(isinstance(one, Section) for one in value.values()):
         picked = {key: _picked(one, plain[key], mark, parts) for key, one in value.items()}

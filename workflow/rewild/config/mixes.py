@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from operator import not_
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
@@ -16,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import RESULT, SHOWN, File, Section
 from rewild.config.forms import FormName
+from rewild.config.measures import PROMPTS, Condition, Measure
 from rewild.config.models import Model, Slug
 from rewild.config.prompts import Contamination, Range, files_matching
 
@@ -46,6 +48,12 @@ class Filters(Section, marks=RESULT):
     )
     garbled: Share | None = Field(
         None, description="Highest share of characters that are no text in an answer; null: any"
+    )
+    measures: list[Condition] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="Conditions on the study's measures, in this order, after all other filters but repeats "
+        "of benchmarks; a measure is of an answer as it was, before any cut",
     )
 
 
@@ -344,6 +352,29 @@ class Mix(Section, marks=RESULT):
             s.length_control.model for s in self.sources if isinstance(s, FromResponses) and s.length_control
         ]
         return list(dict.fromkeys(found))
+
+    def conditions(self) -> list[tuple[str, Condition, tuple[str, ...]]]:
+        """Conditions on measures: the source's label, the condition, what may be measured of its texts."""
+        kinds: dict[str, tuple[str, ...]] = {"responses": ("responses", PROMPTS), PROMPTS: (PROMPTS,)}
+        return [
+            (source.label, condition, kinds.get(source.kind, ()))
+            for source in self.sources
+            for condition in (source.filters or self.filters).measures
+        ]
+
+    def measured(self, measures: Mapping[str, Measure]) -> list[tuple[str, str]]:
+        """What it reads of the study's measures: (measure, subject), each once."""
+        found = [
+            (c.measure, subject_of(measures[c.measure], source))
+            for source in self.sources
+            for c in (source.filters or self.filters).measures
+        ]
+        return list(dict.fromkeys(found))
+
+
+def subject_of(measure: Measure, source: Source) -> str:
+    """The subject whose values a measure has of a source's conversations."""
+    return source.model if measure.of == "responses" and isinstance(source, FromResponses) else PROMPTS
 
 
 Mixes = Annotated[dict[Slug, Mix], Field(description="Training mixes: name → row")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from rewild.config.findings import Findings
 from rewild.config.gpus import Gpu
 from rewild.config.imports import Import
 from rewild.config.judging import Judging
+from rewild.config.measures import PROMPTS, Measure, check_condition
 from rewild.config.mixes import Mix
 from rewild.config.models import Slug
 from rewild.config.preferences import Preference
@@ -73,6 +75,11 @@ class Study(Section, marks=LISTED):
     imports: list[Import] = Field(
         default_factory=list, description="Responses that others released; each is a shard, in this order"
     )
+    measures: dict[Slug, Measure] = Field(
+        default_factory=dict,
+        exclude_if=not_,
+        description="What is said of each response or prompt, by name",
+    )
     mixes: dict[Slug, Mix] = Field(default_factory=dict, description="Training mixes, by name")
     preferences: dict[Slug, Preference] = Field(
         default_factory=dict, description="Sets of preference pairs, by name"
@@ -116,7 +123,22 @@ class Study(Section, marks=LISTED):
                     hint = nearest(model, self.responses.models)
                     raise ValueError(f"viewer.models: '{model}' is not among responses.models{hint}")
         self._check_mixes()
+        self._check_measures()
         return self
+
+    def _check_measures(self) -> None:
+        """Measures have something to measure, and who filters by one names one that there is."""
+        for name, measure in self.measures.items():
+            if measure.of == "responses" and not (self.responses or self.imports):
+                raise ValueError(f"measures.{name}: it is of responses: add 'responses' or 'imports'")
+            if measure.of == PROMPTS and not (self.prompts or self.imports):
+                raise ValueError(f"measures.{name}: it is of prompts: add 'prompts'")
+        for name, mix in self.mixes.items():
+            for source, condition, of in mix.conditions():
+                try:
+                    check_condition(condition, self.measures, of)
+                except ValueError as error:
+                    raise ValueError(f"mixes.{name}: {source}: filters.measures: {error}") from error
 
     def _check_mixes(self) -> None:
         """Mixes and pairs name models that answer here; a run names either, so their names differ."""

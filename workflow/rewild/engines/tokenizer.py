@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rewild.core.errors import first_line
+from rewild.core.errors import RewildError, first_line
 from rewild.engines.base import EngineError
 
+Count = Callable[[Sequence[str]], list[int]]
+"""Tokens of each of some texts."""
+BATCH = 2048
 FOREIGN = "MistralCommonBackend"
 """What transformers takes for Mistral's models where mistral-common is installed: no chat template, no added
 tokens, no offsets."""
@@ -91,3 +95,53 @@ def _from_file(path: Path | str, where: dict[str, Any]) -> Any:
         return PreTrainedTokenizerFast.from_pretrained(str(path), **where)
     except Exception:  # the first error says more
         return None
+
+
+def open_counter(model: str, path: str, revision: str | None = None) -> Count:
+    """What counts the tokens of texts, without any that a tokenizer adds.
+
+    Args:
+        model: the model's name, for messages.
+        path: its folder or hub id.
+        revision: commit on the hub.
+
+    Raises:
+        RewildError: no transformers here, or no tokenizer to load.
+    """
+    encode = _encoder(model, path, revision)
+
+    def count(texts: Sequence[str]) -> list[int]:
+        sizes: list[int] = []
+        for start in range(0, len(texts), BATCH):
+            sizes += encode(list(texts[start : start + BATCH]))
+        return sizes
+
+    return count
+
+
+def _encoder(model: str, path: str, revision: str | None) -> Callable[[list[str]], list[int]]:
+    """What gives the number of tokens of each of some texts."""
+    file = Path(path) / "tokenizer.json"
+    try:
+        if file.is_file():  # without transformers, which takes seconds to import
+            from tokenizers import Tokenizer
+
+            fast = Tokenizer.from_file(str(file))
+            fast.no_truncation()
+            fast.no_padding()
+            return lambda texts: [len(e.ids) for e in fast.encode_batch(texts, add_special_tokens=False)]
+        slow = load_tokenizer(path, model, revision=revision)
+    except ImportError as error:
+        raise RewildError(
+            f"tokens are counted with the tokenizer of '{model}', which needs transformers: use "
+            ".envs/engine-cpu/bin/python -m rewild ..., or remove `tokenizer`"
+        ) from error
+    except EngineError:
+        raise
+    except Exception as error:
+        raise RewildError(
+            f"no tokenizer of '{model}' can be loaded from {path}: {first_line(error)}"
+        ) from error
+    return lambda texts: [
+        len(ids) for ids in slow(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    ]

@@ -29,6 +29,7 @@ from rewild.config.mixes import (
     FromPrompts,
     FromResponses,
     Mix,
+    Source,
     benchmark_files,
     data_files,
 )
@@ -39,6 +40,7 @@ from rewild.core.locks import scratch_folder
 from rewild.generation.schema import read_manifest
 from rewild.prompts.contamination import Benchmarks, load_benchmarks
 from rewild.training.mixes.draw import Candidates, draw_lowest, draw_once, priorities
+from rewild.training.mixes.measured import digests
 from rewild.training.mixes.read import Place, check_sums, read_source
 from rewild.training.mixes.schema import SOURCES, TRAIN
 
@@ -120,8 +122,13 @@ def build(
 def source_identity(mix: Mix, number: int, place: Place) -> dict[str, Any]:
     """What identifies the data of a source, whatever files they are cut into."""
     source = mix.sources[number]
+    by = digests(mix, source, place.measures, place.measured)
+    return _data_of(source, place) | ({"measures": by} if by else {})
+
+
+def _data_of(source: Source, place: Place) -> dict[str, Any]:
     if isinstance(source, FromResponses):
-        found = {"recipe": read_manifest(place.manifest(source.model)).recipe}
+        found: dict[str, Any] = {"recipe": read_manifest(place.manifest(source.model)).recipe}
         if source.length_control:
             other = source.length_control.model
             found["length_control_recipe"] = read_manifest(place.manifest(other)).recipe

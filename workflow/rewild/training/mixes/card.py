@@ -6,7 +6,7 @@ Everything is counted in the finished ``train.parquet``, a row group at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from rewild.core.escape import markdown_code as code
 from rewild.core.escape import markdown_json
 from rewild.core.files import sha256, write_json, write_text
 from rewild.core.table import about_table
-
-Count = Callable[[Sequence[str]], list[int]]
-"""Tokens of each of some texts."""
+from rewild.engines.tokenizer import Count
+from rewild.training.mixes.measured import kept
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 TOKENS = (
@@ -160,6 +159,7 @@ def write_card(
     mix = study.mixes[name]
     train = folder / "train.parquet"
     about = about_table(train)
+    by_measures = kept(mix, study.measures, outcomes)
     card = {
         "study": study.name,
         "mix": name,
@@ -169,6 +169,7 @@ def write_card(
         "tokens": TOKENS if count else None,
         "licences": licences(study, mix, models),
         "outcomes": {source: dict(found) for source, found in outcomes.items()},
+        **({"measured": by_measures} if by_measures else {}),
         "checksums": {"train.parquet": sha256(train)},
         "made_from": about["provenance"],
     }
@@ -222,6 +223,14 @@ def markdown(card: Mapping[str, Any]) -> str:
         for source, found in card["outcomes"].items()
         for outcome, n in found.items()
     ]
+    if "measured" in card:
+        lines += ["", "## Filters over measures", "", "In this order, after all other filters.", ""]
+        lines += ["| source | condition | dropped | kept |", "|---|---|---:|---:|"]
+        lines += [
+            f"| {escape(source)} | {escape(row['condition'])} | {row['dropped']:,} | {row['kept']:,} |"
+            for source, rows in card["measured"].items()
+            for row in rows
+        ]
     lines += ["", f"{card['cut']:,} conversations were made shorter (length control, or an unanswered turn)."]
     if card["contaminated"]:
         lines += [

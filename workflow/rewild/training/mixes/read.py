@@ -6,13 +6,14 @@ source's conversations are counted. Memory holds one shard of responses, or one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from rewild.config.measures import Measure
 from rewild.config.mixes import Filters, FromFiles, FromHub, FromPrompts, FromResponses, LengthControl, Mix
 from rewild.core.errors import DataError
 from rewild.core.files import sha256
@@ -20,6 +21,7 @@ from rewild.core.reading import faults, open_file
 from rewild.generation.schema import read_manifest
 from rewild.prompts.schema import read_shard
 from rewild.training.mixes.foreign import read_foreign
+from rewild.training.mixes.measured import STOP, Verdicts
 from rewild.training.mixes.schema import BATCH
 
 _COLUMNS = [
@@ -41,10 +43,14 @@ class Place:
     Attributes:
         root: the repository, to which the paths in the settings are relative.
         results: ``results/{study}``.
+        measures: the study's, for filters over them.
+        measured: files of these measures.
     """
 
     root: Path
     results: Path
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    measured: Sequence[Path] = ()
 
     def manifest(self, model: str) -> Path:
         """The manifest of a model's responses."""
@@ -67,8 +73,10 @@ def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
             batches = _prompts(place)
         case FromHub() | FromFiles():
             batches = read_foreign(source, place.root)
+    verdicts = Verdicts(source, filters, place.measures, place.measured) if filters.measures else None
     for batch in batches:
-        yield _filtered(batch, filters).select(
+        measured = verdicts.reasons(batch) if verdicts else []
+        yield _filtered(batch, filters, measured).select(
             pl.col(name).cast(dtype, strict=True) for name, dtype in BATCH.items()
         )
 
@@ -267,8 +275,14 @@ def original_conversations(shard: pl.DataFrame) -> pl.DataFrame:
 # Filters
 
 
-def _filtered(batch: pl.DataFrame, filters: Filters) -> pl.DataFrame:
-    """The batch with the first reason against each conversation."""
+def _filtered(
+    batch: pl.DataFrame, filters: Filters, measured: Sequence[tuple[str, pl.Series]] = ()
+) -> pl.DataFrame:
+    """The batch with the first reason against each conversation; those by measures come last.
+
+    Raises:
+        DataError: one that may be drawn by all other filters has no value of a measure, where a row says so.
+    """
     flags = batch.columns
     reasons: list[tuple[str, pl.Expr]] = []
     if "reason" in flags:
@@ -287,6 +301,8 @@ def _filtered(batch: pl.DataFrame, filters: Filters) -> pl.DataFrame:
     if filters.unfinished == "drop" and "unfinished" in flags:
         reasons.append(("unfinished", pl.col("unfinished")))
     reasons += [(f"too_{word}", pl.col(name)) for name, word in _WORST.items() if name in flags]
+    batch = batch.with_columns(s.alias(f"measured{n}") for n, (_, s) in enumerate(measured))
+    reasons += [(name, pl.col(f"measured{n}")) for n, (name, _) in enumerate(measured)]
     chosen = pl.lit(None, dtype=pl.String)
     for name, condition in reversed(reasons):
         chosen = (
@@ -294,7 +310,13 @@ def _filtered(batch: pl.DataFrame, filters: Filters) -> pl.DataFrame:
             .then(pl.lit(name) if name else pl.col("reason"))
             .otherwise(chosen)
         )
-    return batch.with_columns(reason=chosen)
+    found = batch.with_columns(reason=chosen)
+    if measured and (stop := found.filter(pl.col("reason") == STOP)).height:
+        raise DataError(
+            f"conversation {stop['source_id'][0]} has no value of a measure, an error by its condition's "
+            "`missing: stop`; `drop` or `keep` go on"
+        )
+    return found
 
 
 _WORST = {"repetition": "repetitive", "garbled": "garbled"}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from rewild.config.models import Model, find_model
 from rewild.config.study import Study
-from rewild.core.errors import RewildError, first_line
-from rewild.engines.base import EngineError
-from rewild.engines.tokenizer import load_tokenizer
+from rewild.core.errors import RewildError
+from rewild.engines.tokenizer import Count, open_counter
 from rewild.responses.spec import local_folder
-from rewild.training.mixes.card import Count
-
-BATCH = 2048
 
 
 def open_tokenizer(study: Study, model: str, models: Mapping[str, Model]) -> Count:
@@ -27,44 +22,7 @@ def open_tokenizer(study: Study, model: str, models: Mapping[str, Model]) -> Cou
     Raises:
         RewildError: no transformers here, an unknown model, or no tokenizer to load.
     """
-    path, revision = where(study, model, models)
-    encode = _encoder(model, path, revision)
-
-    def count(texts: Sequence[str]) -> list[int]:
-        sizes: list[int] = []
-        for start in range(0, len(texts), BATCH):
-            sizes += encode(list(texts[start : start + BATCH]))
-        return sizes
-
-    return count
-
-
-def _encoder(model: str, path: str, revision: str | None) -> Callable[[list[str]], list[int]]:
-    """What gives the number of tokens of each of some texts."""
-    file = Path(path) / "tokenizer.json"
-    try:
-        if file.is_file():  # without transformers, which takes seconds to import
-            from tokenizers import Tokenizer
-
-            fast = Tokenizer.from_file(str(file))
-            fast.no_truncation()
-            fast.no_padding()
-            return lambda texts: [len(e.ids) for e in fast.encode_batch(texts, add_special_tokens=False)]
-        slow = load_tokenizer(path, model, revision=revision)
-    except ImportError as error:
-        raise RewildError(
-            f"tokens are counted with the tokenizer of '{model}', which needs transformers: use "
-            ".envs/engine-cpu/bin/python -m rewild ..., or remove `tokenizer`"
-        ) from error
-    except EngineError:
-        raise
-    except Exception as error:
-        raise RewildError(
-            f"no tokenizer of '{model}' can be loaded from {path}: {first_line(error)}"
-        ) from error
-    return lambda texts: [
-        len(ids) for ids in slow(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    ]
+    return open_counter(model, *where(study, model, models))
 
 
 def where(study: Study, model: str, models: Mapping[str, Model]) -> tuple[str, str | None]:

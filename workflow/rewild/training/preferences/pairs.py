@@ -21,9 +21,10 @@ from rewild.core.escape import markdown_code as code
 from rewild.core.escape import markdown_json
 from rewild.core.files import sha256, write_json, write_text
 from rewild.core.table import about_table, provenance, read_table, write_table
+from rewild.engines.tokenizer import Count
 from rewild.generation.rows import reason_of
 from rewild.prompts.schema import SHARD
-from rewild.training.mixes.card import Count, lengths, model_terms
+from rewild.training.mixes.card import lengths, model_terms
 from rewild.training.mixes.draw import priorities
 from rewild.training.preferences.answers import answers_of
 from rewild.training.preferences.job import seed_of
