@@ -147,7 +147,10 @@ OF_FULL_STUDY = {
     "sample_answers": ({"preference": "l8i-pairs", "shard": "0000"}, "l8i"),
     "score_answers": ({"preference": "l8i-pairs", "shard": "0000"}, "reward"),
 }
-OWN = {"postflight_run"}  # tries the checkpoint that train_run wrote
+OWN = {
+    "postflight_run",  # tries the checkpoint that train_run wrote
+    "measure_texts",  # the full study has no measure by a model: tests/measures/test_measures_workflow.py
+}
 
 
 @pytest.mark.workflow

@@ -1,0 +1,95 @@
+"""Measures and filters over them in the workflow: jobs, files, resources, and mistakes before the DAG."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import copy_workflow
+
+pytestmark = pytest.mark.workflow
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def changed(folder: Path, **sections: object) -> Path:
+    """The demo with other sections."""
+    path = copy_workflow(folder) / "config/studies/demo.yaml"
+    study = yaml.safe_load(path.read_text())
+    for name, section in sections.items():
+        study[name] |= section
+    path.write_text(yaml.safe_dump(study))
+    return folder
+
+
+def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_path: Path, snakemake) -> None:
+    source = {"kind": "responses", "model": "demo-herald", "licence": "x"}
+    filters = {"measures": [{"measure": "reward", "at_least": 0}, {"measure": "language", "one_of": ["en"]}]}
+    folder = changed(
+        tmp_path,
+        measures={
+            "reward": {"kind": "reward", "model": "owner/name", "revision": REVISION},
+            "surprise": {"kind": "perplexity", "model": "demo-base", "device": "cpu", "template": "none"},
+        },
+        mixes={"chosen": {"sources": [source], "filters": filters}},
+    )
+    wanted = ["results/demo/mixes/chosen/train.parquet", "results/demo/measures/surprise/summary.csv"]
+    run = snakemake(folder, "-n", "-p", "--config", "study=demo", "--", *wanted)
+    assert run.returncode == 0, run.stdout[-3000:]
+    said = run.stdout
+    assert f"fetch-model owner/name {REVISION}" in said
+    jobs = re.findall(r"measuring (\w+) of ([\w-]+) \((\w+)\)", said)
+    shards = {("reward", "demo-herald", s) for s in ("0000", "0001")}
+    models = ("demo-herald", "demo-plain", "demo-mini")
+    asked = {("surprise", model, s) for model in models for s in ("0000", "0001")}
+    assert set(jobs) == shards | asked | {("language", "prompts", "all")}, "no more than is asked for"
+    files = [f"results/demo/measures/reward/demo-herald/{s}.parquet" for s in ("0000", "0001")]
+    files.append("results/demo/measures/language/prompts/all.parquet")
+    (command,) = re.findall(r"<\(words ([^)]*)\) mix demo chosen --only data", said)
+    assert command.split() == files
+    context = (
+        "--prompts=results/demo/prompts/shards/0001.parquet results/demo/responses/demo-mini/0001.parquet"
+    )
+    assert f"{context}) measure demo surprise --subject demo-mini" in said
+    (job,) = re.findall(r"measuring surprise of demo-mini \(0001\)\nReason: (.*)\n", said)
+    assert "results/demo/models/demo-base" in job
+    assert ".envs/engine-cpu/bin/python -m rewild --words" in said
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"mixes": {"chosen": {"sources": [{"kind": "responses", "model": "demo-herald"}],
+                                  "filters": {"measures": [{"measure": "lenght", "at_least": 3}]}}}},
+            "mixes.chosen: demo-herald: filters.measures: 'lenght' is not among the study's measures "
+            "(language, length, styling); did you mean 'length'?",
+        ),
+        (
+            {"measures": {"x": {"kind": "perplexity", "model": "demo-bas"}}},
+            "measures.x: unknown model 'demo-bas'",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_said_before_the_dag(tmp_path: Path, snakemake, sections, message: str) -> None:
+    run = snakemake(changed(tmp_path, **sections), "-n", "--config", "study=demo")
+    assert run.returncode == 1
+    assert message in run.stdout
+    assert "Building DAG" not in run.stdout
+
+
+def test_resources_follow_what_a_measure_needs() -> None:
+    """A GPU for a model that may use one, the memory for it; nothing of the kind for what a CPU does."""
+    from rewild.config.base import validate
+    from rewild.config.measures import Length, Perplexity, Reward
+
+    loaded = {"kind": "reward", "model": "o/n", "revision": REVISION}
+    assert validate(Reward, loaded, "m").gpus == 1
+    assert validate(Reward, loaded | {"device": "cpu"}, "m").gpus == 0
+    assert validate(Reward, loaded, "m").environment == "engine-cpu"
+    scorer = {"kind": "perplexity", "model": "x", "engine": "vllm"}
+    assert validate(Perplexity, scorer, "m").environment == "vllm"
+    assert validate(Length, {"kind": "length"}, "m").environment is None
+    assert validate(Length, {"kind": "length", "tokenizer": "x"}, "m").environment == "engine-cpu"
