@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from fuzzing import fuzz
 from hostile import HOSTILE, hostile_text
-from rewild.core import escape
+from rewild.core import escape, markdown
 from rewild.core.plotting import new_figure, style
 from rewild.prompts import report as prompts
 from rewild.training.mixes import card as mixes
@@ -66,7 +66,7 @@ PLACES = {
 def test_markdown_shows_text_literally_wherever_it_stands(text: str) -> None:
     plain = escape.line(text)
     for form, tag in PLACES.values():
-        page = rendered(form.format(escape.markdown(text)))
+        page = rendered(form.format(markdown.text(text)))
         found = page.find(tag)
         before, _, after = form.partition("{}") if form == PLACES["inside"][0] else ("", "", "")
         if found is None:
@@ -79,13 +79,25 @@ def test_markdown_shows_text_literally_wherever_it_stands(text: str) -> None:
 
 
 @seeded
+@given(hostile_text, hostile_text)
+def test_a_table_has_the_cells_that_it_is_given(head: str, cell: str) -> None:
+    rows = [(cell, 1234), (None, markdown.code(cell)), (markdown.Markup("**x**"), -1)]
+    page = rendered("\n".join(markdown.table((head, "b"), rows, "<>")))
+    code = " ".join(escape.line(cell).split("|")) if not escape.line(cell).strip("`") else escape.line(cell)
+    found = [shown(c) for c in page.find_all(["th", "td"])]
+    assert found[:6] == [escape.line(head), "b", escape.line(cell), "1,234", "", code.strip()]
+    assert found[6:] == ["x", "-1"]
+    assert markdown.table(("a", "b", "c"), [], "->")[1] == "|---|---:|---:|"
+
+
+@seeded
 @given(hostile_text)
 def test_code_in_markdown_cannot_be_left(text: str) -> None:
-    span = rendered(f"| a | b |\n|---|---|\n| {escape.markdown_code(text)} | 1 |")
+    span = rendered(f"| a | b |\n|---|---|\n| {markdown.code(text)} | 1 |")
     assert len(span.find_all("td")) == 2
     if escape.line(text):
         assert span.find("code").get_text().strip() == escape.line(text)  # type: ignore[union-attr]
-    block = rendered("\n".join([*escape.markdown_block(text), "after"]))
+    block = rendered("\n".join([*markdown.block(text), "after"]))
     assert [e.name for e in block.find_all(True)] == ["pre", "code", "p"]
     assert block.find("code").get_text() == escape.visible(text) + "\n"  # type: ignore[union-attr]
 

@@ -13,9 +13,10 @@ from typing import Any, get_args
 from rewild.audit.claims import Importance
 from rewild.audit.outcome import VERDICTS
 from rewild.audit.run import Result, counts
-from rewild.core.escape import markdown as escape
 from rewild.core.escape import templates
 from rewild.core.files import read_report, sha256, write_json, write_text
+from rewild.core.markdown import table
+from rewild.core.markdown import text as escape
 from rewild.core.table import provenance
 from rewild.papers.wildchat50m.evidence import Evidence
 
@@ -103,9 +104,11 @@ def markdown(data: dict[str, Any]) -> str:
     lines = [
         f"# The paper's claims, tested on study {escape(data['study'])}",
         "",
-        "| verdict | claims | meaning |",
-        "|---|---:|---|",
-        *(f"| {MARKS[v]} {name} | {data['counts'][v]} | {MEANINGS[v]} |" for v, name in VERDICTS.items()),
+        *table(
+            "verdict | claims | meaning",
+            ((f"{MARKS[v]} {name}", data["counts"][v], MEANINGS[v]) for v, name in VERDICTS.items()),
+            "->-",
+        ),
     ]
     for verdict, name in VERDICTS.items():
         chosen = by_importance(data, verdict)
@@ -133,11 +136,8 @@ def _markdown_claim(claim: dict[str, Any]) -> list[str]:
         lines.append(f"- test: {escape(claim['test'])} in {escape(claim['code'])}{given}")
     rows = claim["evidence"]
     if rows:
-        lines += ["", "| evidence | value | where |", "|---|---|---|"]
-        lines += [
-            f"| {escape(f['what'])} | {escape(f['value'])} | {escape(f['source'])}: {escape(f['place'])} |"
-            for f in rows[:MARKDOWN_ROWS]
-        ]
+        shown = ((f["what"], f["value"], f"{f['source']}: {f['place']}") for f in rows[:MARKDOWN_ROWS])
+        lines += ["", *table("evidence | value | where", shown, "-")]
         if len(rows) > MARKDOWN_ROWS:
             lines += ["", f"… and {len(rows) - MARKDOWN_ROWS} more in audit.json and audit.html."]
     return lines

@@ -2,7 +2,8 @@
 
 One function per format. Each shows the text literally, on one line, and writes the characters that act unseen
 (control characters, overrides of the direction of writing, halves of surrogate pairs) as their code points,
-``U+001B``. Where a format is not named here, text does not go in.
+``U+001B``. Where a format is not named here, text does not go in; Markdown is in
+:mod:`rewild.core.markdown`.
 
 CSV needs none: readers and writers quote. A cell that begins like a formula stays as it is, so that a file
 gives back what went in (``results/README.md`` says how to open one in a spreadsheet).
@@ -11,7 +12,6 @@ gives back what went in (``results/README.md`` says how to open one in a spreads
 from __future__ import annotations
 
 import html as _html
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -72,41 +72,6 @@ def templates() -> Environment:
 def comment(text: str) -> str:
     """Lines for within ``<!--`` and ``-->``, each mark on a line of its own: they cannot end the comment."""
     return re.sub("-(?=-)", "- ", visible(text))
-
-
-# Markdown
-
-
-def markdown(text: object) -> str:
-    """Text as Markdown that shows it literally, also in a cell, in a heading, or at the start of a line."""
-    shown = re.sub(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line(text))  # a_b is a_b
-    shown = _html.escape(shown, quote=False)
-    shown = re.sub(r"(?<!\S)#", r"\\#", shown)  # a heading's start, or its closing sequence
-    return re.sub(r"^(?:(\d+)([.)])(?=\s|$)|([-+=])(?=\s|$|\3))", r"\1\\\2\3", shown)
-
-
-def markdown_code(text: object) -> str:
-    """Text as a code span, also in a cell of a table."""
-    shown = line(text)
-    if not shown:
-        return ""
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    ticks = "`" * (longest + 1)
-    space = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{ticks}{space}{shown}{space}{ticks}".replace("|", "\\|")
-
-
-def markdown_block(text: str, language: str = "text") -> list[str]:
-    """Text as the lines of a code block that it cannot close, and an empty line."""
-    shown = visible(text)
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return [fence + language, shown, fence, ""]
-
-
-def markdown_json(value: Any) -> list[str]:
-    """A value as the lines of a block of JSON, and an empty line."""
-    return markdown_block(json.dumps(value, indent=2, ensure_ascii=False), "json")
 
 
 # LaTeX

@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 
 from rewild.config.prompts import Prompts
-from rewild.core.escape import markdown as escape
 from rewild.core.files import write_json, write_text
+from rewild.core.markdown import Markup, table
+from rewild.core.markdown import text as escape
 from rewild.core.table import write_table
 from rewild.prompts.passes import FILTERS, Settled, Sifted, Work
 from rewild.prompts.schema import FAILURES, REPORT
@@ -108,27 +109,24 @@ def write_about(
 
 
 def _markdown(report: dict[str, Any]) -> str:
-    names = list(report["sources"])
+    names = report["sources"]
     lines = [
         f"# Prompts of the study {escape(report['study'])}",
         "",
         f"{report['rows_in']:,} conversations read, {report['kept']:,} kept,",
         f"in {len(report['shards'])} shards. A row is counted under the first reason that applies.",
         "",
-        f"| | {' | '.join(map(escape, names))} | all |",
-        f"|---|{'---:|' * (len(names) + 1)}",
     ]
-
-    def row(label: str, values: list[int]) -> str:
-        return f"| {label} | {' | '.join(f'{value:,}' for value in values)} |"
-
     sources = list(report["sources"].values())
-    lines.append(row("read", [*(s["read"] for s in sources), report["rows_in"]]))
-    lines += [
-        row(f"dropped: {reason.replace('_', ' ')}", [*(s["dropped"].get(reason, 0) for s in sources), rows])
-        for reason, rows in report["dropped"].items()
+    rows = [
+        ("read", *(s["read"] for s in sources), report["rows_in"]),
+        *(
+            (f"dropped: {reason.replace('_', ' ')}", *(s["dropped"].get(reason, 0) for s in sources), dropped)
+            for reason, dropped in report["dropped"].items()
+        ),
+        (Markup("**kept**"), *(s["kept"] for s in sources), report["kept"]),
     ]
-    lines.append(row("**kept**", [*(s["kept"] for s in sources), report["kept"]]))
+    lines += table(("", *names, "all"), rows)
     for title, key in (
         ("Languages", "languages"),
         ("User turns", "turns"),
@@ -137,6 +135,5 @@ def _markdown(report: dict[str, Any]) -> str:
         ("Benchmarks that prompts repeat", "contaminated_by"),
     ):
         if report[key]:
-            lines += ["", f"## {title}", "", "| | rows |", "|---|---:|"]
-            lines += [row(escape(name), [rows]) for name, rows in report[key].items()]
+            lines += ["", f"## {title}", "", *table(" | rows", report[key].items())]
     return "\n".join(lines) + "\n"

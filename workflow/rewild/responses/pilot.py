@@ -20,10 +20,10 @@ import polars as pl
 from rewild.config.base import Strict
 from rewild.config.responses import Gates, PilotSettings
 from rewild.core.errors import DataError
-from rewild.core.escape import markdown as escape
-from rewild.core.escape import markdown_block, markdown_code
 from rewild.core.files import write_json, write_text
 from rewild.core.language import disagree, language, language_code
+from rewild.core.markdown import Markup, block, code, table
+from rewild.core.markdown import text as escape
 from rewild.core.reading import read_model
 from rewild.core.table import provenance, write_table
 from rewild.engines.chat import Chat
@@ -342,20 +342,18 @@ def _clip(text: str) -> str:
 def as_markdown(report: Report) -> str:
     """The report for a reader."""
     verdict = "passed" if report.passed else "FAILED"
+    failed = {True: "", False: Markup("**failed**")}
+    gates = (
+        (f"{g.name}: {g.what}", f"{g.count} of {g.of}", f"{g.share:.1%}", f"{g.limit:.1%}", failed[g.passed])
+        for g in report.gates
+    )
     lines = [
         f"# Pilot of {escape(report.model)} in {escape(report.study)}: {verdict}",
         "",
         f"{report.conversations} conversations, {report.rows} user turns; recipe `{report.recipe}`.",
         "",
-        "| gate | counted | share | at most | |",
-        "| --- | ---: | ---: | ---: | --- |",
+        *table("gate | counted | share | at most | ", gates, "->>>-"),
     ]
-    for g in report.gates:
-        verdict = "" if g.passed else "**failed**"
-        lines.append(
-            f"| {escape(f'{g.name}: {g.what}')} | {g.count} of {g.of} | {g.share:.1%} "
-            f"| {g.limit:.1%} | {verdict} |"
-        )
     lines += ["", *(f"- Template: {escape(p)}" for p in report.template_problems or ["no problem found"])]
     lines += [f"- Warning: {escape(w)}" for w in report.warnings]
     lines += ["", "## What its answers are like", ""]
@@ -367,9 +365,9 @@ def as_markdown(report: Report) -> str:
             continue
         lines += ["", f"## Examples: {escape(g.name)}", ""]
         for e in g.examples:
-            lines += [f"{markdown_code(e.conversation_id)}, turn {e.turn}: {escape(e.why)}", ""]
+            lines += [f"{code(e.conversation_id)}, turn {e.turn}: {escape(e.why)}", ""]
             lines += [
-                *markdown_block(e.prompt),
-                *markdown_block(e.response if e.response is not None else "(no answer)"),
+                *block(e.prompt),
+                *block(e.response if e.response is not None else "(no answer)"),
             ]
     return "\n".join(lines) + "\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
-from rewild.core.escape import markdown as escape
+from rewild.core.markdown import code, table
 from rewild.evaluation.win_rates.compute import DEFINITIONS
 
 _SHOWN = (
@@ -24,16 +26,11 @@ def render(rates: pl.DataFrame, agreement: pl.DataFrame) -> str:
         "",
         "## How near the leaderboard",
         "",
-        "| metric | what it is | models | mean difference | greatest | at | equal in all digits |",
-        "|---|---|---:|---:|---:|---|---:|",
-    ]
-    for r in agreement.iter_rows(named=True):
-        lines.append(
-            f"| `{r['metric']}` | {escape(DEFINITIONS[r['metric']])} | {r['models']} | "
-            f"{r['mean_abs_difference']:.2g} | {r['max_abs_difference']:.2g} | {escape(r['farthest'])} | "
-            f"{r['all_digits']} |"
-        )
-    lines += [
+        *table(
+            "metric | what it is | models | mean difference | greatest | at | equal in all digits",
+            map(_agreement, agreement.iter_rows(named=True)),
+            "-->>>->",
+        ),
         "",
         "Differences are absolute, in points (in characters for `avg_length`).",
         "",
@@ -41,9 +38,8 @@ def render(rates: pl.DataFrame, agreement: pl.DataFrame) -> str:
         "",
         "± is the standard error over instructions; = marks a value equal to the leaderboard's.",
         "",
-        "| model | n | " + " | ".join(f"`{m}`" for m in _SHOWN) + " | leaderboard, length-controlled |",
-        "|---|---:|" + "---:|" * (len(_SHOWN) + 1),
     ]
+    rows = []
     for (model,), frame in rates.group_by("model", maintain_order=True):
         metrics = {r["metric"]: r for r in frame.iter_rows(named=True)}
         cells = []
@@ -56,5 +52,12 @@ def render(rates: pl.DataFrame, agreement: pl.DataFrame) -> str:
             cells.append(f"{row['value']:.2f}{error}{' =' if row['matches_all_digits'] else ''}")
         published = metrics["lc_no_difficulty"]["published"]
         cells.append("" if published is None else f"{published:.2f}")
-        lines.append(f"| {escape(model)} | {metrics['win_rate']['n']} | " + " | ".join(cells) + " |")
+        rows.append((model, metrics["win_rate"]["n"], *cells))
+    lines += table(("model", "n", *map(code, _SHOWN), "leaderboard, length-controlled"), rows)
     return "\n".join(lines) + "\n"
+
+
+def _agreement(row: dict[str, Any]) -> tuple[object, ...]:
+    mean, most = f"{row['mean_abs_difference']:.2g}", f"{row['max_abs_difference']:.2g}"
+    name = row["metric"]
+    return code(name), DEFINITIONS[name], row["models"], mean, most, row["farthest"], row["all_digits"]

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import polars as pl
 
-from rewild.core.escape import markdown as escape
+from rewild.core.markdown import table
+from rewild.core.markdown import text as escape
 
 HEAD = (
-    "Model",
-    "Parameters",
-    "Context",
-    "GPUs",
-    "Tok/s",
-    "± sd of shards",
-    "s per 1,000",
-    "In/out",
-    "Prefill/decode",
-    "Tok/s, published",
+    "Model | Parameters | Context | GPUs | Tok/s | ± sd of shards | s per 1,000 | In/out | Prefill/decode | "
+    "Tok/s, published"
 )
 
 
@@ -31,15 +22,16 @@ def markdown(models: pl.DataFrame, summary: pl.DataFrame) -> str:
         "over output tokens; prefill/decode divides each by the time it took. Published numbers are the",
         "paper's, on its own hardware (section 2.2).",
         "",
-        *_table(HEAD, [_model(row) for row in models.iter_rows(named=True)]),
+        *table(HEAD, map(_model, models.iter_rows(named=True)), "-"),
         "",
         f"Hardware: {escape(_all(models['hardware']))}. Engine: {escape(_all(models['engine']))}.",
         "",
         "## Over models",
         "",
-        *_table(
-            ["Quantity", "Statistic", "Value", "95 % interval", "p", "Models", "Published", "Note"],
-            [_over_all(row) for row in summary.iter_rows(named=True)],
+        *table(
+            "Quantity | Statistic | Value | 95 % interval | p | Models | Published | Note",
+            map(_over_all, summary.iter_rows(named=True)),
+            "-",
         ),
         "",
         "Correlations are with context × parameters.",
@@ -87,10 +79,3 @@ def _number(value: object, digits: int) -> str:
 
 def _all(values: pl.Series) -> str:
     return ", ".join(sorted(set(values)))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(cells) + " |"
-        for cells in (head, ["---"] * len(head), *(map(escape, row) for row in rows))
-    ]

@@ -9,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rewild.core.escape import markdown as escape
 from rewild.core.escape import templates
 from rewild.core.files import read_report, write_json, write_text
+from rewild.core.markdown import table
+from rewild.core.markdown import text as escape
 from rewild.report.findings.headline import headline_table, shown
 from rewild.report.findings.world import Finding, World, show
 
@@ -95,11 +96,10 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         escape(data["title"]),
         "",
-        "| Run | " + " | ".join(escape(c) for c in head["columns"]) + " |",
-        "|:---" + "|---:" * len(head["columns"]) + "|",
-        *(
-            f"| {escape(row['label'])} | " + " | ".join(shown(cell) for cell in row["cells"]) + " |"
-            for row in head["rows"]
+        *table(
+            ("Run", *head["columns"]),
+            ((row["label"], *map(shown, row["cells"])) for row in head["rows"]),
+            "<>",
         ),
         "",
         "±: half-width of the 95 % interval (normal approximation). "
@@ -112,10 +112,8 @@ def markdown(data: dict[str, Any]) -> str:
         if f["note"]:
             lines.append(f"- {escape(f['note'])}")
         if f["numbers"]:
-            lines += ["", "| number | value | 95 % interval | n |", "|---|---:|---:|---:|"]
-            lines += [
-                f"| {escape(_what(n))} | {n['shown']} | {interval(n)} | {n['n']} |" for n in f["numbers"]
-            ]
+            rows = ((_what(n), n["shown"], interval(n), str(n["n"])) for n in f["numbers"])
+            lines += ["", *table("number | value | 95 % interval | n", rows)]
     return "\n".join(lines) + "\n"
 
 

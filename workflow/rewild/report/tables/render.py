@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import polars as pl
 
 from rewild.core import escape
+from rewild.core.markdown import Markup, table, text
 from rewild.report.tables.compare import agreement
 from rewild.report.tables.spec import ColumnSpec, TableSpec
 
@@ -199,13 +200,13 @@ def _compose(cell: Shown, shown: Callable[[object], str], bold: Callable[[str], 
 def to_markdown(grid: Grid, comment: str) -> str:
     """A GitHub-flavoured Markdown table, with its title above, its notes below, and a comment in front."""
     lines = [f"<!--\n{escape.comment(comment)}\n-->", ""]
-    lines += [f"**{_heading(grid.name)}.** {escape.markdown(grid.title)}", ""]
-    lines.append("| " + " | ".join(escape.markdown(c) for c in (grid.row_heading, *grid.columns)) + " |")
-    lines.append("|:---" + "|---:" * len(grid.columns) + "|")
-    for label, cells in grid.rows:
-        shown = [_compose(c, escape.markdown, lambda text: f"**{text}**", "±") for c in cells]
-        lines.append("| " + " | ".join([escape.markdown(label), *shown]) + " |")
-    lines += ["", *(f"- {escape.markdown(note)}" for note in grid.notes)]
+    lines += [f"**{_heading(grid.name)}.** {text(grid.title)}", ""]
+    rows = (
+        (label, *(Markup(_compose(c, text, lambda shown: f"**{shown}**", "±")) for c in cells))
+        for label, cells in grid.rows
+    )
+    lines += table((grid.row_heading, *grid.columns), rows, "<>")
+    lines += ["", *(f"- {text(note)}" for note in grid.notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 from rewild.config.mixes import FromFiles, FromHub, FromPrompts, FromResponses, Mix
 from rewild.config.models import Model
 from rewild.config.study import Study
-from rewild.core.escape import markdown as escape
-from rewild.core.escape import markdown_code as code
-from rewild.core.escape import markdown_json
 from rewild.core.files import sha256, write_json, write_text
+from rewild.core.markdown import as_json, code, table
+from rewild.core.markdown import text as escape
 from rewild.core.table import about_table
 from rewild.engines.tokenizer import Count
 from rewild.training.mixes.measured import kept
@@ -192,58 +191,45 @@ def markdown(card: Mapping[str, Any]) -> str:
             f"{card['train_tokens']['sum']:,} tokens are trained on, of {card['total_tokens']['sum']:,} in "
             f"all (tokenizer of {code(card['tokenizer'])}; {card['tokens']}).",
         ]
-    sources = card["by_source"]
-    lines += ["", "## Sources", "", "| source | conversations | turns | answer characters | terms |"]
-    lines += ["|---|---:|---:|---:|---|"]
-    for source, found in sources.items():
-        said = "; ".join(card["licences"][source])
-        characters = found["answer_characters"]["sum"]
-        lines.append(
-            f"| {escape(source)} | {found['conversations']:,} | {found['turns']:,} | {characters:,} "
-            f"| {escape(said)} |"
-        )
-    lines += ["", "## Lengths of conversations", ""]
-    table = {"answers, characters": card["answer_characters"]}
+    terms = card["licences"]
+    lines += ["", "## Sources", ""]
+    lines += table(
+        "source | conversations | turns | answer characters | terms",
+        (
+            (name, n["conversations"], n["turns"], n["answer_characters"]["sum"], "; ".join(terms[name]))
+            for name, n in card["by_source"].items()
+        ),
+        "->>>-",
+    )
+    lengths = {"answers, characters": card["answer_characters"]}
     if card["tokenizer"]:
-        table |= {"trained, tokens": card["train_tokens"], "all messages, tokens": card["total_tokens"]}
-    heads = ["mean", "min", *QUANTILES, "max"]
-    lines += ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
-    lines += [
-        f"| {what} | " + " | ".join(f"{found[h]:,}" for h in heads) + " |" for what, found in table.items()
-    ]
-    lines += [
-        "",
-        "## What became of every conversation",
-        "",
-        "| source | outcome | conversations |",
-        "|---|---|---:|",
-    ]
-    lines += [
-        f"| {escape(source)} | {escape(outcome)} | {n:,} |"
-        for source, found in card["outcomes"].items()
-        for outcome, n in found.items()
-    ]
+        lengths |= {"trained, tokens": card["train_tokens"], "all messages, tokens": card["total_tokens"]}
+    heads = ("mean", "min", *QUANTILES, "max")
+    lines += ["", "## Lengths of conversations", ""]
+    lines += table(("", *heads), ((what, *(n[h] for h in heads)) for what, n in lengths.items()))
+    lines += ["", "## What became of every conversation", ""]
+    lines += table(
+        "source | outcome | conversations",
+        ((source, *one) for source, found in card["outcomes"].items() for one in found.items()),
+        "-->",
+    )
     if "measured" in card:
         lines += ["", "## Filters over measures", "", "In this order, after all other filters.", ""]
-        lines += ["| source | condition | dropped | kept |", "|---|---|---:|---:|"]
-        lines += [
-            f"| {escape(source)} | {escape(row['condition'])} | {row['dropped']:,} | {row['kept']:,} |"
-            for source, rows in card["measured"].items()
-            for row in rows
-        ]
+        lines += table(
+            "source | condition | dropped | kept",
+            (
+                (name, row["condition"], row["dropped"], row["kept"])
+                for name, rows in card["measured"].items()
+                for row in rows
+            ),
+            "-->",
+        )
     lines += ["", f"{card['cut']:,} conversations were made shorter (length control, or an unanswered turn)."]
     if card["contaminated"]:
-        lines += [
-            "",
-            "## Repeats of benchmarks that stay in the mix",
-            "",
-            "| benchmark | conversations |",
-            "|---|---:|",
-        ]
-        lines += [f"| {escape(file)} | {n:,} |" for file, n in card["contaminated"].items()]
-    lines += ["", "## Languages", "", "| language | conversations |", "|---|---:|"]
-    lines += [f"| {escape(language)} | {n:,} |" for language, n in card["languages"].items()]
+        lines += ["", "## Repeats of benchmarks that stay in the mix", ""]
+        lines += table("benchmark | conversations", card["contaminated"].items())
+    lines += ["", "## Languages", "", *table("language | conversations", card["languages"].items())]
     lines += ["", "## Checksums", ""]
     lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
-    lines += ["", "## Made from", "", *markdown_json(card["made_from"])]
+    lines += ["", "## Made from", "", *as_json(card["made_from"])]
     return "\n".join(lines)

@@ -16,10 +16,9 @@ from rewild.config.models import Model
 from rewild.config.preferences import Preference, identity_of_pairs, preference_shards
 from rewild.config.study import Study
 from rewild.core.errors import DataError
-from rewild.core.escape import markdown as escape
-from rewild.core.escape import markdown_code as code
-from rewild.core.escape import markdown_json
 from rewild.core.files import sha256, write_json, write_text
+from rewild.core.markdown import as_json, code, table
+from rewild.core.markdown import text as escape
 from rewild.core.table import about_table, provenance, read_table, write_table
 from rewild.engines.tokenizer import Count
 from rewild.generation.rows import reason_of
@@ -317,6 +316,11 @@ def markdown(card: Mapping[str, Any]) -> str:
         "judge": f"the judge {escape(settings['scorer'].get('model'))}",
         "reward-model": f"the reward model {escape(settings['scorer'].get('path'))}",
     }[scorer]
+    lengths = (
+        (f"{side}, {unit}", found["mean"], found["median"], found["max"])
+        for unit in ("characters", "tokens")
+        for side, found in (card[unit] or {}).items()
+    )
     lines = [
         f"# {escape(card['title'])}",
         "",
@@ -324,33 +328,23 @@ def markdown(card: Mapping[str, Any]) -> str:
         f"of {code(settings['model'])} to each at temperature {settings['sampling']['temperature']:g}, "
         f"graded by {what}; the best answer is `chosen`, the worst `rejected`.",
         "",
-        "| prompts | |",
-        "|---|---:|",
-        *_rows(card["prompts_drawn_from"] | card["dropped"] | {"pairs": card["pairs"]}),
+        *table(
+            "prompts | ", (card["prompts_drawn_from"] | card["dropped"] | {"pairs": card["pairs"]}).items()
+        ),
         "",
-        "| answers | |",
-        "|---|---:|",
-        *_rows({"asked for": card["answers"]} | card["answers_without_score"]),
+        *table("answers | ", ({"asked for": card["answers"]} | card["answers_without_score"]).items()),
         "",
-        "| scores | mean | min | median | max |",
-        "|---|---:|---:|---:|---:|",
+        *table(
+            "scores | mean | min | median | max",
+            ((side, *(f"{v:g}" for v in found.values())) for side, found in card["scores"].items()),
+        ),
+        "",
+        *table("length | mean | median | max", lengths),
+        "",
+        *table("language | pairs", card["languages"].items()),
     ]
-    lines += [
-        f"| {side} | " + " | ".join(f"{v:g}" for v in found.values()) + " |"
-        for side, found in card["scores"].items()
-    ]
-    lines += ["", "| length | mean | median | max |", "|---|---:|---:|---:|"]
-    for unit in ("characters", "tokens"):
-        for side, found in (card[unit] or {}).items():
-            shown = " | ".join(f"{found[k]:,}" for k in ("mean", "median", "max"))
-            lines.append(f"| {side}, {unit} | {shown} |")
-    lines += ["", "| language | pairs |", "|---|---:|", *_rows(card["languages"])]
     lines += ["", "Terms:", "", *(f"- {escape(line)}" for line in card["licences"])]
     lines += ["", "Checksums:", ""]
     lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
-    lines += ["", "Made from:", "", *markdown_json(card["made_from"])]
+    lines += ["", "Made from:", "", *as_json(card["made_from"])]
     return "\n".join(lines)
-
-
-def _rows(counts: Mapping[str, int]) -> Sequence[str]:
-    return [f"| {escape(name)} | {n:,} |" for name, n in counts.items()]

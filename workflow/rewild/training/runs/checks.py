@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from rewild.config.base import Strict, validate
 from rewild.core.errors import DataError
-from rewild.core.escape import markdown as escape
 from rewild.core.files import write_json, write_text
+from rewild.core.markdown import Markup, table
+from rewild.core.markdown import text as escape
 from rewild.core.reading import SMALL, read_json
 
 Flight = Literal["preflight", "postflight"]
@@ -85,19 +86,13 @@ def why_failed(report: Report) -> str:
 def as_markdown(report: Report) -> str:
     """The report as a page."""
     verdict = "passed" if report.passed else "FAILED"
+    marks = {True: "ok", False: Markup("**no**")}
+    checks = ((c.name.replace("_", " "), marks[c.passed], f"{c.found} {c.remedy}") for c in report.checks)
     lines = [
         f"# {report.flight} of {escape(report.run)}: {verdict}",
         "",
-        "| check | | found |",
-        "|---|---|---|",
+        *table("check |  | found", checks, "-"),
+        "",
+        *table("count | ", ((n.replace("_", " "), v) for n, v in report.counts.items()), "-"),
     ]
-    for check in report.checks:
-        found = escape(f"{check.found} {check.remedy}")
-        lines.append(
-            f"| {escape(check.name.replace('_', ' '))} | {'ok' if check.passed else '**no**'} | {found} |"
-        )
-    lines += ["", "| count | |", "|---|---|"]
-    for name, value in report.counts.items():
-        shown = f"{value:,}" if isinstance(value, int) else escape(value)
-        lines.append(f"| {escape(name.replace('_', ' '))} | {shown} |")
     return "\n".join(lines) + "\n"

@@ -19,8 +19,8 @@ from rewild.config.models import Model
 from rewild.config.study import Study
 from rewild.config.trainings import display, learned_from, style_models
 from rewild.core.errors import DataError
-from rewild.core.escape import markdown as escape
 from rewild.core.files import write_text
+from rewild.core.markdown import table as markdown_table
 from rewild.core.plotting import save
 from rewild.core.table import Column, TableSchema, provenance, read_table, write_table
 from rewild.generation.schema import RESPONSES
@@ -142,24 +142,26 @@ def compare(study: Study, counts: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataF
 
 def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping[str, Styling]) -> str:
     """The comparison as a page: means per pair, then the counts."""
-    lines = ["# Style of fine-tunes and of the models they learned from", ""]
-    lines += ["| run (A) | model (B) | from B | mean of A / B | per 1,000 words | elements | log2 distance |"]
-    lines += ["|---|---|---|---:|---:|---:|---:|"]
+    rows = []
     for row in table.iter_rows(named=True):
         mean, relative = (
             f"{v:.2f}" if v is not None else "–" for v in (row["mean"], row["mean_per_1000_words"])
         )
         own = "yes" if row["learned_from"] else "no"
-        lines.append(
-            f"| {escape(names[row['run']])} | {escape(names[row['model']])} | {own} | {mean} | {relative} "
-            f"| {10 - row['undefined']} | {row['log_distance']:.2f} |"
+        distance = f"{row['log_distance']:.2f}"
+        rows.append(
+            (names[row["run"]], names[row["model"]], own, mean, relative, 10 - row["undefined"], distance)
         )
-    features = next(iter(stylings.values())).features()
-    shown = [f for f in features if f not in ("characters",)]
-    lines += ["", f"| | {' | '.join(shown)} |", "|---|" + "---:|" * len(shown)]
-    for model, styling in stylings.items():
-        found = styling.features()
-        lines.append(f"| {escape(names[model])} | " + " | ".join(f"{found[f]:,}" for f in shown) + " |")
+    heads = "run (A) | model (B) | from B | mean of A / B | per 1,000 words | elements | log2 distance"
+    counts = {model: styling.features() for model, styling in stylings.items()}
+    shown = [f for f in next(iter(counts.values())) if f != "characters"]
+    lines = [
+        "# Style of fine-tunes and of the models they learned from",
+        "",
+        *markdown_table(heads, rows, "--->"),
+        "",
+        *markdown_table(("", *shown), ((names[m], *(c[f] for f in shown)) for m, c in counts.items())),
+    ]
     return "\n".join(lines) + "\n"
 
 
