@@ -87,7 +87,7 @@ test-environments: .venv/ready-dev
 lint: .venv/ready-dev
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check --quiet
-	@$(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@$(BIN)/python -m snakefmt --check Snakefile workflow
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
 types: .venv/ready-dev
 	@$(BIN)/python -m mypy
@@ -127,7 +127,7 @@ fuzz: .venv/ready-dev
 format: .venv/ready-dev
 	@$(BIN)/python -m ruff check --fix
 	@$(BIN)/python -m ruff format
-	@$(BIN)/python -m snakefmt Snakefile workflow/rules
+	@$(BIN)/python -m snakefmt Snakefile workflow
 
 # The environments and results; downloads are kept in .cache.
 clean:
