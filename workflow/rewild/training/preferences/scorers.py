@@ -12,13 +12,13 @@ from typing import Protocol
 from rewild.config.judging import Asked, Judging
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
 from rewild.engines import make_engine
-from rewild.engines.base import Engine, EngineError, Message
-from rewild.engines.chat import Chat
+from rewild.engines.base import Engine, Message
 from rewild.generation.asking.ask import Asking, Row, ask, verdict_in
 from rewild.generation.asking.base import JudgeRequest, Reader, Reply, Verdict
 from rewild.generation.asking.budget import Ledger
 from rewild.generation.asking.store import Replies, request_hash
 from rewild.generation.asking.verdicts import last_bracket, number_within
+from rewild.measures.reward import Classifier
 
 LOWEST, HIGHEST = 1.0, 10.0
 TEMPLATE = """\
@@ -252,30 +252,15 @@ class RewardScorer:
         Raises:
             EngineError: it cannot be loaded, has no chat template, or has not exactly one output.
         """
-        name = f"the reward model {settings.path}"
-        try:
-            chat = Chat.load(settings.path, name, revision=settings.revision)
-        except ImportError as error:
-            raise EngineError(
-                "a reward model needs transformers: use .envs/engine-cpu/bin/python -m rewild ..."
-            ) from error
-        self._engine = make_engine(
-            "classifier",
-            path=settings.path,
-            chat=chat,
-            **settings.model_dump(include={"revision", "precision", "device", "batch", "context"}),
-        )
-        labels = self._engine.about().arguments["labels"]
-        if len(labels) != 1:
-            raise EngineError(f"{name} has {len(labels)} outputs, not one")
+        how = settings.model_dump(include={"precision", "device", "batch", "context"})
+        self._model = Classifier(settings.path, revision=settings.revision, **how)
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
         """See :class:`Grader`."""
         chats = [(*item.prompt, {"role": "assistant", "content": item.answer}) for item in items]
         parts = (chats[start : start + BATCH] for start in range(0, len(chats), BATCH))
-        found = [said for part in parts for said in self._engine.classify(part)]
-        return [Grade(next(iter(said.outputs.values()), None), said.failure) for said in found]
+        return [Grade(*said) for part in parts for said in self._model.classify(part)]
 
     def close(self) -> None:
         """Let the weights go."""
-        self._engine.close()
+        self._model.close()
