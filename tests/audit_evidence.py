@@ -7,11 +7,13 @@ from pathlib import Path
 from rewild.audit.claims import Claim, load_claims
 from rewild.audit.outcome import Outcome
 from rewild.audit.run import audit
+from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence
 
 ROOT = Path(__file__).resolve().parent.parent
-PAPER = ROOT / "resources/paper"
-CLAIMS = {claim.id: claim for claim in load_claims(PAPER / "claims.yaml")}
+PAPER = ROOT / "workflow/rewild/papers/wildchat50m/data"
+CHECKS = find_paper("wildchat50m").checks()
+CLAIMS = {c.id: c for c in load_claims(PAPER / "claims.yaml", CHECKS, Evidence.SUPPLIERS)}
 COMMIT = "penfever/wildchat-50m/297e4b9f630e7155048eebf528979d90895654d6"
 LEADERBOARD = (
     "tatsu-lab/alpaca_eval/cd543a149df89434d8a54582c0151c0b945c3d20/src/alpaca_eval/leaderboards/"
@@ -43,4 +45,4 @@ def released(mirror: Path, **other: Path) -> dict[str, Path]:
 def verdict_of(claim: str | Claim, files: dict[str, Path]) -> Outcome:
     """The outcome of one claim on some evidence."""
     chosen = CLAIMS[claim] if isinstance(claim, str) else claim
-    return audit([chosen], Evidence(files))[0].outcome
+    return audit([chosen], CHECKS, Evidence(files))[0].outcome

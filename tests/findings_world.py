@@ -67,8 +67,7 @@ def study(**over: object) -> dict[str, object]:
         "mixes": mixes,
         "runs": runs,
         "evaluation": {"benchmarks": ["mt-bench", "ifeval", "gpqa", "mixeval"]},
-        "tables": ["table2", "table3", "table4", "table6", "table7"],
-        "figures": ["figure1", "figure2", "figure3", "figure4"],
+        "papers": {"wildchat50m": {"tables": ["table2", "table3", "table4", "table6", "table7"]}},
         "findings": {"resamples": 500, "minimum": 1, "related": {"demo-base": ["demo-herald"]}},
         **over,
     }

@@ -14,21 +14,25 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from audit_evidence import CLAIMS, PAPER, ROOT, printed
+from audit_evidence import CHECKS, CLAIMS, PAPER, ROOT, printed
 from conftest import Run
 from rewild.audit import report
 from rewild.audit.outcome import VERDICTS, Fact, Outcome
 from rewild.audit.run import Result, audit
 from rewild.core.errors import DataError
+from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence
 
+CITE = {"name": "wildchat50m", "cite": find_paper("wildchat50m").cite}
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quotes" `code` | [x](javascript:alert(3))'
 
 
 @pytest.fixture(scope="module")
 def data() -> dict[str, Any]:
     evidence = Evidence(printed())
-    return report.as_data(audit(list(CLAIMS.values()), evidence), evidence, "paper", PAPER / "claims.yaml")
+    return report.as_data(
+        audit(list(CLAIMS.values()), CHECKS, evidence), evidence, "paper", PAPER / "claims.yaml", CITE
+    )
 
 
 def hostile() -> dict[str, Any]:
@@ -36,7 +40,7 @@ def hostile() -> dict[str, Any]:
     fact = Fact(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     outcome = Outcome("contradicted", HOSTILE, HOSTILE, HOSTILE, [fact])
     evidence = Evidence(printed())
-    return report.as_data([Result(claim, outcome, HOSTILE)], evidence, HOSTILE, PAPER / "claims.yaml")
+    return report.as_data([Result(claim, outcome, HOSTILE)], evidence, HOSTILE, PAPER / "claims.yaml", CITE)
 
 
 def test_json_holds_everything(data: dict[str, Any]) -> None:
@@ -54,7 +58,7 @@ def test_json_holds_everything(data: dict[str, Any]) -> None:
     } in (c for claim in data["claims"] if claim["id"] == "table3-ratios" for c in claim["evidence"]) or any(
         f["source"] == "table3.csv" for f in mpf["evidence"]
     )
-    assert mpf["code"].startswith("workflow/rewild/papers/wildchat50m/checks_style.py:")
+    assert mpf["code"].startswith("checks_style.py:")
     assert set(data["provenance"]["evidence"]) == {"tables", "models", "facts"}
 
 
@@ -121,7 +125,9 @@ def test_markdown_renders_a_table_per_claim(data: dict[str, Any]) -> None:
 
 def test_same_bytes(tmp_path: Path, data: dict[str, Any]) -> None:
     evidence = Evidence(printed())
-    again = report.as_data(audit(list(CLAIMS.values()), evidence), evidence, "paper", PAPER / "claims.yaml")
+    again = report.as_data(
+        audit(list(CLAIMS.values()), CHECKS, evidence), evidence, "paper", PAPER / "claims.yaml", CITE
+    )
     report.write(data, tmp_path / "a")
     report.write(again, tmp_path / "b")
     for name in ("audit.json", "audit.md", "audit.html"):
@@ -158,6 +164,7 @@ def test_opens_in_a_browser(tmp_path: Path) -> None:
 def arguments(folder: Path) -> list[str]:
     return [
         "audit",
+        "wildchat50m",
         *(f"{n}={p}" for n, p in printed().items()),
         "--study",
         "paper",
@@ -167,7 +174,7 @@ def arguments(folder: Path) -> list[str]:
 
 
 def test_the_command_and_the_summary(tmp_path: Path, rewild: Run, data: dict[str, Any]) -> None:
-    folder = tmp_path / "results/paper/audit"
+    folder = tmp_path / "results/paper/wildchat50m/audit"
     run = rewild(ROOT, *arguments(folder))
     assert run.returncode == 0, run.stdout  # whatever the verdicts
     assert f"{data['counts']['contradicted']} contradicted" in run.stdout
@@ -177,8 +184,8 @@ def test_the_command_and_the_summary(tmp_path: Path, rewild: Run, data: dict[str
     shown = rewild(tmp_path, "summary", "paper")
     assert shown.returncode == 0, shown.stdout
     assert "✗ mpf-qwen: .91 → Llama 0.9042" in shown.stdout
-    assert "results/paper/audit/  audit: audit.html, audit.json, audit.md" in shown.stdout
-    assert "results/paper/tables/  tables: table1" in shown.stdout
+    assert "results/paper/wildchat50m/audit/  audit: audit.html, audit.json, audit.md" in shown.stdout
+    assert "results/paper/wildchat50m/tables/  tables: table1" in shown.stdout
     lines = [line for line in shown.stdout.splitlines() if line.startswith("✗")]
     assert len(lines) == data["counts"]["contradicted"]
 
@@ -188,7 +195,7 @@ def test_the_command_and_the_summary(tmp_path: Path, rewild: Run, data: dict[str
     [
         (["workbok=x"], "did you mean 'workbook'?"),
         (["workbook"], "NAME=PATH was expected"),
-        (["tables=resources/paper"], "evidence 'tables' stands twice"),
+        (["tables=docs"], "evidence 'tables' stands twice"),
         (["workbook=absent.xlsx"], "absent.xlsx: no such file"),
     ],
 )
@@ -217,11 +224,11 @@ def test_summary_without_results(tmp_path: Path, rewild: Run) -> None:
 
 
 def test_summary_of_a_broken_audit(tmp_path: Path, rewild: Run) -> None:
-    folder = tmp_path / "results/paper/audit"
+    folder = tmp_path / "results/paper/wildchat50m/audit"
     folder.mkdir(parents=True)
     (folder / "audit.json").write_text('{"schema": "audit", "version": 0}')
     run = rewild(tmp_path, "summary", "paper")
     assert run.returncode == 1
-    assert "not an audit of version 1" in " ".join(run.stdout.split())
+    assert "not an audit of version 2" in " ".join(run.stdout.split())
     with pytest.raises(DataError):
         report.read(folder / "audit.json")

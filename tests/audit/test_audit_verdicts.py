@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from openpyxl import load_workbook
 
-from audit_evidence import CLAIMS, PAPER, ROOT, printed, released, verdict_of
+from audit_evidence import CHECKS, CLAIMS, PAPER, ROOT, printed, released, verdict_of
 from rewild.audit.run import audit
 from rewild.core.errors import DataError, RewildError
 from rewild.papers.wildchat50m.evidence import Evidence
@@ -109,7 +109,7 @@ def test_more_evidence_does_not_turn_a_printed_verdict_round(mirror: Path) -> No
 
 
 def test_every_verdict_occurs_and_carries_its_evidence() -> None:
-    results = audit(list(CLAIMS.values()), Evidence(printed()))
+    results = audit(list(CLAIMS.values()), CHECKS, Evidence(printed()))
     assert {r.outcome.verdict for r in results} == {
         "reproduced",
         "reproduced_otherwise",

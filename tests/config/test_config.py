@@ -19,7 +19,7 @@ from rewild.core.errors import ConfigError
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "config/studies").mkdir(parents=True)
     (tmp_path / "config/config.yaml").write_text("study: small\ndefaults: {seed: 7}\n")
-    write(tmp_path / "config", "small", "title: Small\nsource: published\ntables: [table1]\n")
+    write(tmp_path / "config", "small", "title: Small\nsource: published\n")
     return tmp_path / "config"
 
 
@@ -60,12 +60,13 @@ def test_defaults_that_are_handed_over_lie_below_a_study(folder: Path) -> None:
     ("text", "message"),
     [
         (
-            "tabels: [table1]",
-            "study small (config/studies/small.yaml): unknown key 'tabels'; did you mean 'tables'?",
+            "papres: {}",
+            "study small (config/studies/small.yaml): unknown key 'papres'; did you mean 'papers'?",
         ),
         ("judgments: {word: 3}", "unknown key 'judgments.word'; did you mean 'words'?"),
-        ("tables: [table9]", "tables.0: 'table9' is not one of"),
-        ("tables: [tabel1]", "did you mean 'table1'?"),
+        ("papers: {one: {tabels: []}}", "unknown key 'papers.one.tabels'; did you mean 'tables'?"),
+        ("tables: [table1]", "'tables' is said of a paper: write 'papers: {NAME: {tables: [...]}}'"),
+        ("audit: {}", "'audit' is said of a paper: write 'papers: {NAME: {audit: true}}'"),
         ("seed: ten", "seed: input should be a valid integer (it is 'ten')"),
         ("seed: -1", "seed: input should be greater than or equal to 0 (it is -1)"),
         ("style: maybe", "style: input should be a valid boolean (it is 'maybe')"),

@@ -36,13 +36,15 @@ def released(tmp_path_factory: pytest.TempPathFactory, snakemake: Run, mirror: P
 
 def counts(folder: Path, study: str) -> dict[str, int]:
     """Verdict → number of claims."""
-    found: dict[str, int] = json.loads((folder / f"results/{study}/audit/audit.json").read_bytes())["counts"]
+    found: dict[str, int] = json.loads(
+        (folder / f"results/{study}/wildchat50m/audit/audit.json").read_bytes()
+    )["counts"]
     return found
 
 
 def cell(folder: Path, study: str, table: str, row: str, column: str) -> object:
     """A cell of a study's table, as its CSV has it."""
-    frame = pl.read_csv(folder / f"results/{study}/tables/{table}.csv", infer_schema=False)
+    frame = pl.read_csv(folder / f"results/{study}/wildchat50m/tables/{table}.csv", infer_schema=False)
     if "column" in frame.columns:
         return frame.filter(pl.col("row") == row, pl.col("column") == column)["computed"].item()
     return frame.filter(pl.col("row") == row)[column].item()
@@ -69,11 +71,11 @@ def test_paper_makes_its_tables_figures_and_audit(paper: Path) -> None:
     assert cell(paper, "paper", "table3", "Q72 : None", "len") == "6492.0"
     assert cell(paper, "paper", "table7", "L8B : Q72 (500k)", "MTBench") == "6.51"
     for n in range(1, 8):
-        table = paper / f"results/paper/tables/table{n}"
+        table = paper / f"results/paper/wildchat50m/tables/table{n}"
         assert f"**Table {n}.**" in table.with_suffix(".md").read_text(encoding="utf-8")
         assert r"\toprule" in table.with_suffix(".tex").read_text(encoding="utf-8")
         assert "<table" in table.with_suffix(".html").read_text(encoding="utf-8")
-    assert (paper / "results/paper/figures/figure2.pdf").read_bytes().startswith(b"%PDF")
+    assert (paper / "results/paper/wildchat50m/figures/figure2.pdf").read_bytes().startswith(b"%PDF")
     assert sum(counts(paper, "paper").values()) == 146
     assert leftovers(paper) == []
 
@@ -86,14 +88,22 @@ def test_paper_is_made_once(paper: Path, snakemake: Run) -> None:
     ("path", "old", "expected"),
     [
         # Table 5 is in no figure; the audit reads every table.
-        ("resources/paper/table5.csv", "0.37", {"make_table": 1, "audit_claims": 1, "all": 1}),
         (
-            "resources/paper/table7.csv",
-            "6.51",
-            {"make_table": 1, "draw_scaling": 1, "audit_claims": 1, "all": 1},
+            "workflow/rewild/papers/wildchat50m/data/table5.csv",
+            "0.37",
+            {"make_table": 1, "audit_claims": 1, "all": 1},
         ),
-        ("resources/paper/claims.yaml", "in our words", {"audit_claims": 1, "all": 1}),
-        ("resources/released/runs.csv", "Q72", {}),
+        (
+            "workflow/rewild/papers/wildchat50m/data/table7.csv",
+            "6.51",
+            {"make_table": 1, "draw_figure": 1, "audit_claims": 1, "all": 1},
+        ),
+        (
+            "workflow/rewild/papers/wildchat50m/data/claims.yaml",
+            "in our words",
+            {"audit_claims": 1, "all": 1},
+        ),
+        ("workflow/rewild/papers/wildchat50m/data/runs.csv", "Q72", {}),
     ],
 )
 def test_a_change_reruns_what_depends_on_it(
@@ -109,15 +119,23 @@ def test_a_change_reruns_what_depends_on_it(
 
 
 def test_a_broken_table_is_named_and_nothing_half_written_is_left(paper: Path, snakemake: Run) -> None:
-    path = paper / "resources/paper/table1.csv"
+    path = paper / "workflow/rewild/papers/wildchat50m/data/table1.csv"
     text = path.read_text(encoding="utf-8")
     try:
         path.write_text(text.replace("246750", "many", 1), encoding="utf-8")
         run = snakemake(
-            paper, "--cores", "2", "--config", "study=paper", "--", "results/paper/tables/table1.md"
+            paper,
+            "--cores",
+            "2",
+            "--config",
+            "study=paper",
+            "--",
+            "results/paper/wildchat50m/tables/table1.md",
         )
         assert run.returncode == 1
-        assert re.search(r"error: resources/paper/table1.csv, row 1, column 'value'", run.stdout), run.stdout
+        assert re.search(
+            r"error: workflow/rewild/papers/wildchat50m/data/table1.csv, row 1, column 'value'", run.stdout
+        ), run.stdout
         assert "Traceback" not in run.stdout
         assert leftovers(paper) == []
     finally:
@@ -155,7 +173,7 @@ def test_the_readme_says_what_the_audit_found(released: Path) -> None:
     assert f"{found['contradicted']} are contradicted by its own data, " in text
     assert f"{found['not_testable']} cannot be decided" in text
     cells = pl.concat(
-        pl.read_csv(released / f"results/released/tables/table{n}.csv")
+        pl.read_csv(released / f"results/released/wildchat50m/tables/table{n}.csv")
         .filter(pl.col("published").is_not_null())
         .select("within_rounding")
         for n in (2, 6, 7)
@@ -166,7 +184,7 @@ def test_the_readme_says_what_the_audit_found(released: Path) -> None:
 @pytest.mark.mirror
 def test_the_readme_shows_figure_1_as_it_is_drawn(released: Path) -> None:
     shown = ROOT / "docs/images/figure1.svg"
-    drawn = released / "results/released/figures/figure1.svg"
+    drawn = released / "results/released/wildchat50m/figures/figure1.svg"
     assert shown.read_bytes() == drawn.read_bytes(), f"cp {drawn.relative_to(released)} docs/images/"
 
 

@@ -13,9 +13,9 @@ from openpyxl import Workbook
 
 from fuzzing import fuzz
 from rewild.core.errors import DataError
-from rewild.evaluation.scores import workbook
 from rewild.measures.style.markup import LIMIT, Markup, count_html, count_markdown
 from rewild.measures.style.pages import read_page
+from rewild.papers.wildchat50m import workbook
 from rewild.papers.wildchat50m.evidence import Workbook as AuditWorkbook
 
 seeded = fuzz(30)

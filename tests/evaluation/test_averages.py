@@ -15,27 +15,25 @@ from hypothesis import strategies as st
 from rewild.core.cells import PUBLISHED_CELLS, rounds_to
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
-from rewild.evaluation.scores.average import (
-    OPEN_LLM,
-    VARIANTS,
+from rewild.evaluation.scores.average import OPEN_LLM, VARIANTS, average
+from rewild.papers.wildchat50m.averages import (
     Published,
-    average,
     compare_variants,
     published_averages,
     row_of_run,
     search_subsets,
     summary,
 )
-from rewild.evaluation.scores.schema import AVERAGES, SCORES, STATED_AVERAGES, SUBSETS
-from rewild.evaluation.scores.workbook import read_runs, read_scores
+from rewild.papers.wildchat50m.schema import AVERAGES, SCORES, STATED_AVERAGES, SUBSETS
+from rewild.papers.wildchat50m.workbook import read_runs, read_scores
 
 ROOT = Path(__file__).resolve().parents[2]
-RESOURCES = ROOT / "resources/paper"
+RESOURCES = ROOT / "workflow/rewild/papers/wildchat50m/data"
 
 
 @pytest.fixture(scope="session")
 def scores(workbook: Path) -> pl.DataFrame:
-    return read_scores(workbook, read_runs(ROOT / "resources/released/runs.csv"))[0]
+    return read_scores(workbook, read_runs(ROOT / "workflow/rewild/papers/wildchat50m/data/runs.csv"))[0]
 
 
 def published(scores: pl.DataFrame) -> list[Published]:

@@ -12,8 +12,8 @@ import pytest
 
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
-from rewild.evaluation.scores.schema import SCORES, SHEETS
-from rewild.evaluation.scores.workbook import (
+from rewild.papers.wildchat50m.schema import SCORES, SHEETS
+from rewild.papers.wildchat50m.workbook import (
     OTHER_SHEETS,
     SCALE_SHEET,
     SCORE_SHEETS,
@@ -23,7 +23,7 @@ from rewild.evaluation.scores.workbook import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = ROOT / "resources/released/runs.csv"
+RUNS = ROOT / "workflow/rewild/papers/wildchat50m/data/runs.csv"
 
 
 @pytest.fixture(scope="session")
@@ -269,5 +269,5 @@ def test_run_labels_are_those_of_the_tables() -> None:
     """Every row of Tables 2, 6 and 7 is the label of a run."""
     labels = {row["run"] for row in read_runs(RUNS).values()}
     for table, prefix in (("table2", "L8B : "), ("table6", ""), ("table7", "")):
-        rows = pl.read_csv(ROOT / f"resources/paper/{table}.csv")["row"].unique()
+        rows = pl.read_csv(ROOT / f"workflow/rewild/papers/wildchat50m/data/{table}.csv")["row"].unique()
         assert {prefix + row for row in rows} <= labels

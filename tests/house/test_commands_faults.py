@@ -27,7 +27,7 @@ from viewer_data import answer, write_responses
 pytestmark = pytest.mark.heavy
 
 ROOT = Path(__file__).resolve().parents[2]
-PAPER = ROOT / "resources/paper"
+PAPER = ROOT / "workflow/rewild/papers/wildchat50m/data"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ OUTPUTS = {"out", "to", "into", "folder", "cells", "figure"}
 INPUTS_ALL_THE_SAME = {("collect-imports", "folder"), ("plot-similarity", "folder"), ("findings", "figure")}
 VALUES = {
     "study": "demo",
+    "paper": "wildchat50m",
     "run": "weak-sft",
     "model": "demo-plain",
     "name": "table1",
@@ -72,7 +73,7 @@ VALUES = {
     "evidence": "workbook=nothing.xlsx",
 }
 BESIDES = {"fetch": {"mirror": "nowhere"}}  # else it tries the network several times
-PER_COMMAND = {("figure", "name"): "figure1", ("draw-words", "figure"): "figure3"}
+PER_COMMAND = {("figure", "name"): "figure2", ("figure", "study"): "paper", ("cells", "study"): "released"}
 
 
 def commands() -> dict[str, list[Parameter]]:

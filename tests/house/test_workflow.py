@@ -25,7 +25,7 @@ def test_every_study_plans_from_nothing(copy: Path, snakemake, study: str) -> No
     ("settings", "message"),
     [
         (["study=papr"], "error: unknown study 'papr'; did you mean 'paper'?"),
-        (["study=paper", "tabels=x"], "unknown key 'tabels'; did you mean 'tables'?"),
+        (["study=paper", "papres=x"], "unknown key 'papres'; did you mean 'papers'?"),
         (["study=paper", "seed=many"], "seed: input should be a valid integer (it is 'many')"),
     ],
 )

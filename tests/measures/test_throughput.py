@@ -42,7 +42,7 @@ def measured(model: str = "m", shard: str = "0000", **over: Any) -> Measurement:
 
 @pytest.fixture(scope="module")
 def published(root: Path) -> pl.DataFrame:
-    return read_table(root / "resources/paper/throughput.csv", PUBLISHED)
+    return read_table(root / "workflow/rewild/papers/wildchat50m/data/throughput.csv", PUBLISHED)
 
 
 def test_shards_are_summed_not_averaged(published: pl.DataFrame):

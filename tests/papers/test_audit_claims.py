@@ -7,16 +7,16 @@ import re
 import textwrap
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
-from audit_evidence import CLAIMS, PAPER, printed, released
+from audit_evidence import CHECKS, CLAIMS, PAPER, ROOT, printed, released
 from rewild.audit import outcome
+from rewild.audit.checks import Checks, check
 from rewild.audit.claims import Claim, load_claims
 from rewild.audit.numbers import show
-from rewild.audit.outcome import location
-from rewild.audit.outcome import tests as written
 from rewild.audit.run import audit
 from rewild.core.errors import ConfigError
 from rewild.papers.wildchat50m.evidence import Evidence
@@ -29,10 +29,14 @@ GOOD = {
     "published": "3",
     "kind": "count",
     "importance": "detail",
-    "test": "row_count",
+    "check": "row_count",
     "with": {"table": 1, "published": 3},
     "needs": ["tables"],
 }
+
+
+def load(path: Path, checks: Checks = CHECKS) -> list[Claim]:
+    return load_claims(path, checks, Evidence.SUPPLIERS)
 
 
 def write(folder: Path, *claims: object) -> Path:
@@ -43,17 +47,17 @@ def write(folder: Path, *claims: object) -> Path:
 
 def test_there_are_dozens_each_with_its_place() -> None:
     assert len(CLAIMS) > 130
-    assert sum(c.test is not None for c in CLAIMS.values()) > 120
+    assert sum(c.check is not None for c in CLAIMS.values()) > 120
     for claim in CLAIMS.values():
         assert claim.section
         assert claim.place
         assert claim.says.endswith("."), claim.id
 
 
-def test_every_test_that_is_written_is_used_and_documented() -> None:
-    used = {c.test for c in CLAIMS.values() if c.test}
-    assert set(written()) == used
-    for name, function in written().items():
+def test_every_check_that_is_written_is_used_and_documented() -> None:
+    used = {c.check for c in CLAIMS.values() if c.check}
+    assert set(CHECKS) == used
+    for name, function in CHECKS.items():
         assert inspect.getdoc(function), name
 
 
@@ -76,35 +80,34 @@ def test_every_section_and_table_of_the_paper_is_covered() -> None:
 
 
 def test_code_locations_point_at_the_function() -> None:
-    root = PAPER.parent.parent
-    for name in written():
-        path, line = location(name).split(":")
-        lines = (root / path).read_text(encoding="utf-8").splitlines()
-        assert lines[int(line) - 1] == "@test"
+    for name in CHECKS:
+        path, line = CHECKS.location(name).split(":")
+        lines = (PAPER.parent / path).read_text(encoding="utf-8").splitlines()
+        assert lines[int(line) - 1] == "@check"
         assert lines[int(line)].startswith(f"def {name}(")
 
 
 def used_by(claim: Claim, files: dict[str, Path]) -> set[str]:
     evidence = Evidence(files)
-    audit([claim], evidence)
+    audit([claim], CHECKS, evidence)
     return evidence.used
 
 
 @pytest.mark.mirror
-def test_needs_name_all_that_a_test_reads(mirror: Path) -> None:
+def test_needs_name_all_that_a_check_reads(mirror: Path) -> None:
     # The workbook adds precision where it is there; every other thing that is read must be declared.
     for claim in CLAIMS.values():
         files = released(mirror)
-        if claim.test and all(need in files for need in claim.needs):
+        if claim.check and all(need in files for need in claim.needs):
             assert used_by(claim, files) <= {*claim.needs, "workbook"}, claim.id
             fewest = {name: path for name, path in files.items() if name in claim.needs}
             assert used_by(claim, fewest) >= set(claim.needs), f"{claim.id} needs less than it says"
 
 
-def test_a_claim_without_a_test_is_never_reproduced() -> None:
-    untested = [c for c in CLAIMS.values() if c.test is None]
+def test_a_claim_without_a_check_is_never_reproduced() -> None:
+    untested = [c for c in CLAIMS.values() if c.check is None]
     assert len(untested) > 10
-    for result in audit(untested, Evidence(printed())):
+    for result in audit(untested, CHECKS, Evidence(printed())):
         assert result.outcome.verdict == "not_testable"
         assert result.claim.why in result.outcome.explanation
 
@@ -112,32 +115,33 @@ def test_a_claim_without_a_test_is_never_reproduced() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"test": "row_cuont"}, r"claim some-claim: unknown test 'row_cuont'; did you mean 'row_count'\?"),
+        ({"check": "row_cuont"}, r"claim some-claim: unknown check 'row_cuont'; did you mean 'row_count'\?"),
         ({"with": {"table": 1, "publishd": 3}}, "takes no 'publishd'; did you mean 'published'"),
-        ({"with": {"table": 1}}, "the test row_count needs 'published' under 'with'"),
-        ({"needs": ["tabels"]}, "'tabels' is not one of .* did you mean 'tables'"),
+        ({"with": {"table": 1}}, "the check row_count needs 'published' under 'with'"),
+        ({"needs": ["tabels"]}, "claim some-claim: needs: unknown evidence 'tabels'; did you mean 'tables'"),
         ({"verdict": "reproduced"}, "unknown key 'verdict'"),
         ({"kind": "cuont"}, "did you mean 'count'"),
         ({"section": ""}, "section"),
         ({"id": "Some Claim"}, "id"),
-        ({"test": None, "with": {}, "needs": []}, "a claim needs a 'test', or a 'why'"),
-        ({"test": None, "why": "It would need logs."}, "belong to a claim with a 'test'"),
+        ({"check": None, "with": {}, "needs": []}, "a claim needs a 'check', or a 'why'"),
+        ({"check": None, "why": "It would need logs."}, "belong to a claim with a 'check'"),
+        ({"test": "row_count"}, "claim some-claim: the key 'test' is now called 'check'; rename it"),
     ],
 )
 def test_bad_claims_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     entry = {k: v for k, v in {**GOOD, **change}.items() if v is not None}
     with pytest.raises(ConfigError, match=message):
-        load_claims(write(tmp_path, entry))
+        load(write(tmp_path, entry))
 
 
 def test_duplicates_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="claim some-claim: the id stands twice"):
-        load_claims(write(tmp_path, GOOD, GOOD))
+        load(write(tmp_path, GOOD, GOOD))
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="claim some-claim: the key 'place' is missing"):
-        load_claims(write(tmp_path, {k: v for k, v in GOOD.items() if k != "place"}))
+        load(write(tmp_path, {k: v for k, v in GOOD.items() if k != "place"}))
 
 
 @pytest.mark.parametrize("text", ["", "claims: []", "claims: {}", "clams: []", "claims: [3]"])
@@ -145,21 +149,32 @@ def test_no_claims(tmp_path: Path, text: str) -> None:
     path = tmp_path / "claims.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"claims\.yaml"):
-        load_claims(path)
+        load(path)
 
 
-def test_the_worked_example_of_the_docs_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (PAPER.parent.parent / "docs/audit.md").read_text(encoding="utf-8")
+def test_the_worked_example_of_the_docs_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
     blocks = {
         language: textwrap.dedent(code)
         for language, code in re.findall(r" +```(\w+)\n(.*?)\n +```", text, re.S)
     }
-    monkeypatch.setattr(outcome, "_TESTS", dict(written()))
-    scope = {"test": outcome.test, "Evidence": Evidence, "Outcome": outcome.Outcome, "Decimal": Decimal}
-    exec(blocks["python"], scope | {"show": show, "decide": outcome.decide})
-    monkeypatch.setattr(outcome, "location", lambda name: name)
-    monkeypatch.setattr("rewild.audit.run.location", lambda name: name)
-    claims = load_claims(write(tmp_path, *yaml.safe_load(blocks["yaml"])))
-    [result] = audit(claims, Evidence(printed()))
+    room = ModuleType("checks_of_the_docs")
+    room.__file__ = str(tmp_path / "checks_of_the_docs.py")
+    source = tmp_path / "checks_of_the_docs.py"
+    source.write_text(blocks["python"], encoding="utf-8")
+    room.__dict__.update(
+        check=check,
+        Evidence=Evidence,
+        Outcome=outcome.Outcome,
+        Decimal=Decimal,
+        show=show,
+        decide=outcome.decide,
+    )
+    exec(compile(blocks["python"], source, "exec"), vars(room))
+    checks = Checks([room])
+    claims = load(write(tmp_path, *yaml.safe_load(blocks["yaml"])), checks)
+    [result] = audit(claims, checks, Evidence(printed()))
     assert result.outcome.verdict == "reproduced"
     assert result.outcome.computed == "Q72 leads by 0.59"
+    assert result.code
+    assert result.code.startswith("checks_of_the_docs.py:")

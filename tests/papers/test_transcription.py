@@ -19,7 +19,7 @@ from rewild.core.table import read_table
 from rewild.report.tables.spec import read_specs
 
 ROOT = Path(__file__).resolve().parents[2]
-RESOURCES = ROOT / "resources" / "paper"
+RESOURCES = ROOT / "workflow/rewild/papers/wildchat50m/data"
 PAPERS = ROOT.parent / "shared/papers"
 TABLES = [f"table{i}" for i in range(1, 8)]
 CELLS = {"table1": 3, "table2": 54, "table3": 70, "table4": 24, "table5": 156, "table6": 80, "table7": 60}

@@ -16,24 +16,25 @@ from rewild.core.cells import PUBLISHED_CELLS
 from rewild.core.errors import DataError
 from rewild.core.plotting import COLUMN, style
 from rewild.core.table import read_table
-from rewild.evaluation.scores.schema import SCORES
-from rewild.evaluation.scores.workbook import read_runs, read_scores
-from rewild.report.figures import radar, scaling
-from rewild.report.figures.published import NOT_PUBLISHED
-from rewild.report.figures.schema import RADAR, SCALING
+from rewild.papers import find_paper
+from rewild.papers.wildchat50m import radar, scaling
+from rewild.papers.wildchat50m.points import RADAR, SCALING
+from rewild.papers.wildchat50m.schema import SCORES
+from rewild.papers.wildchat50m.workbook import read_runs, read_scores
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "workflow/rewild/papers/wildchat50m/data"
 
 
 @pytest.fixture(scope="session")
 def scores(workbook: Path) -> pl.DataFrame:
-    return read_scores(workbook, read_runs(ROOT / "resources/released/runs.csv"))[0]
+    return read_scores(workbook, read_runs(DATA / "runs.csv"))[0]
 
 
 @pytest.fixture(scope="session")
 def printed() -> pl.DataFrame:
     names = ("table2", "table7")
-    tables = {n: read_table(ROOT / f"resources/paper/{n}.csv", PUBLISHED_CELLS) for n in names}
+    tables = {n: read_table(DATA / f"{n}.csv", PUBLISHED_CELLS) for n in names}
     return scaling.published_points(tables)
 
 
@@ -70,7 +71,7 @@ def test_the_scaling_figure_shows_what_the_paper_plotted(scores: pl.DataFrame) -
 
 @pytest.mark.mirror
 def test_what_the_caption_of_figure_2_says(scores: pl.DataFrame) -> None:
-    """workflow/report/figure2.rst compares the panels in words; each word is checked here."""
+    """The caption in figures.yaml compares the panels in words; each word is checked here."""
     points = scaling.released_points(scores)
 
     def steps(dgm: str, variant: str) -> list[bool]:
@@ -116,19 +117,26 @@ def test_printed_and_released_points_agree_within_the_bounds(
 
 
 def test_figure_1_cannot_be_drawn_from_the_paper(tmp_path: Path, rewild) -> None:
-    run = rewild(ROOT, "figure", "figure1", "--out", tmp_path / "f" / "figure1")
+    run = rewild(ROOT, "figure", "wildchat50m", "figure1", "paper", "--out", tmp_path / "f" / "figure1")
     assert run.returncode == 1
-    assert run.stdout.split() == ("error: " + NOT_PUBLISHED["figure1"]).split()
+    text = find_paper("wildchat50m").texts["figure1"].unpublished
+    assert run.stdout.split() == f"error: {text}".split()
     assert not (tmp_path / "f").exists()
-    assert rewild(ROOT, "figure-notes", "--out", tmp_path / "README.md").returncode == 0
+    assert rewild(ROOT, "figure-notes", "wildchat50m", "--out", tmp_path / "README.md").returncode == 0
     note = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert all(f"- **Figure {i}**: " in note for i in (1, 2, 3, 4))
 
 
 def test_an_unknown_figure_or_a_missing_file(tmp_path: Path, rewild) -> None:
-    run = rewild(ROOT, "figure", "figur2", "--out", tmp_path / "x")
-    assert (run.returncode, run.stdout) == (1, "error: unknown figure 'figur2'; did you mean 'figure2'?\n")
-    run = rewild(ROOT, "figure", "figure1", "--scores", tmp_path / "none.csv", "--out", tmp_path / "x")
+    run = rewild(ROOT, "figure", "wildchat50m", "figur2", "paper", "--out", tmp_path / "x")
+    assert run.returncode == 1
+    assert "error: wildchat50m has no figure 'figur2'; did you mean 'figure2'?" in run.stdout
+    run = rewild(ROOT, "figure", "wildchat5m", "figure2", "paper", "--out", tmp_path / "x")
+    assert "error: unknown paper 'wildchat5m'; did you mean 'wildchat50m'?" in run.stdout
+    run = rewild(ROOT, "figure", "wildchat50m", "figure2", "paper", "--out", tmp_path / "x")
+    assert "figure2 of wildchat50m: one file 'table2' is needed, not 0" in " ".join(run.stdout.split())
+    given = f"scores={tmp_path / 'none.csv'}"
+    run = rewild(ROOT, "figure", "wildchat50m", "figure1", "released", given, "--out", tmp_path / "x")
     assert run.returncode == 1
     assert "no such file (a scores table was expected)" in " ".join(run.stdout.split())
     assert list(tmp_path.iterdir()) == []
@@ -226,13 +234,14 @@ def test_every_figure_is_the_same_bytes_twice(workbook: Path, tmp_path: Path, re
     tidy = tmp_path / "scores.csv"
     assert rewild(ROOT, "released-scores", workbook, "--out", tidy).returncode == 0
     for folder in ("a", "b"):
-        for name, arguments in (
-            ("figure1", ["--scores", tidy]),
-            ("figure2", ["--scores", tidy]),
-            ("printed", []),
+        for name, study, given in (
+            ("figure1", "released", [f"scores={tidy}"]),
+            ("figure2", "released", [f"scores={tidy}"]),
+            ("printed", "paper", [f"{t}={DATA / f'{t}.csv'}" for t in ("table2", "table7")]),
         ):
             figure = "figure2" if name == "printed" else name
-            run = rewild(ROOT, "figure", figure, *arguments, "--out", tmp_path / folder / name)
+            out = tmp_path / folder / name
+            run = rewild(ROOT, "figure", "wildchat50m", figure, study, *given, "--out", out)
             assert run.returncode == 0, run.stdout
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert len(files) == 3 * 5

@@ -18,6 +18,7 @@ from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.findings import Findings
 from rewild.config.mixes import size_name
 from rewild.config.roster import Roster, make_roster
+from rewild.config.study import Study
 from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.plotting import style
@@ -28,9 +29,13 @@ from rewild.evaluation.scores.roster import ROSTER, read_roster
 from rewild.evaluation.scores.tidy import SCORES
 from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
 from rewild.measures.style.proportional import PAPER_COLUMNS
-from rewild.report.figures import radar, scaling
+from rewild.papers import find_paper
+from rewild.papers.room import Case
+from rewild.papers.studies import check_papers
+from rewild.papers.wildchat50m import radar, scaling
+from rewild.papers.wildchat50m.contents import table_rows
+from rewild.papers.wildchat50m.own import preference_cells, score_cells, style_cells
 from rewild.report.findings import answers, select
-from rewild.report.findings.cells import score_cells
 from rewild.report.findings.headline import headline_table, shown
 from rewild.report.findings.report import as_data, html, markdown, write
 from rewild.report.findings.state import state_findings
@@ -40,9 +45,8 @@ from rewild.report.tables.make import make_table
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = load_models(ROOT / "config")
 BENCHMARKS = load_benchmarks(ROOT / "config", MODELS)
-PAPER = {
-    t: set(pl.read_csv(ROOT / f"resources/paper/{t}.csv")["row"]) for t in ("table2", "table6", "table7")
-}
+ROOM = find_paper("wildchat50m")
+PAPER = {t: set(pl.read_csv(ROOM.data / f"{t}.csv")["row"]) for t in ("table2", "table6", "table7")}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def test_the_full_studys_runs_have_the_papers_labels() -> None:
     labelled = make_roster(given, MODELS)
     scored = [e.run for e in labelled.entries]
     for table, printed in PAPER.items():
-        assert printed <= {label for label, _ in select.table_rows(table, labelled, scored)}, table
+        assert printed <= {label for label, _ in table_rows(table, labelled, scored)}, table
     assert found.base == labelled.base == "llama-3.1-8b"
     kinds = {e.run: e.kind for e in labelled.entries}
     assert kinds["re-wild"] == "mixture"
@@ -94,7 +98,7 @@ def test_who_is_kin_follows_from_families() -> None:
 def test_another_recipe_is_in_no_table() -> None:
     found = roster()
     scored = [e.run for e in found.entries]
-    shown_runs = {e.run for t in PAPER for _, e in select.table_rows(t, found, scored)}
+    shown_runs = {e.run for t in PAPER for _, e in table_rows(t, found, scored)}
     assert not [run for run in shown_runs if run.startswith("teachers-")]
 
 
@@ -231,9 +235,10 @@ def test_a_score_that_is_missing_is_a_dash_with_its_reason(world: World, tmp_pat
     )
     cells = score_cells("table6", replace(world.head, frame=frame), world.roster)
     write_table(tmp_path / "table6.csv", cells, COMPUTED_CELLS, provenance())
-    paper = ROOT / "resources/paper"
     made = make_table(
-        "table6", paper / "table6.csv", paper / "tables.yaml", tmp_path / "table6.csv", BENCHMARKS
+        *("table6", ROOM.data / "table6.csv", ROOM.data / "tables.yaml", ROOM.cite),
+        computed=tmp_path / "table6.csv",
+        own=(ROOM.own, BENCHMARKS),
     )
     made.write("md", tmp_path / "table6.md")
     text = (tmp_path / "table6.md").read_text(encoding="utf-8")
@@ -283,9 +288,10 @@ def test_the_papers_rows_stand_beside_own_ones(tmp_path: Path) -> None:
         orient="row",
     )
     write_table(tmp_path / "table2.csv", cells, COMPUTED_CELLS, provenance())
-    paper = ROOT / "resources/paper"
     made = make_table(
-        "table2", paper / "table2.csv", paper / "tables.yaml", tmp_path / "table2.csv", BENCHMARKS
+        *("table2", ROOM.data / "table2.csv", ROOM.data / "tables.yaml", ROOM.cite),
+        computed=tmp_path / "table2.csv",
+        own=(ROOM.own, BENCHMARKS),
     )
     rows = dict(made.grid.rows)
     assert list(rows) == ["Q72", "L8I", "L70", "Q7", "CRP", "JMB", "mine"]
@@ -300,7 +306,7 @@ def test_the_papers_rows_stand_beside_own_ones(tmp_path: Path) -> None:
 
 
 def test_table_3_counts_answers(world: World) -> None:
-    cells = answers.style_cells(world.answered)
+    cells = style_cells(world.answered)
     herald, plain = "demo-base : demo-herald", "demo-base : demo-plain"
     assert cell(cells, herald, "Strong")["value"] == 20  # one in each of 20 answers
     assert cell(cells, herald, "h2")["value"] == 20
@@ -314,7 +320,7 @@ def test_table_3_counts_answers(world: World) -> None:
 def test_table_4_by_hand(world: World) -> None:
     """Preferences and flips of judge's scores that are put in by hand."""
     found = made_up.marked(world)
-    cells = answers.preference_cells(found, "MTBench")
+    cells = preference_cells(found, "MTBench")
     herald, plain = "demo-base : demo-herald", "demo-base : demo-plain"
     # herald over plain: 5 > 4 and 9 > 4 of six; the reverse: 6 > 5, 6 > 3, 7 > 2; one tie
     assert cell(cells, herald, f"PrefRt {plain}")["value"] == pytest.approx(100 * 2 / 6)
@@ -340,9 +346,7 @@ def test_the_pair_of_the_paper_fills_the_papers_columns(world: World) -> None:
         replace(e, base=named[e.run][0], dgm=named[e.run][1])
         for e in (pair.first, pair.second, pair.first_itself, pair.second_itself)
     )
-    cells = answers.preference_cells(
-        replace(world.answered, pair=select.Pair(first, second, one, two)), "MTBench"
-    )
+    cells = preference_cells(replace(world.answered, pair=select.Pair(first, second, one, two)), "MTBench")
     columns = {"MTBench", "PrefRt-L8L", "PrefRt-L8Q", "PrefRt-L70B", "PrefRt-Q72B", "FlipCt"}
     assert set(cells["column"]) == columns
     assert set(cells["row"]) == {"L8B : Q72", "L8B : L70", "Q72 : None", "L70 : None"}
@@ -387,11 +391,11 @@ def test_the_page_holds_what_the_data_hold(world: World, tmp_path: Path) -> None
     data = as_data("own", f"Made up {evil}", state_findings(world), world, provenance())
     figure = tmp_path / "figure2.svg"
     figure.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
-    page = html(data, [figure], [Path("table2.html")])
+    page = html(data, {figure: "Figure 2"}, [Path("results/own/wildchat50m/tables/table2.html")])
     assert evil not in page
     assert "&lt;script&gt;" in page
     assert 'src="data:image/svg+xml;base64,' in page
-    assert 'href="../tables/table2.html"' in page
+    assert 'href="../wildchat50m/tables/table2.html"' in page
     for finding in data["findings"]:
         text = finding["statement"] or finding["missing"]
         assert text.split("(")[0].replace("'", "&#39;") in page
@@ -401,18 +405,31 @@ def test_the_page_holds_what_the_data_hold(world: World, tmp_path: Path) -> None
     assert "| demo-mini : None |" in markdown(data)
 
 
+def check_study(study: Study) -> None:
+    """As the workflow does."""
+    roster = make_roster(study, MODELS)
+    select.check_findings(study, roster, BENCHMARKS)
+    check_papers(Case(study, roster, BENCHMARKS))
+
+
+def shows(tables: tuple[str, ...] | list[str] = (), figures: tuple[str, ...] | list[str] = ()) -> object:
+    return {"wildchat50m": {"tables": list(tables), "figures": list(figures)}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"evaluation": None}, "study own: table2 needs scores: add 'evaluation'"),
-        ({"tables": ["table1"]}, "table1 is of the paper's own mix"),
-        ({"evaluation": {"benchmarks": ["ifeval", "gpqa"]}, "tables": ["table3"], "figures": []},
+        ({"evaluation": None}, "study own: findings needs scores: add 'evaluation'"),
+        ({"evaluation": None, "findings": None}, "study own: table2 needs scores: add 'evaluation'"),
+        ({"papers": shows(["table1"])}, "table1 of wildchat50m follows from released numbers, not"),
+        ({"papers": {"wildchat": {}}}, "unknown paper 'wildchat'; did you mean 'wildchat50m'"),
+        ({"evaluation": {"benchmarks": ["ifeval", "gpqa"]}, "papers": shows(["table3"])},
          "table3 needs a judged benchmark"),
-        ({"evaluation": {"benchmarks": ["mt-bench"]}, "tables": [], "figures": ["figure1"]},
+        ({"evaluation": {"benchmarks": ["mt-bench"]}, "papers": shows(figures=["figure1"])},
          "figure1 needs three benchmarks or more"),
-        ({"evaluation": {"benchmarks": ["gpqa"], "runs": ["herald"]}, "tables": ["table7"], "figures": []},
+        ({"evaluation": {"benchmarks": ["gpqa"], "runs": ["herald"]}, "papers": shows(["table7"])},
          "table7: the study has no scores of a run on a blend"),
-        ({"evaluation": {"benchmarks": ["gpqa"], "runs": ["mini"]}, "tables": [], "figures": ["figure2"]},
+        ({"evaluation": {"benchmarks": ["gpqa"], "runs": ["mini"]}, "papers": shows(figures=["figure2"])},
          "figure2 needs runs on one model's responses at two sizes"),
         ({"findings": {"pair": ["demo-herald", "demo-plan"]}}, "no run learned from 'demo-plan'; did you"),
         ({"findings": {"radar": ["base-herold"]}}, "unknown run 'base-herold'; did you mean 'base-herald'"),
@@ -425,7 +442,7 @@ def test_a_study_that_asks_for_what_it_cannot_have(
     try:
         study = load_study(folder / "config", "own")
         with pytest.raises(ConfigError, match=message):
-            select.check_findings(study, make_roster(study, MODELS), BENCHMARKS)
+            check_study(study)
     finally:
         made_up.write_study(folder, made_up.study())
 

@@ -11,8 +11,8 @@ import findings_world as made_up
 from conftest import Run, copy_workflow
 
 TAIL = (
-    *("collect_scores", "fill_table", "compare_answers", "make_table"),
-    *("draw_radar", "draw_scaling", "draw_words", "state_findings"),
+    *("collect_scores", "fill_table", "compare_judgments", "make_table"),
+    *("draw_figure", "state_findings"),
 )
 REPORT = "results/own/findings/findings.html"
 
@@ -46,28 +46,28 @@ def tail(snakemake: Run, folder: Path, *arguments: str):  # type: ignore[no-unty
 def test_every_table_and_figure_is_made(ran: Path) -> None:
     results = ran / "results/own"
     for table in ("table2", "table3", "table4", "table6", "table7"):
-        text = (results / f"tables/{table}.md").read_text(encoding="utf-8")
+        text = (results / f"wildchat50m/tables/{table}.md").read_text(encoding="utf-8")
         assert "demo-herald" in text
         assert "Computed from this study." in text
     for figure in ("figure1", "figure2", "figure3", "figure4", "figure3-bars", "figure4-bars"):
-        assert (results / f"figures/{figure}.svg").stat().st_size > 5_000, figure
-        assert (results / f"figures/{figure}.png").read_bytes()[:4] == b"\x89PNG"
+        assert (results / f"wildchat50m/figures/{figure}.svg").stat().st_size > 5_000, figure
+        assert (results / f"wildchat50m/figures/{figure}.png").read_bytes()[:4] == b"\x89PNG"
     page = (ran / REPORT).read_text(encoding="utf-8")
     assert page.count("data:image/svg+xml;base64,") == 6
-    assert page.count('href="../tables/table') == 5
+    assert page.count('href="../wildchat50m/tables/table') == 5
     assert "within its parts&#39; range" in page
 
 
 @pytest.mark.workflow
 def test_a_figures_code_redraws_that_figure_alone(ran: Path, snakemake: Run) -> None:
     assert "Nothing to be done" in tail(snakemake, ran, "-n").stdout
-    path = ran / "workflow/rewild/report/figures/scaling.py"
+    path = ran / "workflow/rewild/papers/wildchat50m/scaling.py"
     before = path.read_text(encoding="utf-8")
     path.write_text(before + "\n# Another line.\n", encoding="utf-8")
     run = tail(snakemake, ran, "-n")
-    assert planned(run.stdout) == {"draw_scaling": 1, "state_findings": 1}
-    assert "own: drawing Figure 2" in run.stdout
-    assert "Reason: Updated input files: workflow/rewild/report/figures/scaling.py" in run.stdout
+    assert planned(run.stdout) == {"draw_figure": 1, "state_findings": 1}
+    assert "own: drawing figure2 of wildchat50m" in run.stdout
+    assert "Reason: Updated input files: workflow/rewild/papers/wildchat50m/scaling.py" in run.stdout
     path.write_text(before, encoding="utf-8")
 
 
@@ -125,10 +125,10 @@ def test_a_finished_demo_has_nothing_to_do_until_a_figures_code_changes(
     pretended: Path, snakemake: Run
 ) -> None:
     assert demo(snakemake, pretended) == {}
-    path = pretended / "workflow/rewild/report/figures/radar.py"
+    path = pretended / "workflow/rewild/papers/wildchat50m/radar.py"
     before = path.read_text(encoding="utf-8")
     path.write_text(before + "\n# Another line.\n", encoding="utf-8")
-    assert demo(snakemake, pretended) == {"draw_radar": 1, "state_findings": 1}
+    assert demo(snakemake, pretended) == {"draw_figure": 1, "state_findings": 1}
     path.write_text(before, encoding="utf-8")
 
 
@@ -144,8 +144,8 @@ def test_one_benchmarks_row_touches_no_other_kind_of_job(pretended: Path, snakem
 
 
 AFTER = {
-    *("collect_scores", "fill_table", "compare_answers", "make_table"),
-    *("draw_radar", "draw_scaling", "draw_words", "state_findings"),
+    *("collect_scores", "fill_table", "compare_judgments", "make_table"),
+    *("draw_figure", "state_findings"),
 }
 RUNS = 11
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import findings_world as made_up
-from audit_evidence import printed
+from audit_evidence import CHECKS, CLAIMS, printed
 from rewild.audit import report as audit_report
-from rewild.audit.claims import load_claims
 from rewild.audit.run import audit
+from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.report.tables.make import make_table
 from rewild.report.tables.render import to_html
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from selenium import webdriver
 
 pytestmark = needs_browser
-ROOT = Path(__file__).resolve().parents[2]
-PAPER = ROOT / "resources/paper"
+ROOM = find_paper("wildchat50m")
+PAPER = ROOM.data
 WIDTHS = (400, 800, 1300)
 FONTS = ("system-ui", "DejaVu Sans", "Liberation Serif", "Noto Sans", "DejaVu Sans Mono")
 
@@ -57,13 +57,15 @@ return {broken: broken.slice(0, 5), beyond, width: window.innerWidth};
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     evidence, claims = Evidence(printed()), PAPER / "claims.yaml"
+    results = audit(list(CLAIMS.values()), CHECKS, evidence)
     audit_report.write(
-        audit_report.as_data(audit(load_claims(claims), evidence), evidence, "paper", claims), folder
+        audit_report.as_data(results, evidence, "paper", claims, {"name": ROOM.name, "cite": ROOM.cite}),
+        folder,
     )
     build(Inputs(synthetic(folder, 40, 3, full=False), [], []), folder / "viewer", title="A study", names={})
     found = {"audit": folder / "audit.html", "viewer": folder / "viewer/index.html"}
     for name in ("table2", "table3", "table5"):
-        made = make_table(name, PAPER / f"{name}.csv", PAPER / "tables.yaml")
+        made = make_table(name, PAPER / f"{name}.csv", PAPER / "tables.yaml", ROOM.cite)
         found[name] = folder / f"{name}.html"
         found[name].write_text(to_html(made.grid, made.comment), encoding="utf-8")
     found["findings"] = findings(folder, sorted(found[n] for n in found if n.startswith("table")))
@@ -76,7 +78,7 @@ def findings(folder: Path, tables: list[Path]) -> Path:
     from rewild.report.findings.state import state_findings
 
     world = made_up.open_world(made_up.prepare(folder))
-    write(as_data("own", "Made up", state_findings(world), world, provenance()), folder, (), tables)
+    write(as_data("own", "Made up", state_findings(world), world, provenance()), folder, None, tables)
     return folder / "findings.html"
 
 

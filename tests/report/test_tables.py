@@ -21,21 +21,23 @@ from hostile import HOSTILE
 from rewild.core.cells import COMPARED_CELLS, COMPUTED_CELLS, PUBLISHED_CELLS
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.table import read_table, write_table
-from rewild.evaluation.scores.cells import compute_cells
-from rewild.evaluation.scores.workbook import read_runs, read_scores
+from rewild.papers import find_paper
+from rewild.papers.wildchat50m.released import compute_cells
+from rewild.papers.wildchat50m.workbook import read_runs, read_scores
 from rewild.report.tables.compare import agreement, compare_cells
 from rewild.report.tables.make import make_table
 from rewild.report.tables.render import Grid, Shown, to_html, to_latex, to_markdown
 from rewild.report.tables.spec import read_specs
 
 ROOT = Path(__file__).resolve().parents[2]
-RESOURCES = ROOT / "resources/paper"
+RESOURCES = ROOT / "workflow/rewild/papers/wildchat50m/data"
 SPECS = RESOURCES / "tables.yaml"
+CITE = find_paper("wildchat50m").cite
 TABLES = [f"table{i}" for i in range(1, 8)]
 
 
 def make(name: str, computed: Path | None = None):  # type: ignore[no-untyped-def]
-    return make_table(name, RESOURCES / f"{name}.csv", SPECS, computed)
+    return make_table(name, RESOURCES / f"{name}.csv", SPECS, CITE, computed=computed)
 
 
 def html_rows(page: str) -> list[list[str]]:
@@ -197,7 +199,7 @@ def test_released_tables_agree_with_the_published_ones_but_for_three_cells(
     workbook: Path, tmp_path: Path
 ) -> None:
     """Table 2 prints two MixEval scores rounded twice; so does Table 7 one."""
-    scores, sheets = read_scores(workbook, read_runs(ROOT / "resources/released/runs.csv"))
+    scores, sheets = read_scores(workbook, read_runs(RESOURCES / "runs.csv"))
     found = {}
     for name in ("table1", "table2", "table6", "table7"):
         published = read_table(RESOURCES / f"{name}.csv", PUBLISHED_CELLS)
@@ -220,10 +222,11 @@ def test_released_tables_agree_with_the_published_ones_but_for_three_cells(
 @pytest.mark.mirror
 def test_from_the_workbook_to_the_page_by_hand(workbook: Path, tmp_path: Path, rewild) -> None:
     scores, sheets, cells = (tmp_path / f"{n}.csv" for n in ("scores", "sheets", "cells"))
+    given = [f"scores={scores}", f"sheets={sheets}"]
     for arguments in (
         ("released-scores", workbook, "--out", scores, "--out-sheets", sheets),
-        ("score-cells", "table7", "--scores", scores, "--sheets", sheets, "--out", cells),
-        ("table", "table7", "--computed", cells, "--out-html", tmp_path / "table7.html"),
+        ("cells", "wildchat50m", "table7", "released", *given, "--out", cells),
+        ("table", "wildchat50m", "table7", "--computed", cells, "--out-html", tmp_path / "table7.html"),
     ):
         run = rewild(ROOT, *arguments)
         assert run.returncode == 0, run.stdout
@@ -343,7 +346,7 @@ def test_a_bad_transcription_names_file_and_row(tmp_path: Path, rewild, old, new
     path = _broken(tmp_path, old, new)
     out = tmp_path / "out"
     run = rewild(
-        *(ROOT, "table", "table4", "--published", path),
+        *(ROOT, "table", "wildchat50m", "table4", "--published", path),
         *("--out-csv", out / "t.csv", "--out-md", out / "t.md", "--out-tex", out / "t.tex"),
     )
     assert run.returncode == 1
@@ -357,11 +360,11 @@ def test_an_empty_or_missing_table(tmp_path: Path) -> None:
     header = (RESOURCES / "table4.csv").read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "empty.csv").write_text(header + "\n", encoding="utf-8")
     with pytest.raises(DataError, match="has no rows"):
-        make_table("table4", tmp_path / "empty.csv", SPECS)
+        make_table("table4", tmp_path / "empty.csv", SPECS, CITE)
     with pytest.raises(DataError, match="no such file"):
-        make_table("table4", tmp_path / "none.csv", SPECS)
+        make_table("table4", tmp_path / "none.csv", SPECS, CITE)
     with pytest.raises(ConfigError, match="unknown table 'tabel4'; did you mean 'table4'"):
-        make_table("tabel4", RESOURCES / "table4.csv", SPECS)
+        make_table("tabel4", RESOURCES / "table4.csv", SPECS, CITE)
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,14 @@ from rewild.evaluation.harness.settings import check_evaluation
 from rewild.evaluation.harness.settings import evaluated as evaluated_runs
 from rewild.core.fetch import read_manifest
 from rewild.core.reading_yaml import read_yaml
-from rewild.report.findings.select import check_findings, what_fits
+from rewild.papers import papers
+from rewild.papers.room import Case
+from rewild.papers.studies import check_papers, shown, what_fits
+from rewild.report.findings.select import check_findings
 from rewild.training.preferences.job import preference_spec, seed_of
 from rewild.generation.spec import memory_mb, settings_of
 from rewild.responses.spec import local_folder, make_spec
 from rewild.measures.weights import weights_of as measured_by
-from rewild.report.tables.own import TITLES as OWN_TITLES
-from rewild.report.tables.spec import read_specs
 
 # A folder that uses the workflow may have a `config` of its own, a copy of this one; without it, this one serves.
 CONFIG = "config" if Path("config/models.yaml").is_file() else str(ROOT / "config")
@@ -130,6 +131,8 @@ def read_whole(name):
         WITHOUT.extend(lost)
     check_evaluation(study, BENCHMARKS, MODELS)
     check_findings(study, roster, BENCHMARKS)
+    case = Case(study, roster, BENCHMARKS)
+    check_papers(case)
     imports = [imported(source, RELEASED, MODELS) for source in study.imports]
     judged = judged_rows(
         study.evaluation.benchmarks if study.evaluation else [], BENCHMARKS
@@ -145,6 +148,7 @@ def read_whole(name):
         judged=judged,
         files=files,
         weights={row: measured_by(study, row, MODELS) for row in study.measures},
+        papers=shown(case),
     )
 
 
@@ -156,12 +160,7 @@ try:
     BENCHMARKS = load_benchmarks(Path(CONFIG), MODELS)
     RECIPES = load_recipes(Path(CONFIG))
     RELEASED = read_manifest(Path(rewild.own("resources/released/files.csv")))
-    TABLE_TITLES = {
-        name: table.title
-        for name, table in read_specs(
-            Path(rewild.own("resources/paper/tables.yaml"))
-        ).tables.items()
-    }
+    PAPERS = papers()
     # What `models=` and `runs=` on the command line leave out of the chosen study.
     WITHOUT = left_out(Path(CONFIG), config)
     CHOSEN = read_whole(DEFAULTS.study)
@@ -181,6 +180,7 @@ JOBS = {
 }
 TRAININGS = {name: found.trainings for name, found in FOUND.items()}  # run → training
 ROSTERS = {name: found.roster for name, found in FOUND.items()}  # what each run is
+SHOWN = {name: found.papers for name, found in FOUND.items()}  # what of which papers
 IMPORTS = {name: found.imports for name, found in FOUND.items()}  # the files of each
 WEIGHTS = {  # where the model is that a measure names
     (name, row): where for name, f in FOUND.items() for row, where in f.weights.items()
@@ -389,9 +389,9 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
-def studies_of(source):
+def studies_of(*sources):
     """A wildcard constraint: the studies whose numbers come from there."""
-    return one_of(study.name for study in STUDIES.values() if study.source == source)
+    return one_of(study.name for study in STUDIES.values() if study.source in sources)
 
 
 # What a rule is computed by is among its params: its code, where it feeds no dear rule (who edits a figure's code sees it

@@ -453,30 +453,12 @@ rule score_judgments:
         " > {log:q} 2>&1"
 
 
-def words_shown(wildcards):
-    """Words drawn, and the model whose judgments hold them more often."""
-    study = STUDIES[wildcards.study]
-    third = wildcards.figure == "figure3"
-    if study.source == "computed":
-        pair = study_pair(study, ROSTERS[study.name], BENCHMARKS)
-        settings = study.findings or Findings.model_validate({})
-        entry = (pair.second if third else pair.first) if pair else None
-        return settings.words, f"{entry.base} : {entry.dgm}" if entry else "None"
-    return study.judgments.words, "L8B : L70" if third else "L8B : Q72"
-
-
-def words_of(wildcards):
-    """The words that Figures 3 and 4 show."""
-    own = STUDIES[wildcards.study].source == "computed"
-    return f"results/{wildcards.study}/{'findings' if own else 'judgments'}/words.csv"
-
-
-# Who is preferred (Table 4), and in which words (Figures 3 and 4): from the judgments that were released.
+# Who is preferred, and in which words: from the judgments that were released.
 rule compare_preferences:
     input:
         judgments=released("wildchat-50m", "combined_preferences.csv"),
         pages=released("wildchat-50m", ".html"),
-        published=own("resources/paper/table4.csv"),
+        published=own("workflow/rewild/papers/wildchat50m/data/table4.csv"),
     output:
         preferences=report(
             "results/{study}/judgments/preferences.csv",
@@ -490,7 +472,6 @@ rule compare_preferences:
             category="Judgments",
             labels={"table": "what else the files say of Table 4"},
         ),
-        cells="results/{study}/cells/table4.csv",
     log:
         "logs/{study}/compare_preferences.log",
     benchmark:
@@ -509,13 +490,13 @@ rule compare_preferences:
         "{wildcards.study}: computing preference rates"
     shell:
         "rewild preferences {input.judgments:q} {input.pages:q} --published {input.published:q}"
-        " --out {params.out:q} --cells {output.cells:q} > {log:q} 2>&1"
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 rule compare_words:
     input:
         judgments=released("wildchat-50m", "combined_preferences.csv"),
-        named=own("resources/paper/named_words.csv"),
+        named=own("workflow/rewild/papers/wildchat50m/data/named_words.csv"),
     output:
         words=report(
             "results/{study}/judgments/words.csv",
@@ -549,54 +530,6 @@ rule compare_words:
     shell:
         "rewild words {input.judgments:q} --named {input.named:q} --minimum {params.minimum:q}"
         " --out {params.out:q} > {log:q} 2>&1"
-
-
-rule draw_words:
-    input:
-        words=words_of,
-    output:
-        svg=report(
-            "results/{study}/figures/{figure}.svg",
-            caption="../report/words_figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "shows": "words of judgments, as a cloud"},
-        ),
-        pdf="results/{study}/figures/{figure}.pdf",
-        png="results/{study}/figures/{figure}.png",
-        bars_svg=report(
-            "results/{study}/figures/{figure}-bars.svg",
-            caption="../report/words_figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "shows": "words of judgments, counted"},
-        ),
-        bars_pdf="results/{study}/figures/{figure}-bars.pdf",
-        bars_png="results/{study}/figures/{figure}-bars.png",
-    log:
-        "logs/{study}/draw_words/{figure}.log",
-    benchmark:
-        "logs/{study}/draw_words/{figure}.benchmark.tsv"
-    wildcard_constraints:
-        figure="figure[34]",
-    conda:
-        conda_of("workflow")
-    resources:
-        mem_mb=memory("draw_words", 700),
-        runtime=minutes("draw_words", 5),
-    params:
-        most=lambda wildcards: words_shown(wildcards)[0],
-        seed=lambda wildcards: STUDIES[wildcards.study].seed,
-        model=lambda wildcards: words_shown(wildcards)[1],
-        source=lambda wildcards: STUDIES[wildcards.study].source,
-        own=lambda wildcards: (
-            "--own" if STUDIES[wildcards.study].source == "computed" else ""
-        ),
-        out=subpath(output.svg, parent=True),
-        code=code("draw-words"),
-    message:
-        "{wildcards.study}: drawing {wildcards.figure}"
-    shell:
-        "rewild draw-words {input.words:q} {params.own:q} --figure {wildcards.figure:q} --most {params.most:q}"
-        " --seed {params.seed:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 # AlpacaEval 2 win rates from released annotations, beside the published leaderboard.

@@ -203,34 +203,6 @@ rule plot_similarity:
         " --metric {wildcards.metric:q} {params.imported:q} --out {params.out:q} > {log:q} 2>&1"
 
 
-# Table 5: the models of the paper that the study has, each from the first group that has it.
-rule compute_similarity_cells:
-    input:
-        sampled=lambda wildcards: [
-            f"results/{wildcards.study}/similarity/{group}/table5_sampled.csv"
-            for group in groups(wildcards.study)
-        ],
-        published=own("resources/paper/table5.csv"),
-    output:
-        cells="results/{study}/cells/table5.csv",
-    log:
-        "logs/{study}/compute_similarity_cells.log",
-    benchmark:
-        "logs/{study}/compute_similarity_cells.benchmark.tsv"
-    conda:
-        conda_of("workflow")
-    resources:
-        mem_mb=memory("compute_similarity_cells", 500),
-        runtime=minutes("compute_similarity_cells", 5),
-    params:
-        code=code("similarity-cells"),
-    message:
-        "{wildcards.study}: Table 5 of the models that the study has"
-    shell:
-        "rewild --words <(words {input.sampled:q}) similarity-cells --published {input.published:q}"
-        " --out {output.cells:q} > {log:q} 2>&1"
-
-
 rule measure_diversity:
     input:
         responses=group_responses,
@@ -294,13 +266,6 @@ def style_judgments_win_rates(study):
             f"{folder}/judgments/{name}.csv"
             for name in ("preferences", "checks", "words", "named_words")
         ]
-        files += [
-            f"{folder}/figures/{figure}{form}.{suffix}"
-            for figure in study.figures
-            if figure in ("figure3", "figure4")
-            for form in ("", "-bars")
-            for suffix in ("svg", "pdf", "png")
-        ]
     if study.win_rates:
         files += [
             f"{folder}/win_rates/{name}"
@@ -353,7 +318,7 @@ rule count_style:
 rule compare_style:
     input:
         counts="results/{study}/style/counts.csv",
-        published=own("resources/paper/table3.csv"),
+        published=own("workflow/rewild/papers/wildchat50m/data/table3.csv"),
     output:
         proportional=report(
             "results/{study}/style/proportional.csv",
@@ -361,7 +326,6 @@ rule compare_style:
             category="Style",
             labels={"table": "proportional frequencies"},
         ),
-        cells="results/{study}/cells/table3.csv",
     log:
         "logs/{study}/compare_style.log",
     benchmark:
@@ -379,7 +343,7 @@ rule compare_style:
         "{wildcards.study}: comparing the styling of pairs of models"
     shell:
         "rewild proportional {input.counts:q} --published {input.published:q}"
-        " --out {output.proportional:q} --cells {output.cells:q} > {log:q} 2>&1"
+        " --out {output.proportional:q} > {log:q} 2>&1"
 
 
 rule count_response_style:
@@ -447,7 +411,7 @@ rule count_response_style:
 rule measure_throughput:
     input:
         measurements=lambda wildcards: measurements(wildcards),
-        published=own("resources/paper/throughput.csv"),
+        published=own("workflow/rewild/papers/wildchat50m/data/throughput.csv"),
     output:
         models=report(
             "results/{study}/throughput/throughput.csv",

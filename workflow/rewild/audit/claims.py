@@ -1,29 +1,17 @@
-"""The claims file: what the paper says, where, and which test decides."""
+"""The claims file of a paper: what it says, where, and which check decides."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.audit.outcome import problem_with
+from rewild.audit.checks import Checks
 from rewild.config.base import Strict, validate
-from rewild.core.errors import ConfigError
+from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
-
-Need = Literal[
-    "tables",
-    "models",
-    "facts",
-    "workbook",
-    "preferences",
-    "pages",
-    "style",
-    "words",
-    "named_words",
-    "leaderboard",
-]
 
 Importance = Literal["headline", "supporting", "detail"]
 
@@ -40,41 +28,56 @@ class Claim(Strict):
     )
     kind: Literal["number", "comparison", "count", "method", "sign"]
     importance: Importance
-    test: str | None = Field(None, description="The function that decides; absent if none is written")
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="The test's parameters")
-    needs: list[Need] = Field(default_factory=list, description="Evidence without which it cannot be tested")
-    why: str | None = Field(None, description="For a claim without a test: what would be needed")
+    check: str | None = Field(None, description="The function that decides; absent if none is written")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="The check's parameters")
+    needs: list[str] = Field(default_factory=list, description="Evidence without which it cannot be checked")
+    why: str | None = Field(None, description="For a claim without a check: what would be needed")
 
     @model_validator(mode="after")
-    def _test_or_reason(self) -> Claim:
-        if self.test is None and self.why is None:
-            raise ValueError("a claim needs a 'test', or a 'why' that says what a test would need")
-        if self.test is None and (self.with_ or self.needs):
-            raise ValueError("'with' and 'needs' belong to a claim with a 'test'")
-        if self.test is not None and (problem := problem_with(self.test, self.with_)):
-            raise ValueError(problem)
+    def _check_or_reason(self) -> Claim:
+        if self.check is None and self.why is None:
+            raise ValueError("a claim needs a 'check', or a 'why' that says what a check would need")
+        if self.check is None and (self.with_ or self.needs):
+            raise ValueError("'with' and 'needs' belong to a claim with a 'check'")
         return self
 
 
-def load_claims(path: Path) -> list[Claim]:
+def load_claims(path: Path, checks: Checks, known: Iterable[str]) -> list[Claim]:
     """Read and validate the claims, in the file's order.
 
+    Args:
+        path: the file.
+        checks: those of the paper.
+        known: the names of the evidence that there can be of it.
+
     Raises:
-        ConfigError: an unknown key or test (with the nearest match), a missing value, an id standing twice.
+        ConfigError: an unknown key, check or evidence (with the nearest match), a missing value, an id
+            standing twice.
     """
     raw = read_yaml(path)
     if set(raw) != {"claims"} or not isinstance(raw["claims"], list) or not raw["claims"]:
         raise ConfigError(f"{path}: one key 'claims' with a list of claims was expected")
     claims: list[Claim] = []
-    seen: set[str] = set()
+    names, seen = list(known), set[str]()
     for number, entry in enumerate(raw["claims"], start=1):
         name = entry.get("id") if isinstance(entry, dict) else None
         where = f"{path}, claim {name or number}"
         if not isinstance(entry, dict):
             raise ConfigError(f"{where}: a mapping was expected")
+        if "test" in entry:
+            raise ConfigError(f"{where}: the key 'test' is now called 'check'; rename it")
         claim = validate(Claim, entry, where)
-        if claim.id in seen:
-            raise ConfigError(f"{where}: the id stands twice")
+        if problem := _problem(claim, checks, names, seen):
+            raise ConfigError(f"{where}: {problem}")
         seen.add(claim.id)
         claims.append(claim)
     return claims
+
+
+def _problem(claim: Claim, checks: Checks, known: list[str], seen: Container[str]) -> str | None:
+    """What is wrong with a claim beside what its fields say."""
+    if claim.id in seen:
+        return "the id stands twice"
+    if unknown := [need for need in claim.needs if need not in known]:
+        return f"needs: unknown evidence '{unknown[0]}'{nearest(unknown[0], known)}"
+    return checks.problem_with(claim.check, claim.with_) if claim.check else None

@@ -1,20 +1,10 @@
-"""What a test returns, and the register of tests."""
+"""What a check returns."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from pkgutil import walk_packages
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from rewild import FOLDER
-from rewild.core.errors import nearest
-
-if TYPE_CHECKING:
-    from rewild.papers.wildchat50m.evidence import Evidence
+from typing import Literal
 
 Verdict = Literal["reproduced", "reproduced_otherwise", "contradicted", "not_testable"]
 VERDICTS: dict[Verdict, str] = {
@@ -37,7 +27,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one test.
+    """The result of one check.
 
     Attributes:
         verdict: one of :data:`VERDICTS`.
@@ -52,58 +42,6 @@ class Outcome:
     definition: str
     explanation: str
     evidence: Sequence[Fact] = ()
-
-
-Test = Callable[..., Outcome]
-T = TypeVar("T", bound=Test)
-_TESTS: dict[str, Test] = {}
-
-
-def test(function: T) -> T:
-    """Register a test under its name. It takes the :class:`Evidence` and the ``with`` keys of the claim."""
-    if function.__name__ in _TESTS:
-        raise ValueError(f"two tests are called {function.__name__}")
-    _TESTS[function.__name__] = function
-    return function
-
-
-def tests() -> dict[str, Test]:
-    """Every written test, by name: those of the modules ``checks_*`` of each paper's room."""
-    import rewild.papers
-
-    for module in walk_packages(rewild.papers.__path__, "rewild.papers."):
-        if module.name.rpartition(".")[2].startswith("checks_"):
-            import_module(module.name)
-    return _TESTS
-
-
-def problem_with(name: str, given: dict[str, object]) -> str | None:
-    """What is wrong with a claim's test and its ``with`` keys, or None."""
-    known = tests()
-    if name not in known:
-        return f"unknown test '{name}'{nearest(name, known)}"
-    parameters = list(inspect.signature(known[name]).parameters.values())[1:]
-    names = [p.name for p in parameters]
-    for key in given:
-        if key not in names:
-            return (
-                f"the test {name} takes no '{key}'{nearest(key, names)} (it takes: "
-                f"{', '.join(names) or 'nothing'})"
-            )
-    missing = [p.name for p in parameters if p.default is p.empty and p.name not in given]
-    return f"the test {name} needs '{missing[0]}' under 'with'" if missing else None
-
-
-def location(name: str) -> str:
-    """Where the code of a test stands: ``rewild/papers/wildchat50m/checks_tables.py:12``."""
-    function = tests()[name]
-    source = Path(inspect.getsourcefile(function) or "")
-    return f"workflow/{source.relative_to(FOLDER)}:{inspect.getsourcelines(function)[1]}"
-
-
-def run(name: str, evidence: Evidence, given: dict[str, object]) -> Outcome:
-    """Run a test."""
-    return tests()[name](evidence, **given)
 
 
 def decide(

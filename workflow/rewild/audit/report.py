@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
 from rewild.audit.claims import Importance
+from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import VERDICTS
 from rewild.audit.run import Result, counts
 from rewild.core.escape import templates
@@ -18,24 +19,34 @@ from rewild.core.files import read_report, sha256, write_json, write_text
 from rewild.core.markdown import table
 from rewild.core.markdown import text as escape
 from rewild.core.table import provenance
-from rewild.papers.wildchat50m.evidence import Evidence
 
-SCHEMA = {"schema": "audit", "version": 1}
+SCHEMA = {"schema": "audit", "version": 2}
 MARKS = {"contradicted": "✗", "reproduced_otherwise": "≈", "reproduced": "✓", "not_testable": "–"}
 MEANINGS = {
     "contradicted": "the numbers computed from the tables or released files differ from the statement",
     "reproduced_otherwise": "the statement follows, but from another definition than the paper gives",
     "reproduced": "the statement follows as written",
-    "not_testable": "no test is written, or this study lacks the evidence, or the evidence does not decide",
+    "not_testable": "no check is written, or this study lacks the evidence, or the evidence does not decide",
 }
 MARKDOWN_ROWS = 12  # evidence shown in Markdown; JSON and HTML hold all of it
 
 
-def as_data(results: Sequence[Result], evidence: Evidence, study: str, claims: Path) -> dict[str, Any]:
-    """The whole audit as plain data, in the order of the claims file."""
+def as_data(
+    results: Sequence[Result], evidence: Evidence, study: str, claims: Path, paper: Mapping[str, str]
+) -> dict[str, Any]:
+    """The whole audit as plain data, in the order of the claims file.
+
+    Args:
+        results: of every claim.
+        evidence: what they were checked on.
+        study: its name.
+        claims: the claims file.
+        paper: ``name`` and ``cite`` of the paper.
+    """
     return {
         **SCHEMA,
         "study": study,
+        "paper": dict(paper),
         "provenance": {**provenance([claims]), "evidence": digests(evidence)},
         "counts": counts(results),
         "claims": [
@@ -51,7 +62,7 @@ def as_data(results: Sequence[Result], evidence: Evidence, study: str, claims: P
                 "computed": r.outcome.computed,
                 "definition": r.outcome.definition,
                 "explanation": r.outcome.explanation,
-                "test": r.claim.test,
+                "check": r.claim.check,
                 "with": r.claim.with_,
                 "code": r.code,
                 "evidence": [
@@ -102,7 +113,10 @@ def by_importance(data: dict[str, Any], verdict: str) -> list[dict[str, Any]]:
 def markdown(data: dict[str, Any]) -> str:
     """The audit as Markdown (GitHub's), the contradicted claims first."""
     lines = [
-        f"# The paper's claims, tested on study {escape(data['study'])}",
+        f"# The paper's claims, checked on study {escape(data['study'])}",
+        "",
+        f"{escape(data['paper']['cite'])}. Places of code are in "
+        f"workflow/rewild/papers/{escape(data['paper']['name'])}.",
         "",
         *table(
             "verdict | claims | meaning",
@@ -133,7 +147,7 @@ def _markdown_claim(claim: dict[str, Any]) -> list[str]:
     lines.append(f"- {escape(claim['explanation'])}")
     if claim["code"]:
         given = f", with {escape(json.dumps(claim['with'], ensure_ascii=False))}" if claim["with"] else ""
-        lines.append(f"- test: {escape(claim['test'])} in {escape(claim['code'])}{given}")
+        lines.append(f"- check: {escape(claim['check'])} in {escape(claim['code'])}{given}")
     rows = claim["evidence"]
     if rows:
         shown = ((f["what"], f["value"], f"{f['source']}: {f['place']}") for f in rows[:MARKDOWN_ROWS])

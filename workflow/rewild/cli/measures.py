@@ -126,27 +126,6 @@ def plot_similarity(
 
 
 @app.command()
-def similarity_cells(
-    sampled: Annotated[list[Path], typer.Argument(help="GROUP/table5_sampled.csv of each group")],
-    *,
-    published: Annotated[Path, typer.Option(help="Table 5 as published")] = Path(
-        "resources/paper/table5.csv"
-    ),
-    out: Annotated[Path, typer.Option(help="The computed cells")],
-) -> None:
-    """Table 5's computed cells: of the paper's models that there are, from the first group that has each."""
-    from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
-    from rewild.core.table import provenance, read_table, write_table
-    from rewild.measures.similarity.merge import paper_cells
-
-    rows = read_table(published, PUBLISHED_CELLS)["row"].unique(maintain_order=True)
-    groups = {path.parent.name: read_table(path, COMPUTED_CELLS) for path in sampled}
-    cells = paper_cells(groups, rows.to_list())
-    write_table(out, cells, COMPUTED_CELLS, provenance([*sampled, published]))
-    typer.echo(f"{cells['row'].n_unique()} of {len(rows)} models of Table 5")
-
-
-@app.command()
 def wordnet(
     to: Annotated[Path, typer.Option(help="The folder to make: put it into NLTK_DATA")],
     source: Annotated[
@@ -222,12 +201,11 @@ def proportional(
     published: Annotated[Path, typer.Option(help="Table 3 as published")],
     out: Annotated[Path, typer.Option(help="proportional.csv")],
     counts: Annotated[list[Path] | None, typer.Argument(help="Files counts.csv, any number")] = None,
-    cells: Annotated[Path | None, typer.Option(help="Also write Table 3's computed cells here")] = None,
 ) -> None:
     """Compare the styling of every pair of models: ratios of counts, and their means."""
     import polars as pl
 
-    from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
+    from rewild.core.cells import PUBLISHED_CELLS
     from rewild.core.table import provenance, read_table, write_table
     from rewild.measures.style import proportional as pf
     from rewild.measures.style import schema
@@ -241,8 +219,6 @@ def proportional(
     frames += [pf.pairs(scope, models, {}) for scope, models in scopes.items()]
     made_from = provenance([published, *given])
     write_table(out, pl.concat(frames), schema.PROPORTIONAL, made_from)
-    if cells:
-        write_table(cells, pf.table3_cells(table3, scopes), COMPUTED_CELLS, made_from)
 
 
 @app.command("style-responses")
@@ -349,7 +325,7 @@ def throughput(
     out: Annotated[Path, typer.Option(help="The folder for throughput.csv, summary.csv and throughput.md")],
     figure: Annotated[Path, typer.Option(help="The figure's path, without a suffix")],
     published: Annotated[Path, typer.Option(help="The paper's numbers")] = Path(
-        "resources/paper/throughput.csv"
+        "workflow/rewild/papers/wildchat50m/data/throughput.csv"
     ),
 ) -> None:
     """Tokens per second, time per 1,000 conversations, input to output speed, and what they go with."""

@@ -30,6 +30,9 @@ def validate(
 ) -> None:
     """Check studies, models and benchmarks, and say what is wrong."""
     from rewild.config import load_benchmarks, load_models, load_study, study_names
+    from rewild.config.roster import make_roster
+    from rewild.papers.room import Case
+    from rewild.papers.studies import check_papers
 
     models = load_models(config)
     typer.echo(
@@ -39,6 +42,7 @@ def validate(
     typer.echo(f"benchmarks: {len(benchmarks)}, of which {sum(b.judged for b in benchmarks.values())} judged")
     for name in studies or study_names(config):
         study = load_study(config, name)
+        check_papers(Case(study, make_roster(study, models), benchmarks))
         typer.echo(f"{name}: {study.title}")
 
 
@@ -52,7 +56,7 @@ def resolve(
     import yaml
 
     from rewild.core.files import write_text
-    from rewild.report.findings.select import study_as_used
+    from rewild.papers.studies import study_as_used
 
     found = study_as_used(study, config)
     text = yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

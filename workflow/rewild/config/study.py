@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, SHOWN, File, Section, part, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, part, validate
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
 from rewild.config.findings import Findings
@@ -26,18 +26,21 @@ from rewild.config.viewer import Viewer
 from rewild.config.win_rates import WinRates
 from rewild.core.errors import nearest
 
-Table = Literal["table1", "table2", "table3", "table4", "table5", "table6", "table7"]
-Figure = Literal["figure1", "figure2", "figure3", "figure4"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+MOVED = ("tables", "figures", "audit")
+"""Keys of a study that say something of a paper, and once stood beside it."""
 
 
-class Audit(Section, marks=RESULT):
-    """Which claims of the paper to test, and where they are written."""
+class Shown(Section, marks=LISTED):
+    """What a study shows of a paper. What a paper has, its room says (``rewild.papers``)."""
 
-    claims: File = Field(
-        "resources/paper/claims.yaml",
-        validate_default=True,
-        description="The claims file, relative to the repository",
+    tables: list[Name] | None = Field(
+        None, description="Tables to make, by their names; null: all that follow from the study's numbers"
     )
+    figures: list[Name] | None = Field(
+        None, description="Figures to draw, by their names; null: all that follow from the study's numbers"
+    )
+    audit: bool = Field(False, description="Check its claims")
 
 
 class Wordcloud(Section):
@@ -58,8 +61,10 @@ class Study(Section, marks=LISTED):
         description="Where the numbers come from: transcribed, others' files, or this pipeline's models"
     )
     seed: Annotated[int, RESULT] = Field(50, ge=0, description="The seed of every random choice")
-    tables: list[Table] = Field(default_factory=list, description="Tables of the paper to make")
-    figures: list[Figure] = Field(default_factory=list, description="Figures of the paper to draw")
+    papers: dict[Name, Shown] = Field(
+        default_factory=dict,
+        description="Papers to show, by name, and what of them; 'all': every paper not named here",
+    )
     collections: list[str] = Field(
         default_factory=list,
         description="Collections of released files it reads (resources/released/files.csv)",
@@ -100,7 +105,17 @@ class Study(Section, marks=LISTED):
     )
     viewer: Viewer | None = Field(None, description="A page to read the responses side by side")
     evaluation: Evaluation | None = Field(None, description="Benchmarks that the study's runs take")
-    audit: Audit | None = Field(None, description="Test the paper's claims")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_paper(cls, given: Any) -> Any:
+        for key in MOVED if isinstance(given, dict) else ():
+            if key in given:
+                wanted = "true" if key == "audit" else "[...]"
+                raise ValueError(
+                    f"'{key}' is said of a paper: write 'papers: {{NAME: {{{key}: {wanted}}}}}' in its place"
+                )
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -109,8 +124,6 @@ class Study(Section, marks=LISTED):
         names = [source.name for source in self.imports]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"imports: two are called '{twice[0]}'; give one of them another 'name'")
-        if "table5" in self.tables and self.source != "published" and not self.similarity:
-            raise ValueError("table5 is computed from similarity: add 'similarity', or remove 'table5'")
         if self.throughput and not self.responses:
             raise ValueError("throughput needs the measurements of a study's own 'responses'")
         if not (self.responses or self.imports):

@@ -143,8 +143,6 @@ def _keep(
         if len(models) == 1 and study.similarity:
             change["similarity"] = None
             left_out.append("similarity (it compares models, and one is left)")
-            if "table5" in study.tables:
-                change["tables"] = [table for table in study.tables if table != "table5"]
     change |= _follow(study, set(runs), kept)
     if without := _compared_with_nobody(study, change.get("evaluation", study.evaluation), set(runs)):
         change |= _without_benchmarks(study, change.get("evaluation", study.evaluation), without)

@@ -7,7 +7,7 @@ import polars as pl
 from rewild.core.table import Column, TableSchema
 
 _ROW = Column(pl.String, "Row label, as the paper prints it")
-_COLUMN = Column(pl.String, "Column label: a name of resources/paper/tables.yaml")
+_COLUMN = Column(pl.String, "Column label: a name of the paper's tables.yaml")
 
 PUBLISHED_CELLS = TableSchema(
     name="published cells",
@@ -27,7 +27,7 @@ PUBLISHED_CELLS = TableSchema(
     },
     key=("row", "column"),
 )
-"""A transcribed table, ``resources/paper/table*.csv``; see the README beside them for the sources."""
+"""A transcribed table of a paper, ``papers/NAME/data/TABLE.csv``; a README beside them names the sources."""
 
 COMPUTED_CELLS = TableSchema(
     name="computed cells",
@@ -41,7 +41,7 @@ COMPUTED_CELLS = TableSchema(
     },
     key=("row", "column"),
 )
-"""Computed cells of one table, ``results/{study}/cells/{table}.csv``. A cell that cannot be computed is
+"""Computed cells of one table, ``results/{study}/{paper}/cells/{table}.csv``. One that cannot be computed is
 absent, or has a null value and a note that says why."""
 
 COMPARED_CELLS = TableSchema(
@@ -67,7 +67,7 @@ COMPARED_CELLS = TableSchema(
     },
     key=("row", "column"),
 )
-"""A published table beside its computed one, ``results/{study}/tables/{table}.csv``."""
+"""A published table beside its computed one, ``results/{study}/{paper}/tables/{table}.csv``."""
 
 
 def rounds_to(value: float, published: float, half_unit: float) -> bool:

@@ -16,6 +16,8 @@ from rewild.evaluation.scores.tidy import ALL, ITEMS, SCORES
 
 OWN = "avg_study"
 """The average over whatever benchmarks a study has, where these are not the paper's nine."""
+COLUMN_OF = {"avg_stated": "Avg (stated)", OWN: "Avg (study)"}
+"""Average → what its column is called."""
 SAME = {
     "version": "versions of the benchmark",
     "judge": "judges",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rewild.audit.checks import check
 from rewild.audit.numbers import agrees, mean, show
-from rewild.audit.outcome import Fact, Outcome, decide, test
+from rewild.audit.outcome import Fact, Outcome, decide
 from rewild.papers.wildchat50m.evidence import BENCHMARKS, Evidence
 from rewild.papers.wildchat50m.runs import (
     DEFINED,
@@ -23,7 +24,7 @@ BLENDS = {
 }
 
 
-@test
+@check
 def truncation(evidence: Evidence, truncated: str, untruncated: str) -> Outcome:
     """The averages of the truncated and the untruncated run, against the two published ones."""
     cut = sheet_scores(evidence, "SFT", TRUNCATED)
@@ -79,7 +80,7 @@ def _table7_blends(evidence: Evidence) -> dict[str, tuple[Scores, list[Scores]]]
     }
 
 
-@test
+@check
 def blends_between(evidence: Evidence) -> Outcome:
     """Whether each blend's average lies between those of its parts (ends included)."""
     source = evidence.table(7)
@@ -128,7 +129,7 @@ def blends_between(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def blends_sum_of_parts(evidence: Evidence, tolerance: float) -> Outcome:
     """How far each blend is from the mean of its parts, on average and by benchmark."""
     lines, facts, far, above = [], [], [], []
@@ -150,7 +151,7 @@ def blends_sum_of_parts(evidence: Evidence, tolerance: float) -> Outcome:
     )
 
 
-@test
+@check
 def agreement_rate(evidence: Evidence, published: str) -> Outcome:
     """The share of benchmarks on which the order of the two SFT models is that of the two source models."""
     book, sheet = evidence.workbook, "Inherit-Ablation"
@@ -189,7 +190,7 @@ def agreement_rate(evidence: Evidence, published: str) -> Outcome:
     return decide(agrees(rate, published), computed, definition, said, facts)
 
 
-@test
+@check
 def inherit_source_rows(evidence: Evidence, row: str, sheet_rows: list[int]) -> Outcome:
     """Whether the source model's numbers in the agreement sheet are those that sheet SFT gives for it.
 
@@ -230,7 +231,7 @@ def inherit_source_rows(evidence: Evidence, row: str, sheet_rows: list[int]) -> 
     )
 
 
-@test
+@check
 def family_helps(evidence: Evidence, base: str, same: list[str], other: list[str]) -> Outcome:
     """In Table 6, each DGM of the base model's family gives a higher average than each of another family."""
     scores = table_scores(evidence, 6)
@@ -250,7 +251,7 @@ def family_helps(evidence: Evidence, base: str, same: list[str], other: list[str
     )
 
 
-@test
+@check
 def family_is_best(evidence: Evidence, same: list[str]) -> Outcome:
     """Whether, over all six DGMs tried on L8B at 250k (Table 2), the best average is of the same family."""
     scores = table_scores(evidence, 2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rewild.audit.checks import check
 from rewild.audit.numbers import Range, agrees, mean, show
-from rewild.audit.outcome import Fact, Outcome, Verdict, decide, test
+from rewild.audit.outcome import Fact, Outcome, Verdict, decide
 from rewild.core.errors import DataError
 from rewild.papers.wildchat50m.evidence import BENCHMARKS, Evidence
 from rewild.papers.wildchat50m.runs import (
@@ -22,7 +23,7 @@ from rewild.papers.wildchat50m.runs import (
 )
 
 
-@test
+@check
 def avg_column(evidence: Evidence, table: int, stated: str) -> Outcome:
     """Which definition of the average reproduces a table's Avg column. ``stated``: the paper's own."""
     scores = table_scores(evidence, table)
@@ -69,7 +70,7 @@ def _table(averages: dict[str, Range], what: str) -> list[Fact]:
     return [Fact(f"{name}, {what}", show(value), "computed", what) for name, value in averages.items()]
 
 
-@test
+@check
 def rewild_leads(evidence: Evidence, over: list[str], benchmarks: list[str] | None = None) -> Outcome:
     """Whether Re-Wild's mean over ``benchmarks`` (default: all nine) is above that of each of ``over``."""
     chosen = tuple(benchmarks or BENCHMARKS)
@@ -104,7 +105,7 @@ def rewild_leads(evidence: Evidence, over: list[str], benchmarks: list[str] | No
     )
 
 
-@test
+@check
 def rewild_beats_each(evidence: Evidence, over: str) -> Outcome:
     """On how many of nine benchmarks Re-Wild beats a baseline; the claim holds if on more than half."""
     scores = rewild_scores(evidence)
@@ -119,7 +120,7 @@ def rewild_beats_each(evidence: Evidence, over: str) -> Outcome:
     )
 
 
-@test
+@check
 def dgm_alone_beats_mixes(evidence: Evidence, row: str, over: list[str]) -> Outcome:
     """Whether L8B : ``row`` (250k, no curation) has a higher average than curated SFT mixes."""
     scores: dict[str, Scores] = {row: table_scores(evidence, 2)[row]}
@@ -165,7 +166,7 @@ def _series(found: dict[str, dict[str, Range]]) -> str:
     return "; ".join(f"{dgm} " + ", ".join(show(v[s]) for s in SIZES) for dgm, v in found.items())
 
 
-@test
+@check
 def scaling_rises(evidence: Evidence, dgms: list[str], at_least: int) -> Outcome:
     """Whether the average rises at every step 100k, 250k, 500k for ``at_least`` of the models."""
     results = {name: _scaling(evidence, dgms, name) for name in ("nine", "seven")}
@@ -185,7 +186,7 @@ def scaling_rises(evidence: Evidence, dgms: list[str], at_least: int) -> Outcome
     return Outcome("contradicted", computed, DEFINED["nine"], said, facts)
 
 
-@test
+@check
 def scaling_tapers(evidence: Evidence, dgm: str, others: list[str]) -> Outcome:
     """Whether ``dgm`` gains least from 100k to 500k, and less in the second step than in the first."""
     results = {}
@@ -205,7 +206,7 @@ def scaling_tapers(evidence: Evidence, dgm: str, others: list[str]) -> Outcome:
     return decide(holds, computed, DEFINED["nine"], said, facts)
 
 
-@test
+@check
 def figure2_average(evidence: Evidence) -> Outcome:
     """Which average the workbook's sheet for figure 2 (``scale_ablation``) holds."""
     book = evidence.workbook
@@ -249,7 +250,7 @@ def least_half_width(evidence: Evidence, benchmarks: tuple[str, ...]) -> Decimal
     return sum(squares, Decimal(0)).sqrt() / len(benchmarks)
 
 
-@test
+@check
 def scaling_peak(evidence: Evidence, dgms: list[str]) -> Outcome:
     """Whether every model's average is highest at the largest size.
 

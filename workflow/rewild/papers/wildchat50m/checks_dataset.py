@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from rewild.audit.checks import check
 from rewild.audit.numbers import show
-from rewild.audit.outcome import Fact, Outcome, decide, test
+from rewild.audit.outcome import Fact, Outcome, decide
 from rewild.core.errors import DataError, nearest
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.papers.wildchat50m.runs import ROWS, average, table_scores
@@ -39,7 +40,7 @@ def _sized(model: Model) -> Fact:
     return Fact(model.listed.appendix_c or model.name, count, "models.yaml", model.slug)
 
 
-@test
+@check
 def models_listed(evidence: Evidence, exactly: int | None = None, more_than: int | None = None) -> Outcome:
     """How many different models appendix C lists."""
     models = listed_dgms(evidence)
@@ -77,7 +78,7 @@ def _pretrained(evidence: Evidence, model: Model) -> str | None:
     return pretrained_of(evidence.models, model.slug)
 
 
-@test
+@check
 def pretrained_and_variants(evidence: Evidence, pretrained: int, variants: int) -> Outcome:
     """The split into models post-trained by their makers, and variants that others made."""
     models = listed_dgms(evidence)
@@ -99,7 +100,7 @@ def pretrained_and_variants(evidence: Evidence, pretrained: int, variants: int) 
     )
 
 
-@test
+@check
 def parameter_extreme(evidence: Evidence, end: str, published: float) -> Outcome:
     """The ``end`` (smallest or largest) parameter count among the models of appendix C, in billions."""
     models = sorted((m for m in listed_dgms(evidence) if m.parameters), key=_billions)
@@ -133,7 +134,7 @@ SLUGS = {
 MAKERS = {"Q72": "Alibaba", "L8I": "Meta", "L70": "Meta", "Q7": "Alibaba", "CRP": "Cohere", "JMB": "AI21"}
 
 
-@test
+@check
 def table2_families(evidence: Evidence, models: int, families: int) -> Outcome:
     """Table 2's rows, and the model families they belong to."""
     rows = evidence.table(2).rows
@@ -147,7 +148,7 @@ def table2_families(evidence: Evidence, models: int, families: int) -> Outcome:
     )
 
 
-@test
+@check
 def table2_sizes(evidence: Evidence, smallest: float, largest: float, active: bool = False) -> Outcome:
     """The range of parameter counts in Table 2, in billions (``active``: those used per token)."""
     found = {}
@@ -169,7 +170,7 @@ def table2_sizes(evidence: Evidence, smallest: float, largest: float, active: bo
     )
 
 
-@test
+@check
 def size_does_not_decide(evidence: Evidence) -> Outcome:
     """Rank correlation of parameter count and average over the six models of Table 2."""
     from scipy.stats import spearmanr
@@ -190,7 +191,7 @@ def size_does_not_decide(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def context_supported(evidence: Evidence, model: str, more_than: int) -> Outcome:
     """A model's context window by the registry."""
     row = evidence.models.get(model)
@@ -218,7 +219,7 @@ def context_supported(evidence: Evidence, model: str, more_than: int) -> Outcome
     return Outcome("contradicted", facts[0].value, "max_position_embeddings", "Less than stated.", facts)
 
 
-@test
+@check
 def released_by(evidence: Evidence, card: str, hub: str, latest: str) -> Outcome:
     """Whether the newest model was released by a month: by its card's date, or by its repository's."""
     by_card, by_hub = evidence.note(card), evidence.note(hub)
@@ -240,7 +241,7 @@ def released_by(evidence: Evidence, card: str, hub: str, latest: str) -> Outcome
     )
 
 
-@test
+@check
 def one_base_model(evidence: Evidence, baselines: list[str]) -> Outcome:
     """Whether every model that was trained or compared goes back to Llama-3.1-8B."""
     others = [r for r in evidence.table(6).rows if r.startswith("Q7B")]
@@ -266,7 +267,7 @@ def one_base_model(evidence: Evidence, baselines: list[str]) -> Outcome:
     )
 
 
-@test
+@check
 def table5_position(
     evidence: Evidence, *, row: str, column: str, published: str, end: str, among: int
 ) -> Outcome:
@@ -284,7 +285,7 @@ def table5_position(
     )
 
 
-@test
+@check
 def table5_covers(evidence: Evidence) -> Outcome:
     """Whether Table 5 has a row, with all six scores, for every model of appendix C."""
     models, source = listed_dgms(evidence), evidence.table(5)
@@ -308,7 +309,7 @@ def table5_covers(evidence: Evidence) -> Outcome:
     return Outcome("contradicted", computed, "every model of appendix C", said, facts)
 
 
-@test
+@check
 def larger_more_similar(evidence: Evidence, column: str, at_most_p: float) -> Outcome:
     """Rank correlation between parameter count and similarity over the rows of Table 5.
 
@@ -355,7 +356,7 @@ def larger_more_similar(evidence: Evidence, column: str, at_most_p: float) -> Ou
     )
 
 
-@test
+@check
 def meteor_weight(evidence: Evidence, precision_weight: float) -> Outcome:
     """Which of precision and recall METEOR's F-score favours, by the formula of the work cited for it."""
 
@@ -375,7 +376,7 @@ def meteor_weight(evidence: Evidence, precision_weight: float) -> Outcome:
     )
 
 
-@test
+@check
 def sorted_by(evidence: Evidence, table: int, larger: str, smaller: str) -> Outcome:
     """One column of a table is at least another in every row (ROUGE-1 is at least ROUGE-L by definition)."""
     source = evidence.table(table)
@@ -389,7 +390,7 @@ def sorted_by(evidence: Evidence, table: int, larger: str, smaller: str) -> Outc
     )
 
 
-@test
+@check
 def released_rows_are(evidence: Evidence, table: int, size: str) -> Outcome:
     """Whether every row of a table is, in the workbook, a run on ``size`` conversations."""
     book = evidence.workbook

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rewild.audit.checks import check
 from rewild.audit.numbers import agrees, show
-from rewild.audit.outcome import Fact, Outcome, test
+from rewild.audit.outcome import Fact, Outcome
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.papers.wildchat50m.runs import table_scores
 
@@ -17,7 +18,7 @@ def half_width(share: Decimal, count: int) -> Decimal:
     return Z * (share * (1 - share) / count).sqrt()
 
 
-@test
+@check
 def interval_matches(evidence: Evidence, column: str, sizes: list[str]) -> Outcome:
     """Whether the printed half-widths of a benchmark follow from its number of items, in Tables 2, 6 and 7.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from decimal import ROUND_DOWN, Decimal
 
+from rewild.audit.checks import check
+from rewild.audit.evidence import Cell
 from rewild.audit.numbers import agrees, show
-from rewild.audit.outcome import Fact, Outcome, Verdict, decide, test
+from rewild.audit.outcome import Fact, Outcome, Verdict, decide
 from rewild.core.errors import DataError
-from rewild.papers.wildchat50m.evidence import Cell, Evidence
+from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.papers.wildchat50m.runs import ROWS, TRUNCATED
 
 TURNS = 80
@@ -22,7 +24,7 @@ OVER = {
 }
 
 
-@test
+@check
 def rates_are_counts(evidence: Evidence, turns: int) -> Outcome:
     """Every preference rate of Table 4 is a whole number of ``turns``, and no pair exceeds 100 %."""
     table = evidence.table(4)
@@ -53,7 +55,7 @@ def rates_are_counts(evidence: Evidence, turns: int) -> Outcome:
     )
 
 
-@test
+@check
 def preference_counts(evidence: Evidence) -> Outcome:
     """The two rates between the SFT models, counted in the released judgments."""
     rows, table = evidence.preferences, evidence.table(4)
@@ -78,7 +80,7 @@ def preference_counts(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def score_difference(evidence: Evidence) -> Outcome:
     """The difference of the two SFT models' mean scores, by the judgments, by Table 4 and by Table 7."""
     rows = evidence.preferences
@@ -122,7 +124,7 @@ def _cut_or_rounded(cell: Cell, printed: str) -> bool:
     )
 
 
-@test
+@check
 def third_model_rates(evidence: Evidence, third: str) -> Outcome:
     """Table 4's rates of ``third`` against the two fine-tuned models, as far as released scores go.
 
@@ -179,7 +181,7 @@ def third_model_rates(evidence: Evidence, third: str) -> Outcome:
     )
 
 
-@test
+@check
 def page_mean(evidence: Evidence, row: str) -> Outcome:
     """The mean of the judge's scores on the released pages, against Table 4.
 
@@ -218,7 +220,7 @@ def page_mean(evidence: Evidence, row: str) -> Outcome:
     )
 
 
-@test
+@check
 def score_of_run(evidence: Evidence, row: str, run: str, judged: str | None = None) -> Outcome:
     """Table 4's MT-Bench of a 500k model against Table 7's, and the workbook's 500k runs with that score.
 
@@ -262,7 +264,7 @@ def score_of_run(evidence: Evidence, row: str, run: str, judged: str | None = No
     )
 
 
-@test
+@check
 def order_in_table4(evidence: Evidence, better: str, worse: str) -> Outcome:
     """One model is above another in Table 4, by MT-Bench score and by preference rate between the two."""
     table = evidence.table(4)
@@ -278,7 +280,7 @@ def order_in_table4(evidence: Evidence, better: str, worse: str) -> Outcome:
     )
 
 
-@test
+@check
 def similar_improvement(evidence: Evidence, metric: str, tolerance: float) -> Outcome:
     """Whether Q72 over L70 and L8B : Q72 over L8B : L70 are improvements by a similar proportion.
 
@@ -317,7 +319,7 @@ def similar_improvement(evidence: Evidence, metric: str, tolerance: float) -> Ou
     return decide(apart <= Decimal(str(tolerance)), computed, definition, said, facts)
 
 
-@test
+@check
 def flips(evidence: Evidence, row: str, published: int, at_most: float) -> Outcome:
     """The flip count of a model, and whether it is rare (at most a share ``at_most`` of the turns)."""
     cell = evidence.table(4).cell(row, "FlipCt")
@@ -338,7 +340,7 @@ def flips(evidence: Evidence, row: str, published: int, at_most: float) -> Outco
     )
 
 
-@test
+@check
 def qwen_preferred(evidence: Evidence) -> Outcome:
     """In every pair of a Qwen and a Llama model of the same kind, the Qwen one is preferred more often."""
     table = evidence.table(4)
@@ -353,7 +355,7 @@ def qwen_preferred(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def word_more_common(evidence: Evidence, word: str, model: str) -> Outcome:
     """In how many judgments of each model a word occurs, and a paired test over questions."""
     found = evidence.named_word(word, model)
@@ -378,7 +380,7 @@ def word_more_common(evidence: Evidence, word: str, model: str) -> Outcome:
     )
 
 
-@test
+@check
 def word_in_wish(evidence: Evidence, word: str, model: str) -> Outcome:
     """Of the judgments of a model that hold a word, how many hold it in a sentence that wishes for it.
 
@@ -406,7 +408,7 @@ def word_in_wish(evidence: Evidence, word: str, model: str) -> Outcome:
     )
 
 
-@test
+@check
 def size_in_label(evidence: Evidence, table: int, rows: list[str], size: str) -> Outcome:
     """Whether labels of models trained on another number of conversations than 250k name it."""
     source = evidence.table(table)
@@ -421,7 +423,7 @@ def size_in_label(evidence: Evidence, table: int, rows: list[str], size: str) ->
     )
 
 
-@test
+@check
 def negations_rare(evidence: Evidence, at_most: float) -> Outcome:
     """The share of negated words among all counted word occurrences (word by judgment)."""
     negated, total, listed = evidence.negated_words()
@@ -439,7 +441,7 @@ def negations_rare(evidence: Evidence, at_most: float) -> Outcome:
     )
 
 
-@test
+@check
 def leaderboard_tie(
     evidence: Evidence, models: dict[str, str], sheet_rows: dict[str, int], within: float
 ) -> Outcome:

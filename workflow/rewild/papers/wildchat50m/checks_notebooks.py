@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rewild.audit.checks import check
 from rewild.audit.numbers import agrees, decimal, exact
-from rewild.audit.outcome import Outcome, decide, test
+from rewild.audit.outcome import Outcome, decide
 from rewild.core.errors import DataError
 from rewild.papers.wildchat50m.checks_style import FEATURES
 from rewild.papers.wildchat50m.evidence import Evidence
 
 
-@test
+@check
 def similarity_run(evidence: Evidence, responses: int, others: int) -> Outcome:
     """How many responses the similarity run took of each model, and with how many models it compared them."""
     names = ("models", "prompts", "failed", "references")
@@ -30,7 +31,7 @@ def similarity_run(evidence: Evidence, responses: int, others: int) -> Outcome:
     )
 
 
-@test
+@check
 def counts_in_notebook(evidence: Evidence, rows: Mapping[str, str]) -> Outcome:
     """Whether rows of Table 3 are the counts that a notebook printed for whole judged pages."""
     table, facts, wrong, agreed = evidence.table(3), [], [], 0
@@ -68,7 +69,7 @@ def counts_in_notebook(evidence: Evidence, rows: Mapping[str, str]) -> Outcome:
     )
 
 
-@test
+@check
 def first_turn_means(evidence: Evidence, rows: Mapping[str, str]) -> Outcome:
     """Table 4's MT-Bench scores against the means of the judged turns that a notebook printed."""
     table, facts, agreed, shown = evidence.table(4), [], [], []

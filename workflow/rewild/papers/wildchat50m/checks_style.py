@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rewild.audit.checks import check
+from rewild.audit.evidence import Table
 from rewild.audit.numbers import agrees, exact, mean, show
-from rewild.audit.outcome import Fact, Outcome, decide, test
-from rewild.papers.wildchat50m.evidence import Evidence, Table
+from rewild.audit.outcome import Fact, Outcome, decide
+from rewild.papers.wildchat50m.evidence import Evidence
 
 FEATURES = ("Strong", "Em", "Ol", "Ul", "h1", "h2", "h3", "h4", "p", "len")
 PAIRS = {
@@ -27,7 +29,7 @@ def ratio(table: Table, pair: str, feature: str) -> Decimal | None:
     return a / b if b else None
 
 
-@test
+@check
 def ratios_recomputed(evidence: Evidence) -> Outcome:
     """The thirty proportional frequencies of Table 3 from its own counts, at the printed digits."""
     table = evidence.table(3)
@@ -55,7 +57,7 @@ def ratios_recomputed(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def mean_ratio(evidence: Evidence, models: str, published: str) -> Outcome:
     """The mean proportional frequency of a pair, against the number the text gives for it."""
     table = evidence.table(3)
@@ -100,7 +102,7 @@ def mean_ratio(evidence: Evidence, models: str, published: str) -> Outcome:
     )
 
 
-@test
+@check
 def sft_nearer_to_dgm(evidence: Evidence) -> Outcome:
     """Whether each SFT model is nearer to its DGM than the two SFT models are to each other."""
     table = evidence.table(3)
@@ -125,7 +127,7 @@ def sft_nearer_to_dgm(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def counts_of_answers(evidence: Evidence, row: str) -> Outcome:
     """In which scope the released pages give a row of Table 3: the model's answers, or whole pages."""
     table = evidence.table(3)
@@ -159,7 +161,7 @@ def counts_of_answers(evidence: Evidence, row: str) -> Outcome:
     )
 
 
-@test
+@check
 def pages_released(evidence: Evidence, published: int) -> Outcome:
     """How many judged turns were released for Q72 : None."""
     scores = evidence.page_scores

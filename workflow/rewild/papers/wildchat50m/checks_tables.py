@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from rewild.audit.checks import check
+from rewild.audit.evidence import Cell
 from rewild.audit.numbers import agrees, exact, printed, show
-from rewild.audit.outcome import Fact, Outcome, decide, test
+from rewild.audit.outcome import Fact, Outcome, decide
 from rewild.core.errors import DataError
-from rewild.papers.wildchat50m.evidence import BENCHMARKS, Cell, Evidence
+from rewild.papers.wildchat50m.evidence import BENCHMARKS, Evidence
 from rewild.papers.wildchat50m.runs import ROWS, Scores, facts_of, table_scores, unit
 
 
@@ -26,7 +28,7 @@ def compare_cells(pairs: list[tuple[Cell, Cell]], what: str) -> Outcome:
     )
 
 
-@test
+@check
 def table_matches_workbook(evidence: Evidence, table: int) -> Outcome:
     """Every benchmark score of a table against its row of the workbook, at the printed digits."""
     source = evidence.table(table)
@@ -38,7 +40,7 @@ def table_matches_workbook(evidence: Evidence, table: int) -> Outcome:
     return compare_cells(pairs, "each printed score equals the workbook's, rounded to the printed digits")
 
 
-@test
+@check
 def sheet_matches_table(evidence: Evidence, table: int, sheet: str, rows: dict[str, str]) -> Outcome:
     """Every number of a table against another sheet, row by row, columns of the same name."""
     source = evidence.table(table)
@@ -64,7 +66,7 @@ def _printed_scores(evidence: Evidence, table: int) -> dict[str, Scores]:
     return {row: {b: source.cell(row, b) for b in BENCHMARKS} for row in ROWS[table]}
 
 
-@test
+@check
 def small_model_wins(evidence: Evidence, small: list[str], published: int) -> Outcome:
     """On how many of nine benchmarks of Table 2 the best model is one of the ``small`` ones."""
     counts = {}
@@ -97,7 +99,7 @@ def small_model_wins(evidence: Evidence, small: list[str], published: int) -> Ou
     return Outcome("contradicted", computed, full, f"Winners: {listed['precise']}.", facts)
 
 
-@test
+@check
 def none_dominates(evidence: Evidence, table: int) -> Outcome:
     """No row of the table is best on every benchmark, and none is at least as good as another throughout."""
     scores = table_scores(evidence, table)
@@ -117,7 +119,7 @@ def none_dominates(evidence: Evidence, table: int) -> Outcome:
     )
 
 
-@test
+@check
 def spread_is_greater(evidence: Evidence, group: list[str]) -> Outcome:
     """The standard deviation over Table 2's rows is larger on every benchmark of ``group`` than elsewhere."""
     scores = table_scores(evidence, 2)
@@ -142,7 +144,7 @@ def spread_is_greater(evidence: Evidence, group: list[str]) -> Outcome:
     )
 
 
-@test
+@check
 def better_dgm(evidence: Evidence, better: str, worse: str, benchmark: str) -> Outcome:
     """One row of Table 2 scores higher than another on a benchmark."""
     scores = table_scores(evidence, 2)
@@ -156,7 +158,7 @@ def better_dgm(evidence: Evidence, better: str, worse: str, benchmark: str) -> O
     )
 
 
-@test
+@check
 def effect_exceeds_intervals(evidence: Evidence, table: int) -> Outcome:
     """On how many benchmarks the best and the worst row have printed intervals that do not touch."""
     source = evidence.table(table)
@@ -184,7 +186,7 @@ def effect_exceeds_intervals(evidence: Evidence, table: int) -> Outcome:
     )
 
 
-@test
+@check
 def rows_alike(evidence: Evidence, first: int, second: int, rows: dict[str, str]) -> Outcome:
     """Whether two tables print the same scores for the same runs (``rows``: first label → second)."""
     a, b = evidence.table(first), evidence.table(second)
@@ -205,7 +207,7 @@ def rows_alike(evidence: Evidence, first: int, second: int, rows: dict[str, str]
     )
 
 
-@test
+@check
 def table_sum(evidence: Evidence, table: int, column: str, share_of: str, published: str) -> Outcome:
     """The sum of a column, as a percentage of a published fact, against a rounded percentage."""
     source = evidence.table(table)
@@ -224,7 +226,7 @@ def table_sum(evidence: Evidence, table: int, column: str, share_of: str, publis
     )
 
 
-@test
+@check
 def row_count(evidence: Evidence, table: int, published: int) -> Outcome:
     """How many rows a table has."""
     source = evidence.table(table)
@@ -237,7 +239,7 @@ def row_count(evidence: Evidence, table: int, published: int) -> Outcome:
     )
 
 
-@test
+@check
 def same_run(evidence: Evidence, first: dict[str, str], second: dict[str, str]) -> Outcome:
     """Whether two tables print the same number (and interval) for one run.
 
@@ -265,7 +267,7 @@ def same_run(evidence: Evidence, first: dict[str, str], second: dict[str, str]) 
     )
 
 
-@test
+@check
 def quotient(evidence: Evidence, numerator: str, denominator: str, more_than: int) -> Outcome:
     """Whether two numbers of the text stand in the stated ratio."""
     a, b = printed(numerator), printed(denominator)
@@ -284,7 +286,7 @@ def quotient(evidence: Evidence, numerator: str, denominator: str, more_than: in
     )
 
 
-@test
+@check
 def transcripts(
     evidence: Evidence, models: int, conversations: int, turns: list[int], at_least: int
 ) -> Outcome:
@@ -314,7 +316,7 @@ def transcripts(
     return Outcome("contradicted", computed, "conversations, or turns", "Fewer than stated.", facts)
 
 
-@test
+@check
 def multiple(evidence: Evidence, times: int, size: str, others: list[str]) -> Outcome:
     """Whether ``times`` models, each with ``size`` conversations, exceed 50 times the other data sets."""
     ours = Decimal(times) * evidence.number(size).range.middle

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rewild.audit.checks import check
 from rewild.audit.numbers import agrees, show
-from rewild.audit.outcome import Fact, Outcome, Verdict, decide, test
+from rewild.audit.outcome import Fact, Outcome, Verdict, decide
 from rewild.core.errors import DataError
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.papers.wildchat50m.runs import ROWS, average, facts_of, sheet_scores, table_scores, unit
@@ -21,7 +22,7 @@ AVERAGED = (
 )
 
 
-@test
+@check
 def loose_trend(evidence: Evidence, at_most_p: float) -> Outcome:
     """Rank correlation of IFEval prompt-level strict and instance-level loose over the sheet's models."""
     from scipy.stats import spearmanr
@@ -42,7 +43,7 @@ def loose_trend(evidence: Evidence, at_most_p: float) -> Outcome:
     return decide(rho > 0, computed, definition, said, facts)
 
 
-@test
+@check
 def strict_is_harder(evidence: Evidence) -> Outcome:
     """Prompt-level strict accuracy is below instance-level loose accuracy for every model."""
     book, sheet = evidence.workbook, "Main-SFT"
@@ -58,7 +59,7 @@ def strict_is_harder(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def strict_separates(evidence: Evidence) -> Outcome:
     """Whether the strict metric spreads the models more than the loose one, absolutely or relatively."""
     book, sheet = evidence.workbook, "Main-SFT"
@@ -91,7 +92,7 @@ def strict_separates(evidence: Evidence) -> Outcome:
     return Outcome(verdict, computed, definition, said, facts)
 
 
-@test
+@check
 def coding_absent(evidence: Evidence) -> Outcome:
     """Whether neither the paper's tables nor the workbook hold a coding benchmark."""
     book = evidence.workbook
@@ -116,7 +117,7 @@ def coding_absent(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def sizes_of_runs(evidence: Evidence, size: str) -> Outcome:
     """Whether most SFT runs have ``size`` conversations: in the paper's tables, and in the workbook."""
     counts = dict.fromkeys(("100k", "250k", "500k"), 0)
@@ -154,7 +155,7 @@ def sizes_of_runs(evidence: Evidence, size: str) -> Outcome:
     return Outcome("contradicted", computed, "more than half", "Not so in the tables.", facts)
 
 
-@test
+@check
 def winners_listed(evidence: Evidence, benchmarks: int, wins: dict[str, int]) -> Outcome:
     """The counts under the sheet 'mixeval deep dive' against the winners it lists."""
     book, sheet = evidence.workbook, "mixeval deep dive"
@@ -175,7 +176,7 @@ def winners_listed(evidence: Evidence, benchmarks: int, wins: dict[str, int]) ->
     )
 
 
-@test
+@check
 def added_data_helps(evidence: Evidence, benchmarks: list[str]) -> Outcome:
     """Re-Wild (with MMLU and algebra data) against Q72's data alone, on the benchmarks to be boosted."""
     alone = table_scores(evidence, 2)["Q72"]
@@ -190,7 +191,7 @@ def added_data_helps(evidence: Evidence, benchmarks: list[str]) -> Outcome:
     )
 
 
-@test
+@check
 def more_sources(evidence: Evidence) -> Outcome:
     """Whether blends of five DGMs average higher than blends of two, at each size in the workbook.
 
@@ -215,7 +216,7 @@ def more_sources(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def averages_alike(evidence: Evidence) -> Outcome:
     """Whether the workbook's columns called Average (WK, IF) are over the same benchmarks in every sheet."""
     from openpyxl.utils import get_column_letter, range_boundaries
@@ -250,7 +251,7 @@ def averages_alike(evidence: Evidence) -> Outcome:
     )
 
 
-@test
+@check
 def rewild_recorded_once(evidence: Evidence, columns: list[str]) -> Outcome:
     """Whether the two sheets that hold Re-Wild give it the same scores in ``columns``."""
     book = evidence.workbook

@@ -1,30 +1,23 @@
-"""What claims are tested on: transcribed tables, released files, the model registry. Read when asked for.
-
-Every value is a :class:`Cell` that knows where it stands, so that a reader can look it up.
-"""
+"""What claims are checked on beside the tables: released files, and what a study makes of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from rewild.audit.claims import Need
-from rewild.audit.numbers import Range, decimal, exact, printed
+from rewild.audit import evidence as base
+from rewild.audit.evidence import Cell, Table
+from rewild.audit.numbers import decimal, exact
 from rewild.audit.outcome import Fact
-from rewild.core.errors import DataError, RewildError, nearest
+from rewild.core.errors import DataError, nearest
 from rewild.core.reading import any_fault, read_csv
-from rewild.core.reading_yaml import read_yaml
 
 if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook as Book
-
-    from rewild.config.models import Model
 
 BENCHMARKS = ("MTBench", "AlpacaEval", "BBH", "GPQA", "MATH", "MUSR", "IFEval", "MMLU Pro", "MixEval")
 _HEADERS = {  # the workbook's sheets spell them in several ways
@@ -34,72 +27,6 @@ _HEADERS = {  # the workbook's sheets spell them in several ways
     "IFEval (Inst Level, Loose)": "IFEval loose",
     "Average (WK, IF)": "Average",
 }
-SUPPLIERS: dict[str, str] = {
-    "tables": "the transcribed tables (resources/paper)",
-    "models": "the model registry (config/models.yaml)",
-    "facts": "published facts from other sources (resources/paper/facts.yaml)",
-    "workbook": "the released workbook wc50m_results.xlsx (study released)",
-    "preferences": "the released judgments combined_preferences.csv (study released)",
-    "pages": "the released judged pages (study released)",
-    "style": "style counts made from the judged pages (study released)",
-    "words": "word counts made from the released judgments (study released)",
-    "named_words": "counts of the words that the paper names (study released)",
-    "leaderboard": "AlpacaEval's published leaderboard (study released)",
-}
-
-
-class MissingEvidenceError(RewildError):
-    """Evidence that this study does not have. The claim is then not testable here."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value in a source: ``range`` is the interval of numbers it can stand for."""
-
-    what: str
-    text: str
-    source: str
-    place: str
-    range: Range
-
-    @property
-    def fact(self) -> Fact:
-        """The cell as a line of evidence."""
-        return Fact(self.what, self.text, self.source, self.place)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A transcribed table of the paper."""
-
-    name: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    cells: Mapping[tuple[str, str], Cell]
-    finest: Mapping[tuple[str, str], Cell]
-    intervals: Mapping[tuple[str, str], str]
-
-    def cell(self, row: str, column: str, precise: bool = False) -> Cell:
-        """A cell as the paper prints it, or (``precise``) as the source with the most digits does.
-
-        Raises:
-            DataError: there is no such number.
-        """
-        cells = self.finest if precise else self.cells
-        if (row, column) not in cells:
-            known = self.rows if row not in self.rows else self.columns
-            raise DataError(f"{self.name} has no number at '{row}', '{column}'{nearest(row, known)}")
-        return cells[row, column]
-
-    def interval(self, row: str, column: str) -> str:
-        """The half-width of the 95 % interval that the paper prints.
-
-        Raises:
-            DataError: it prints none.
-        """
-        if (row, column) not in self.intervals:
-            raise DataError(f"{self.name} has no interval at '{row}', '{column}'")
-        return self.intervals[row, column]
 
 
 class Workbook:
@@ -108,7 +35,7 @@ class Workbook:
     def __init__(self, path: Path) -> None:
         from openpyxl import load_workbook
 
-        from rewild.evaluation.scores.workbook import check_archive
+        from rewild.papers.wildchat50m.workbook import check_archive
 
         try:
             check_archive(path)
@@ -186,74 +113,28 @@ class Workbook:
         )
 
 
-class Evidence:
-    """The evidence a study has. A name it lacks raises :class:`MissingEvidenceError` when asked for."""
+class Evidence(base.Evidence):
+    """The evidence a study has of WILDCHAT-50M."""
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        for name, path in files.items():
-            if name not in SUPPLIERS:
-                raise RewildError(
-                    f"unknown evidence '{name}'{nearest(name, SUPPLIERS)} (known: "
-                    f"{', '.join(get_args(Need))})"
-                )
-            if not path.exists():
-                raise RewildError(f"evidence '{name}': {path}: no such file")
-        self.files = dict(files)
-        self.used: set[str] = set()
+    SUPPLIERS: ClassVar = {
+        **base.Evidence.SUPPLIERS,
+        "workbook": "the released workbook wc50m_results.xlsx (study released)",
+        "preferences": "the released judgments combined_preferences.csv (study released)",
+        "pages": "the released judged pages (study released)",
+        "style": "style counts made from the judged pages (study released)",
+        "words": "word counts made from the released judgments (study released)",
+        "named_words": "counts of the words that the paper names (study released)",
+        "leaderboard": "AlpacaEval's published leaderboard (study released)",
+    }
 
-    def has(self, name: str) -> bool:
-        """Whether this study has it."""
-        return name in self.files
-
-    def path(self, name: str) -> Path:
-        """Its file or folder."""
-        self.used.add(name)
-        if name not in self.files:
-            raise MissingEvidenceError(f"this study does not have {SUPPLIERS[name]}")
-        return self.files[name]
-
-    def table(self, number: int) -> Table:
-        """A transcribed table of the paper."""
-        return self._tables[number]
-
-    @cached_property
-    def _tables(self) -> dict[int, Table]:
-        folder = self.path("tables")
-        return {n: read_published(folder / f"table{n}.csv") for n in range(1, 8)}
+    def table(self, name: str | int) -> Table:
+        """A transcribed table, by its name or by its number in the paper."""
+        return super().table(f"table{name}" if isinstance(name, int) else name)
 
     @cached_property
     def workbook(self) -> Workbook:
         """The released workbook."""
         return Workbook(self.path("workbook"))
-
-    @cached_property
-    def notes(self) -> dict[str, Fact]:
-        """Published facts from elsewhere, by name."""
-        path = self.path("facts")
-        found: dict[str, Fact] = {}
-        for name, entry in read_yaml(path).items():
-            if not isinstance(entry, dict) or set(entry) != {"value", "what", "source"}:
-                raise DataError(f"{path}: {name}: the keys value, what and source were expected")
-            found[name] = Fact(str(entry["what"]), str(entry["value"]), str(entry["source"]), name)
-        return found
-
-    def note(self, name: str) -> Fact:
-        """One published fact from elsewhere."""
-        if name not in self.notes:
-            raise DataError(f"{self.path('facts')}: no fact '{name}'{nearest(name, self.notes)}")
-        return self.notes[name]
-
-    def number(self, name: str) -> Cell:
-        """One published fact that is a number."""
-        note = self.note(name)
-        return Cell(note.what, note.value, note.source, note.place, exact(decimal(note.value)))
-
-    @cached_property
-    def models(self) -> dict[str, Model]:
-        """The model registry, by slug."""
-        from rewild.config.models import load_models
-
-        return load_models(self.path("models").parent)
 
     def style_counts(self, model: str) -> dict[tuple[str, str], Cell]:
         """A model's style counts, by scope and feature (in lower case)."""
@@ -349,32 +230,3 @@ def _question(path: Path) -> int:
     if not re.fullmatch("[0-9]{1,9}", path.stem):
         raise DataError(f"{path}: a judged page is named by its question's number, as in 81.html")
     return int(path.stem)
-
-
-def read_published(path: Path) -> Table:
-    """Read a transcribed table (``rewild.core.cells.PUBLISHED_CELLS``).
-
-    Two readings of a cell are kept: what the paper prints, and the one with the most digits of any source.
-    """
-    from rewild.core.cells import PUBLISHED_CELLS
-    from rewild.core.table import read_table
-
-    frame = read_table(path, PUBLISHED_CELLS)
-    cells: dict[tuple[str, str], Cell] = {}
-    finest: dict[tuple[str, str], Cell] = {}
-    intervals: dict[tuple[str, str], str] = {}
-    for row in frame.iter_rows(named=True):
-        key = row["row"], row["column"]
-        if row["value"] is None:
-            continue
-        what, place = f"{row['row']}, {row['column']}", f"row {row['row']}, column {row['column']}"
-        in_paper = row["printed"] if row["source"] == "paper" else row["also"]
-        text = f"{row['value']:.{row['digits']}f}"
-        finest[key] = Cell(what, text, path.name, place, printed(text))
-        if in_paper:
-            cells[key] = Cell(what, in_paper, path.name, place, printed(in_paper))
-            if "±" in in_paper:
-                intervals[key] = in_paper.split("±")[1].strip()
-    rows = tuple(dict.fromkeys(frame["row"].to_list()))
-    columns = tuple(dict.fromkeys(frame["column"].to_list()))
-    return Table(path.stem, rows, columns, cells, finest, intervals)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from rewild.audit.evidence import Cell
 from rewild.audit.numbers import Range, mean
 from rewild.audit.outcome import Fact
 from rewild.core.errors import DataError, nearest
-from rewild.papers.wildchat50m.evidence import BENCHMARKS, Cell, Evidence
+from rewild.papers.wildchat50m.evidence import BENCHMARKS, Evidence
 
 Scores = Mapping[str, Cell]
 

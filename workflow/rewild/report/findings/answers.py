@@ -1,4 +1,4 @@
-"""Tables 3 and 4, and the words of Figures 3 and 4, from the answers and judgments of a study's own runs.
+"""Styling, preferences and words of judgments, from the answers and judgments of a study's own runs.
 
 The paper takes 80 turns of MT-Bench; here it is the first turn of whichever benchmark of that kind the study
 has (:data:`rewild.report.findings.select.RUNNER`). All are over the questions that every run of the
@@ -17,18 +17,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rewild.config.roster import Entry
-from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
 from rewild.evaluation.judgments import words
-from rewild.evaluation.judgments.preferences import TABLE4_COLUMN
 from rewild.evaluation.judgments.schema import SIDES_OF
 from rewild.evaluation.scores.bootstrap import Estimate, Z
 from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
 from rewild.measures.style.markup import count_markdown
-from rewild.measures.style.proportional import FEATURES, PAIR, PAPER_COLUMNS, mean_proportional, proportional
+from rewild.measures.style.proportional import FEATURES, mean_proportional
 from rewild.report.findings.select import Pair
-from rewild.report.tables.own import PREFERENCE
 
 Floats = NDArray[np.float64]
 
@@ -113,7 +110,7 @@ def _features(answers: Sequence[str]) -> Floats:
     )
 
 
-def _totals(features: Floats) -> dict[str, float]:
+def totals(features: Floats) -> dict[str, float]:
     """Table 3's counts: elements in all answers; ``len`` is characters per answer."""
     totals = dict(zip(FEATURES, features.sum(axis=0).tolist(), strict=True))
     return totals | {"len": totals["len"] / len(features)}
@@ -129,33 +126,13 @@ def style_pairs(found: Answered) -> list[tuple[Entry, Entry]]:
     return [*pairs, (pair.first, pair.second)]
 
 
-def style_cells(found: Answered) -> pl.DataFrame:
-    """Table 3: counts in the answers (the paper counts in whole pages of HTML), and their ratios."""
-    n = len(found.answered)
-    note = f"Counted in {n} answers alone; len is their mean characters as HTML"
-    cells: list[tuple[str, str, float | None, str]] = []
-    pair = found.pair
-    for entry in (pair.first_itself, pair.second_itself, pair.second, pair.first):
-        if entry:
-            totals = _totals(found.styles[entry.run])
-            cells += [(name_of(entry), PAPER_COLUMNS[f], totals[f], note) for f in FEATURES]
-    for a, b in style_pairs(found):
-        row = PAIR.format(a=name_of(a), b=name_of(b))
-        above, below = _totals(found.styles[a.run]), _totals(found.styles[b.run])
-        for f in FEATURES:
-            value = proportional(above[f], below[f])
-            why = "From the counts above" if value is not None else f"{above[f]:g} / 0 is undefined"
-            cells.append((row, PAPER_COLUMNS[f], value, why))
-    return _cells([(row, column, value, None, text) for row, column, value, text in cells])
-
-
 def mean_ratio(found: Answered, a: Entry, b: Entry, seed: int, resamples: int) -> Estimate | None:
     """The mean proportional frequency of two runs (section 3.2), with an interval over questions.
 
     It is over the features of which ``b`` has any; a resample without any of one leaves that one out.
     """
     top, bottom = found.styles[a.run], found.styles[b.run]
-    value, undefined = mean_proportional(_totals(top), _totals(bottom))
+    value, undefined = mean_proportional(totals(top), totals(bottom))
     if value is None:
         return None
     n = len(top)
@@ -197,35 +174,6 @@ def flip_count(found: Answered, tuned: Entry, itself: Entry, other: Entry) -> Es
     return Estimate(float(flipped.sum()), half, low, high, share.n)
 
 
-def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
-    """Table 4: mean scores, preference rates and flip counts over the questions that all runs were judged on.
-
-    Args:
-        found: the runs.
-        benchmark: its title, the heading of the mean score's column.
-    """
-    pair, n = found.pair, len(found.judged)
-    cells: list[tuple[str, str, float | None, float | None, str]] = []
-    for a in pair.entries:
-        scores = found.scores[a.run]
-        half = Z * float(scores.std(ddof=1)) / sqrt(n) if n > 1 else None
-        cells.append((name_of(a), benchmark, float(scores.mean()), half, f"First turns of {n} questions"))
-        for b in pair.entries:
-            if a is not b:
-                rate = preferred(found, a, b)
-                cells.append((name_of(a), _column(b), rate.value, rate.half, f"Of {n} questions"))
-        if a in (pair.first_itself, pair.second_itself):
-            tuned, other = (pair.first, pair.second) if a is pair.first_itself else (pair.second, pair.first)
-            note = f"{name_of(tuned)} scores below {name_of(other)}, {name_of(a)} above it"
-            cells.append((name_of(a), "FlipCt", flip_count(found, tuned, a, other).value, None, note))
-    return _cells(cells)
-
-
-def _column(entry: Entry) -> str:
-    name = name_of(entry)
-    return TABLE4_COLUMN.get(name, PREFERENCE + name)
-
-
 def word_table(found: Answered, minimum: int) -> pl.DataFrame:
     """``OWN_WORDS``: of the fine-tunes' judgments where their scores differ; empty if they never do."""
     pair = found.pair
@@ -234,8 +182,3 @@ def word_table(found: Answered, minimum: int) -> pl.DataFrame:
     counted = words.compare(second, first, minimum)[0]
     own = counted.rename({f"{n}_{a}": f"{n}_{b}" for a, b in SIDES_OF.items() for n in ("n", "only")})
     return own.with_columns(first=pl.lit(name_of(pair.first)), second=pl.lit(name_of(pair.second)))
-
-
-def _cells(rows: Sequence[tuple[str, str, float | None, float | None, str]]) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=COMPUTED_CELLS.dtypes, orient="row")
-    return COMPUTED_CELLS.check(frame, "computed cells")

@@ -6,10 +6,8 @@ from typing import Any
 
 from rewild.evaluation.scores.average import VARIANTS
 from rewild.evaluation.scores.bootstrap import half_width
-from rewild.evaluation.scores.collect import OWN
-from rewild.report.findings.cells import describe
+from rewild.evaluation.scores.collect import COLUMN_OF, OWN
 from rewild.report.findings.world import World
-from rewild.report.tables.own import AVERAGE, STATED
 
 
 def headline_table(world: World) -> dict[str, Any]:
@@ -41,10 +39,21 @@ def headline_table(world: World) -> dict[str, Any]:
     meaning = "all benchmarks of the study" if variant == OWN else VARIANTS[variant].meaning
     return {
         "average": {"name": variant, "meaning": f"mean of {meaning}, each on a scale of 0–1"},
-        "columns": [b.title for b in head.benchmarks.values()] + [AVERAGE if variant == OWN else STATED],
+        "columns": [b.title for b in head.benchmarks.values()] + [COLUMN_OF[variant]],
         "best": [b.higher_is_better for b in head.benchmarks.values()] + [True],
         "rows": rows,
     }
+
+
+def describe(row: dict[str, Any]) -> str:
+    """What a reader should know about a score: items, failures, empty answers, judge."""
+    failed = row["attempted"] - row["n"]
+    notes = [f"{row['n']} items"] if not failed else [f"{row['n']} of {row['attempted']} items have a score"]
+    if row["empty"]:
+        notes.append(f"{row['empty']} empty answers")
+    if row["judge"]:
+        notes.append(f"judge {row['judge']}")
+    return "; ".join(notes)
 
 
 def shown(cell: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,6 @@ from rewild.report.findings.headline import headline_table, shown
 from rewild.report.findings.world import Finding, World, show
 
 SCHEMA = {"schema": "findings", "version": 1}
-CAPTIONS = {
-    "figure1": "Figure 1: runs on all benchmarks, on one scale",
-    "figure2": "Figure 2: the average as the data grow",
-    "figure3": "Figure 3: words more common in judgments of the second fine-tune",
-    "figure3-bars": "Figure 3, counted",
-    "figure4": "Figure 4: words more common in judgments of the first fine-tune",
-    "figure4-bars": "Figure 4, counted",
-}
 
 
 def as_data(
@@ -64,15 +56,15 @@ def as_data(
 
 
 def write(
-    data: dict[str, Any], folder: Path, figures: Sequence[Path] = (), tables: Sequence[Path] = ()
+    data: dict[str, Any], folder: Path, figures: Mapping[Path, str] | None = None, tables: Sequence[Path] = ()
 ) -> None:
     """Write ``findings.json``, ``findings.md`` and ``findings.html``.
 
     Args:
         data: of :func:`as_data`.
         folder: where.
-        figures: SVG files, drawn into the page.
-        tables: HTML files of tables, linked to.
+        figures: SVG files, drawn into the page, each with its caption.
+        tables: HTML files of tables, ``PAPER/tables/TABLE.html``, linked to.
     """
     write_json(folder / "findings.json", data)
     write_text(folder / "findings.md", markdown(data))
@@ -130,7 +122,7 @@ def interval(number: dict[str, Any]) -> str:
     return f"{number['low']:.{digits}f} to {number['high']:.{digits}f}".replace("-", "−")
 
 
-def html(data: dict[str, Any], figures: Sequence[Path] = (), tables: Sequence[Path] = ()) -> str:
+def html(data: dict[str, Any], figures: Mapping[Path, str] | None = None, tables: Sequence[Path] = ()) -> str:
     """One page: no script, no outside resource, its own style allowed by hash, figures within it."""
     package = files("rewild.report.findings")
     style = package.joinpath("report.css").read_text(encoding="utf-8").strip()
@@ -138,12 +130,14 @@ def html(data: dict[str, Any], figures: Sequence[Path] = (), tables: Sequence[Pa
     template = templates().from_string(package.joinpath("report.html").read_text(encoding="utf-8"))
     drawn = [
         {
-            "caption": CAPTIONS.get(path.stem, path.stem),
+            "caption": caption,
             "source": "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode(),
         }
-        for path in figures
+        for path, caption in (figures or {}).items()
     ]
-    linked = [{"name": p.stem.replace("table", "Table "), "path": f"../tables/{p.name}"} for p in tables]
+    linked = [
+        {"name": p.stem.replace("table", "Table "), "path": "/".join(("..", *p.parts[-3:]))} for p in tables
+    ]
     return template.render(
         data=data, style=style, digest=digest, figures=drawn, tables=linked, shown=shown, interval=interval,
         what=_what,

@@ -1,23 +1,19 @@
-"""Which runs of a study belong into which table or figure of the paper. Light to import."""
+"""Which runs of a study are compared with which, in findings, tables and figures. Light to import."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rewild.config import left_out, load_benchmarks, load_defaults, load_models, read_study
 from rewild.config.benchmarks import Benchmark
 from rewild.config.findings import Findings
-from rewild.config.load import command_line
-from rewild.config.mixes import size_name
-from rewild.config.roster import Entry, Roster, make_roster
-from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.config.roster import Entry, Roster
+from rewild.core.errors import ConfigError, nearest
 from rewild.evaluation.harness.settings import evaluated
 
 if TYPE_CHECKING:
-    from rewild.config.study import Figure, Study, Table
+    from rewild.config.study import Study
 
 RUNNER = "mt-bench"
 """The runner of benchmarks whose answers are judged one by one, on a scale."""
@@ -154,28 +150,6 @@ def baseline_runs(roster: Roster, scored: Collection[str], settings: Findings) -
     return [e for e in roster.kind("none") if e.baseline and e.run in scored]
 
 
-def table_rows(table: str, roster: Roster, scored: Collection[str]) -> list[tuple[str, Entry]]:
-    """The rows of Table 2, 6 or 7: label and run.
-
-    Raises:
-        DataError: the study has no run that belongs there; the message says what would.
-    """
-    size = f" at {size_name(roster.size)} conversations" if roster.size else ""
-    if table == "table2":
-        rows = [(str(e.dgm), e) for e in dgm_runs(roster, scored)]
-        needs = f"a run of {roster.base or 'a base model'} on one model's responses{size}"
-    elif table == "table6":
-        rows = [(e.label, e) for e in family_runs(roster, scored)]
-        needs = f"a run on one model's responses{size}"
-    else:
-        found = [e for blend in blends(roster, scored) for e in (*blend.parts, blend.whole)]
-        rows = [(e.label, e) for e in dict.fromkeys(found)]
-        needs = "a run on a blend of several models' responses"
-    if not rows:
-        raise DataError(f"{table}: the study has no scores of {needs}; add one, or remove '{table}'")
-    return rows
-
-
 def _usual(roster: Roster, scored: Collection[str]) -> list[Entry]:
     """Runs on one model's responses, of the usual size, nothing cut."""
     return [e for e in roster.plain("dgm") if e.run in scored and e.size == roster.size]
@@ -194,94 +168,23 @@ def study_pair(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]
     return pair_of(roster, evaluated(study), study.findings or Findings.model_validate({}))
 
 
-def study_as_used(name: str, folder: Path) -> Study:
-    """A study as the workflow uses it: under its command line, and without what its runs are too few for.
-
-    Args:
-        name: the study's, or a resolved ``config.yaml``.
-        folder: of the configuration.
-    """
-    study = read_study(name, folder)
-    over = command_line()
-    if load_defaults(folder, over).study != study.name or not left_out(folder, over):
-        return study
-    models = load_models(folder)
-    return what_fits(study, make_roster(study, models), load_benchmarks(folder, models))[0]
-
-
-def what_fits(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]) -> tuple[Study, list[str]]:
-    """A study that was cut, without the tables, figures and findings that its runs are too few for.
-
-    Returns:
-        The study, and what it lost: ``table7``, ``figure2``, ``findings``, ...
-    """
-    lost: list[str] = []
-    tables: list[Table] = []
-    figures: list[Figure] = []
-    for table in study.tables:
-        if _fits(study, roster, benchmarks, tables=[table]):
-            tables.append(table)
-        else:
-            lost.append(table)
-    for figure in study.figures:
-        if _fits(study, roster, benchmarks, figures=[figure]):
-            figures.append(figure)
-        else:
-            lost.append(figure)
-    findings = study.findings
-    if findings and not _fits(study, roster, benchmarks, findings=findings):
-        findings = None
-        lost.append("findings")
-    return study.model_copy(update={"tables": tables, "figures": figures, "findings": findings}), lost
-
-
-def _fits(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark], **one: object) -> bool:
-    """Whether the study can make one thing by itself."""
-    alone = study.model_copy(update={"tables": [], "figures": []} | one)
-    try:
-        check_findings(alone, roster, benchmarks)
-    except ConfigError:
-        return False
-    return True
-
-
 def check_findings(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]) -> None:
-    """Refuse a study of its own runs that asks for tables, figures or findings without the runs they need.
+    """Refuse settings of findings that name what the study has not, and findings without scores.
 
     Raises:
-        ConfigError: names the study, the table or figure, and what is missing.
+        ConfigError: names the study, and what is unknown or missing.
     """
     if study.source != "computed":
         return
     where = f"study {study.name}"
-    asked: list[str] = [t for t in study.tables if t not in ("table1", "table5")] + list(study.figures)
-    asked += ["findings"] if study.findings else []
-    if asked and study.evaluation is None:
-        raise ConfigError(f"{where}: {asked[0]} needs scores: add 'evaluation', or remove '{asked[0]}'")
-    if "table1" in study.tables:
-        raise ConfigError(f"{where}: table1 is of the paper's own mix; remove 'table1'")
+    if study.findings and study.evaluation is None:
+        raise ConfigError(f"{where}: findings needs scores: add 'evaluation', or remove 'findings'")
     scored, settings = evaluated(study), study.findings or Findings.model_validate({})
     taught = [dgm for e in roster.entries for dgm in e.dgms]
     for dgm in settings.pair or []:
         if dgm not in taught:
             raise ConfigError(f"{where}: findings.pair: no run learned from '{dgm}'{nearest(dgm, taught)}")
     try:
-        for table in (t for t in asked if t in ("table2", "table6", "table7")):
-            table_rows(table, roster, scored)
-        runs = radar_runs(roster, scored, settings)
-    except (ConfigError, DataError) as error:
+        radar_runs(roster, scored, settings)
+    except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    needs = {
-        "a judged benchmark (runner mt-bench) and a base model's runs on two models' responses": (
-            ("table3", "table4", "figure3", "figure4"),
-            study_pair(study, roster, benchmarks) is not None,
-        ),
-        "three benchmarks or more, and runs to show": (
-            ("figure1",),
-            bool(runs) and len(study.evaluation.benchmarks if study.evaluation else []) > 2,
-        ),
-        "runs on one model's responses at two sizes or more": (("figure2",), bool(scaled(roster, scored))),
-    }
-    for need, (names, there) in needs.items():
-        if not there and (name := next((n for n in names if n in asked), None)):
-            raise ConfigError(f"{where}: {name} needs {need}; add them, or remove '{name}'")

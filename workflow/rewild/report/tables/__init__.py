@@ -1,1 +1,1 @@
-"""The paper's tables: what they hold (``spec``), their files (``schema``), how they look (``render``)."""
+"""Tables of papers: what they hold (``spec``), beside computed ones (``compare``), and shown (``render``)."""

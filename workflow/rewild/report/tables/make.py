@@ -16,7 +16,7 @@ from rewild.core.errors import DataError, nearest
 from rewild.core.files import write_text
 from rewild.core.table import TableSchema, provenance, read_table, write_table
 from rewild.report.tables.compare import compare_cells
-from rewild.report.tables.own import own_spec
+from rewild.report.tables.own import OwnTables, own_spec
 from rewild.report.tables.render import Grid, compared_grid, published_grid, to_html, to_latex, to_markdown
 from rewild.report.tables.spec import TableSpec, read_specs
 from rewild.report.tables.wide import wide
@@ -51,17 +51,21 @@ def make_table(
     name: str,
     published: Path,
     specs: Path,
+    cite: str,
+    *,
     computed: Path | None = None,
-    own: Mapping[str, Benchmark] | None = None,
+    own: tuple[OwnTables, Mapping[str, Benchmark]] | None = None,
 ) -> MadeTable:
     """Read, check and lay out a table.
 
     Args:
-        name: ``table1`` … ``table7``.
+        name: of the table in ``specs``.
         published: its transcription, ``PUBLISHED_CELLS``.
-        specs: ``tables.yaml``.
+        specs: the paper's ``tables.yaml``.
+        cite: authors, name, place and year of the paper, in a line.
         computed: ``COMPUTED_CELLS``; if given, the result shows these beside the published cells.
-        own: the registry of benchmarks, if the computed rows are a study's own runs.
+        own: if the computed rows are a study's own runs: how the paper's tables look then, and the registry
+            of benchmarks.
 
     Raises:
         ConfigError: the specs are not valid, or do not know the table.
@@ -72,13 +76,13 @@ def make_table(
     _check_whole(cells, spec, published)
     found = read_table(computed, COMPUTED_CELLS) if computed else None
     if found is not None and own is not None:
-        spec, columns = own_spec(name, spec, columns, found["column"], own)
+        spec, columns = own_spec(name, spec, columns, found["column"], own=own[0], benchmarks=own[1])
     inputs = [published, specs, *([computed] if computed else [])]
     made_from = provenance(inputs)
     comment = "\n".join(
         [
             f"{name}: {spec.title}",
-            "Published numbers: B. Feuer and C. Hegde, WILDCHAT-50M, ICML 2025, " + spec.place,
+            f"Published numbers: {cite}, {spec.place}",
             f"Made by rewild {made_from['rewild']} from",
             *(f"  {file} (SHA-256 {digest})" for file, digest in made_from["inputs"].items()),
         ]
@@ -90,7 +94,7 @@ def make_table(
     else:
         frame = compare_cells(cells, found, spec, computed, own=own is not None)
         schema = COMPARED_CELLS
-        grid = compared_grid(name, spec, columns, frame, own=own is not None)
+        grid = compared_grid(name, spec, columns, frame, published, own=own is not None)
     return MadeTable(frame, schema, grid, comment, made_from)
 
 

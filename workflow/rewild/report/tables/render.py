@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import polars as pl
 
@@ -94,7 +95,9 @@ def published_grid(
     cells = {(c["row"], c["column"]): c for c in published.iter_rows(named=True)}
     shown: dict[tuple[str, str], Shown] = {}
     for at, c in cells.items():
-        if c["value"] is None:
+        if columns[c["column"]].text:
+            shown[at] = Shown(c["printed"])
+        elif c["value"] is None:
             shown[at] = Shown(ABSENT)
         else:
             half = c["also"] if c["source"] == "review" else c["printed"]
@@ -120,12 +123,19 @@ def compared_grid(
     spec: TableSpec,
     columns: Mapping[str, ColumnSpec],
     compared: pl.DataFrame,
+    published: Path,
     *,
     own: bool = False,
 ) -> Grid:
     """The computed table; in brackets the published number wherever the computed one does not round to it.
 
-    With ``own``, the rows are a study's own runs; columns that it lacks are left out.
+    Args:
+        name: the table's.
+        spec: what it holds.
+        columns: what its columns hold.
+        compared: ``COMPARED_CELLS``.
+        published: the file of the published cells, named where no row is the paper's.
+        own: whether the rows are a study's own runs; columns that it lacks are left out.
     """
     cells = {(c["row"], c["column"]): c for c in compared.iter_rows(named=True)}
     present = set(compared.filter(pl.col("computed").is_not_null())["column"])
@@ -160,7 +170,9 @@ def compared_grid(
         + (f", or where nothing could be computed ({absent})." if absent else ".")
     )
     if own and compared["published"].is_null().all():
-        basis = f"Computed from this study. No row is the paper's: those are in resources/paper/{name}.csv."
+        basis = (
+            f"Computed from this study. No row is the paper's: those are in {'/'.join(published.parts[-3:])}."
+        )
     grid = Grid(
         name,
         spec.title,

@@ -1,4 +1,4 @@
-"""What each table of the paper holds: its columns, their units, which end is best, how many decimals to show.
+"""What each table of a paper holds: its columns, their units, which end is best, how many decimals to show.
 
 Light to import (pydantic and YAML only), since the workflow reads titles from here.
 """
@@ -23,13 +23,14 @@ class ColumnSpec(Strict):
     best: Literal["high", "low"] | None = Field(
         None, description="Which end is best (shown in bold); null where no value is better than another"
     )
-    digits: int = Field(ge=0, le=6, description="Decimals of a computed value when shown (files keep all)")
+    digits: int = Field(0, ge=0, le=6, description="Decimals of a computed value when shown (files keep all)")
+    text: bool = Field(False, description="Whether it holds text, shown as it is printed, not numbers")
     low: float = Field(0, description="The least possible value")
     high: float | None = Field(None, description="The greatest possible value")
 
 
 class TableSpec(Strict):
-    """One table of the paper."""
+    """One table of a paper."""
 
     title: str = Field(description="What the table shows, in our words")
     row: str = Field(description="What its rows are")
@@ -42,7 +43,7 @@ class TableSpec(Strict):
 
 
 class Specs(Strict):
-    """``resources/paper/tables.yaml``."""
+    """A paper's ``tables.yaml``."""
 
     columns: dict[str, ColumnSpec]
     tables: dict[str, TableSpec]

@@ -18,7 +18,8 @@ def wide(
     described = {"row": Column(pl.String, "Row label, as the paper prints it")}
     for column, spec in columns.items():
         cells = published.filter(pl.col("column") == column)
-        dtype = pl.Int64 if (cells["digits"].drop_nulls() == 0).all() else pl.Float64
+        whole = (cells["digits"].drop_nulls() == 0).all()
+        dtype = pl.String if spec.text else pl.Int64 if whole else pl.Float64
         described[column] = Column(dtype, f"{spec.meaning} ({spec.unit})", nullable=True)
         if cells["ci"].is_not_null().any():
             text = f"Half-width of the 95 % interval of {column} ({spec.unit})"
@@ -26,7 +27,7 @@ def wide(
     rows: dict[str, dict[str, object]] = {}
     for cell in published.iter_rows(named=True):
         row = rows.setdefault(cell["row"], {"row": cell["row"]})
-        row[cell["column"]] = cell["value"]
+        row[cell["column"]] = cell["printed" if columns[cell["column"]].text else "value"]
         row[f"{cell['column']} ci"] = cell["ci"]
     schema = TableSchema(f"{name} as published", 1, described, key=("row",))
     frame = pl.DataFrame(

@@ -1,4 +1,4 @@
-"""The files of the scores."""
+"""The files of the released scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUNS = TableSchema(
     },
     key=("sheet", "model"),
 )
-"""``resources/released/runs.csv``: what the workbook's names stand for."""
+"""``data/runs.csv``: what the workbook's names stand for."""
 
 SCORES = TableSchema(
     name="scores",
@@ -89,7 +89,7 @@ STATED_AVERAGES = TableSchema(
     },
     key=("run",),
 )
-"""``resources/paper/averages.csv``."""
+"""``data/averages.csv``."""
 
 AVERAGES = TableSchema(
     name="averages",

@@ -12,9 +12,14 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 
+from rewild.config.findings import Findings
+from rewild.config.load import read_study
 from rewild.core.errors import DataError
 from rewild.core.plotting import COLOURS, COLUMN, INK, new_figure, save, style
+from rewild.core.table import provenance, read_table, write_table
 from rewild.evaluation.judgments.preferences import LLAMA, QWEN
+from rewild.evaluation.judgments.schema import OWN_WORDS, SIDES_OF, WORDS
+from rewild.papers.room import Job, numbers_of
 
 SIDES = {"figure3": (0, 1), "figure4": (1, -1)}
 """Figure → which of two models' judgments, and the sign of ``difference`` that makes a word theirs."""
@@ -150,25 +155,30 @@ def bars(words: pl.DataFrame, figure: str, most: int = _BARS, names: Names = PAP
     return drawn
 
 
-def draw(words: pl.DataFrame, figure: str, stem: Path, most: int, seed: int, *, names: Names = PAPER) -> None:
-    """Write one figure as a cloud (``stem``) and as bars (``stem-bars``), each as SVG, PDF and PNG.
+def draw(
+    words: pl.DataFrame, name: str, out: Path, most: int, seed: int, *, names: Names = PAPER
+) -> pl.DataFrame:
+    """Write one figure as SVG, PDF and PNG: as a cloud, or as bars where its name ends in ``-bars``.
 
-    Where no word is more common in the judgments of a study's own model, the figures say so.
+    Where no word is more common in the judgments of a study's own model, the figure says so.
+
+    Returns:
+        The words that it shows.
     """
+    figure = name.removesuffix("-bars")
     which, sign = SIDES[figure]
     model = names[which]
+    title = f"Words more common in judgments of {model}"
     if names != PAPER and words.filter(pl.col("difference") * sign > 0).is_empty():
         with style():
-            for name in (stem.name, f"{stem.name}-bars"):
-                save(_nothing(model), stem.with_name(name), f"No word is more common in judgments of {model}")
-        return
+            save(_nothing(model), out, f"No word is more common in judgments of {model}")
+        return words.clear()
     with style():
-        save(cloud(words, figure, most, seed, names), stem, f"Words more common in judgments of {model}")
-        save(
-            bars(words, figure, names=names),
-            stem.with_name(f"{stem.name}-bars"),
-            f"Words more common in judgments of {model}, with counts",
-        )
+        if name == figure:
+            save(cloud(words, figure, most, seed, names), out, title)
+        else:
+            save(bars(words, figure, names=names), out, f"{title}, with counts")
+    return side(words, figure, names).head(most if name == figure else _BARS)
 
 
 def _nothing(model: str) -> Figure:
@@ -179,3 +189,23 @@ def _nothing(model: str) -> Figure:
     text = f"No word is more common in the judgments of\n{model}"
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
     return drawn
+
+
+def released(job: Job, out: Path) -> None:
+    """Figure 3 or 4, as a cloud or as bars, from the released judgments."""
+    study = read_study(job.study, job.config)
+    most = study.judgments.words if study.judgments else 40
+    shown = draw(read_table(job.file("words"), WORDS), job.name, out, most, study.seed)
+    write_table(numbers_of(out), shown.select(list(WORDS.columns)), WORDS, provenance([job.file("words")]))
+
+
+def own(job: Job, out: Path) -> None:
+    """Figure 3 or 4 of a study's own runs."""
+    study = read_study(job.study, job.config)
+    found = read_table(job.file("words"), OWN_WORDS, allow_empty=True)
+    sides = {f"{n}_{b}": f"{n}_{a}" for a, b in SIDES_OF.items() for n in ("n", "only")}
+    names = (found["second"][0], found["first"][0]) if found.height else ("either", "either")
+    most = (study.findings or Findings.model_validate({})).words
+    shown = draw(found.rename(sides), job.name, out, most, study.seed, names=names)
+    shown = shown.rename({a: b for b, a in sides.items()}).select(list(OWN_WORDS.columns))
+    write_table(numbers_of(out), shown, OWN_WORDS, provenance([job.file("words")]))

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil, fsum, pi
+from pathlib import Path
 
 import polars as pl
 from matplotlib.figure import Figure
 
 from rewild.config.roster import Entry
 from rewild.core.errors import DataError
-from rewild.core.plotting import COLUMN, FAINT, look, new_figure
-from rewild.evaluation.scores.average import VARIANTS, row_of_run, unit
+from rewild.core.plotting import COLUMN, FAINT, look, new_figure, save, style
+from rewild.core.table import provenance, read_table, write_table
+from rewild.evaluation.scores.average import VARIANTS, unit
 from rewild.evaluation.scores.collect import Headline
-from rewild.report.figures.schema import RADAR
+from rewild.papers.room import Job, numbers_of
+from rewild.papers.wildchat50m.averages import row_of_run
+from rewild.papers.wildchat50m.own import made_from_scores, world_of
+from rewild.papers.wildchat50m.points import RADAR
+from rewild.papers.wildchat50m.schema import SCORES
+from rewild.report.findings.select import radar_runs
 
 RUNS = ("Re-Wild", "Tulu 3 SFT", "Magpie Align SFT", "Ultrachat SFT")
 LABELS = {
@@ -121,3 +128,24 @@ def draw(data: pl.DataFrame, labels: Mapping[str, str] = LABELS) -> Figure:
         title_fontsize=6.5,
     )
     return figure
+
+
+def released(job: Job, out: Path) -> None:
+    """Figure 1 from the released scores."""
+    data = points(read_table(job.file("scores"), SCORES))
+    with style():
+        save(draw(data), out, title=job.title("WILDCHAT-50M"))
+    write_table(numbers_of(out), data, RADAR, provenance([job.file("scores")]))
+
+
+def own(job: Job, out: Path) -> None:
+    """Figure 1 of a study's own runs."""
+    world = world_of(job)
+    data = own_points(world.head, radar_runs(world.roster, world.scored, world.settings))
+    axes = {
+        slug: row.title + (f"\n/ {row.scale.divisor}" if row.scale.divisor > 1 else "")
+        for slug, row in world.head.benchmarks.items()
+    }
+    with style():
+        save(draw(data, axes | LABELS), out, title=job.title(f"Study {job.study}"))
+    write_table(numbers_of(out), data, RADAR, made_from_scores(job))

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import fsum
+from pathlib import Path
 
 import polars as pl
 from matplotlib.figure import Figure
 
 from rewild.config.mixes import size_name
 from rewild.config.roster import Entry
+from rewild.core.cells import PUBLISHED_CELLS
 from rewild.core.errors import DataError
-from rewild.core.plotting import COLUMN, look, new_figure
-from rewild.evaluation.scores.average import VARIANTS, average, row_of_run
+from rewild.core.plotting import COLUMN, look, new_figure, save, style
+from rewild.core.table import provenance, read_table, write_table
+from rewild.evaluation.scores.average import SCALES, VARIANTS, average
 from rewild.evaluation.scores.bootstrap import half_width
-from rewild.evaluation.scores.cells import BENCHMARK_OF
 from rewild.evaluation.scores.collect import OWN, Headline
-from rewild.evaluation.scores.workbook import SCALES
-from rewild.report.figures.schema import OWN_SCALING, SCALING
+from rewild.papers.room import Job, numbers_of
+from rewild.papers.wildchat50m.averages import row_of_run
+from rewild.papers.wildchat50m.own import made_from_scores, world_of
+from rewild.papers.wildchat50m.points import OWN_SCALING, SCALING
+from rewild.papers.wildchat50m.released import BENCHMARK_OF
+from rewild.papers.wildchat50m.schema import SCORES
+from rewild.report.findings.select import scaled
 
 DGMS = ("GPT", "L8I", "L70", "Q72")
 SIZES = (100_000, 250_000, 500_000)
@@ -163,3 +170,29 @@ def draw(data: pl.DataFrame, benchmarks: int = 0) -> Figure:
         title_fontsize=7,
     )
     return figure
+
+
+def published(job: Job, out: Path) -> None:
+    """Figure 2, as far as Tables 2 and 7 print it."""
+    tables = {name: job.file(name) for name in ("table2", "table7")}
+    data = published_points({name: read_table(path, PUBLISHED_CELLS) for name, path in tables.items()})
+    with style():
+        save(draw(data), out, title=job.title("WILDCHAT-50M"))
+    write_table(numbers_of(out), data, SCALING, provenance(list(tables.values())))
+
+
+def released(job: Job, out: Path) -> None:
+    """Figure 2 from the released scores."""
+    data = released_points(read_table(job.file("scores"), SCORES))
+    with style():
+        save(draw(data), out, title=job.title("WILDCHAT-50M"))
+    write_table(numbers_of(out), data, SCALING, provenance([job.file("scores")]))
+
+
+def own(job: Job, out: Path) -> None:
+    """Figure 2 of a study's own runs."""
+    world = world_of(job)
+    data = own_points(world.head, scaled(world.roster, world.scored))
+    with style():
+        save(draw(data, len(world.head.benchmarks)), out, title=job.title(f"Study {job.study}"))
+    write_table(numbers_of(out), data, OWN_SCALING, made_from_scores(job))

@@ -19,12 +19,12 @@ import polars as pl
 from rewild.core.errors import DataError, nearest
 from rewild.core.reading import any_fault, faults
 from rewild.core.table import read_table
-from rewild.evaluation.scores.schema import RUNS, SCORES, SHEETS
+from rewild.evaluation.scores.average import SCALES
+from rewild.papers.wildchat50m.schema import RUNS, SCORES, SHEETS
 
 LARGEST = 32 << 20  # bytes, packed or not; the released one has 100 kB
 CELLS = 1_000_000  # of a sheet
 AVERAGE = "sheet-average"
-SCALES = {"mt-bench": 10.0, "alpaca-eval": 100.0}  # the greatest value; 1 for every other benchmark
 _SLUGS = {
     "MTBench": "mt-bench",
     "Alpaca Eval (LC)": "alpaca-eval",

@@ -1,15 +1,22 @@
-"""Tables 1, 2, 6 and 7 from the released workbook, at full precision, as ``COMPUTED_CELLS``."""
+"""The tables from what was released, as ``COMPUTED_CELLS``: of the workbook at full precision, and others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 
-from rewild.core.cells import COMPUTED_CELLS
+from rewild.core.cells import COMPUTED_CELLS, PUBLISHED_CELLS
 from rewild.core.errors import ConfigError, DataError
-from rewild.evaluation.scores.average import average, row_of_run
+from rewild.core.table import provenance, read_table
+from rewild.evaluation.scores.average import average
+from rewild.papers.room import Job
+from rewild.papers.wildchat50m.averages import row_of_run
+from rewild.papers.wildchat50m.schema import SCORES, SHEETS
+
+Cells = tuple[pl.DataFrame, dict[str, Any]]
 
 BENCHMARK_OF: Mapping[str, str] = MappingProxyType(
     {
@@ -100,3 +107,47 @@ def _sources(rows: Iterable[str], sheets: pl.DataFrame) -> list[tuple[str, str, 
             raise DataError(f"sheet 'ReWild-Data-Sources': no row stands for '{row}'")
         cells.append((row, "Num. Convs", counts[name], f"'{name}' in the workbook" if name != row else None))
     return cells
+
+
+def _rows(job: Job) -> list[str]:
+    """The rows of the printed table, in order."""
+    return read_table(job.published, PUBLISHED_CELLS)["row"].unique(maintain_order=True).to_list()
+
+
+def scores(job: Job) -> Cells:
+    """Cells of Table 1, 2, 6 or 7, from the workbook."""
+    files = [job.file("scores"), job.file("sheets")]
+    cells = compute_cells(job.name, _rows(job), read_table(files[0], SCORES), read_table(files[1], SHEETS))
+    return cells, provenance([*files, job.published])
+
+
+def styling(job: Job) -> Cells:
+    """Cells of Table 3, from the counts in judged pages."""
+    from rewild.measures.style import proportional
+    from rewild.measures.style.schema import COUNTS
+
+    path = job.file("counts")
+    scopes = proportional.computed_counts(read_table(path, COUNTS))
+    cells = proportional.table3_cells(read_table(job.published, PUBLISHED_CELLS), scopes)
+    return cells, provenance([job.published, path])
+
+
+def preferences(job: Job) -> Cells:
+    """Cells of Table 4, from the judgments and judged pages."""
+    from rewild.evaluation.judgments import preferences as p
+    from rewild.measures.style.pages import read_pages
+
+    printed = read_table(job.published, PUBLISHED_CELLS)
+    known = {(r, c): v for r, c, v in printed.select("row", "column", "value").iter_rows()}
+    path, pages = job.file("judgments"), list(job.files.get("pages", ()))
+    rates = p.preferences(p.read_judgments(path), read_pages(pages), known)
+    return p.table4_cells(rates), provenance([path, job.published, *pages])
+
+
+def similarity(job: Job) -> Cells:
+    """Cells of Table 5: of the paper's models that there are, from the first group of prompts with each."""
+    from rewild.measures.similarity.merge import paper_cells
+
+    sampled = list(job.files.get("sampled", ()))
+    groups = {path.parent.name: read_table(path, COMPUTED_CELLS) for path in sampled}
+    return paper_cells(groups, _rows(job)), provenance([*sampled, job.published])
