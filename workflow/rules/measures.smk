@@ -523,9 +523,10 @@ def measure_gpu(wildcards):
 
 
 def measure_weights(wildcards):
-    """What says that the weights of a measure's model are there."""
+    """What says that the weights of a measure's model are there; a tokenizer is small, and fetched when it is needed."""
     weights = WEIGHTS[wildcards.study, wildcards.measure]
-    return fetched(weights.path, weights.revision) if weights else []
+    needed = weights and measure_of(wildcards).row.needs
+    return fetched(weights.path, weights.revision) if needed else []
 
 
 def measure_model(wildcards):
