@@ -8,8 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rewild.core.measures import read_measure
 from rewild.core.table import read_table
 from rewild.generation.schema import read_manifest, scan
+from rewild.measures.summary import SUMMARY
 from rewild.measures.throughput.analysis import THROUGHPUT
 
 MODELS = ("demo-herald", "demo-plain", "demo-mini")
@@ -59,6 +61,24 @@ def test_models_differ_as_they_were_made_to(results: Path, rates) -> None:
     }
     assert lengths["demo-mini"] < 0.5 * lengths["demo-plain"]
     assert lengths["demo-mini"] < 0.5 * lengths["demo-herald"]
+
+
+def test_measures_add_up_to_what_is_counted_of_each_model(results: Path) -> None:
+    """Response by response, and summarised: as many rows as responses, and the sums of the style counts."""
+    counts = pl.read_csv(results / "style/all/responses.csv")
+    summary = read_table(results / "measures/length/summary.csv", SUMMARY)
+    for model in MODELS:
+        rows = scan(results / f"responses/{model}/manifest.json", failures=True).collect()
+        styling = read_measure([results / f"measures/styling/{model}/all.parquet"], "styling", model)
+        assert styling.height == rows.height
+        counted = dict(counts.filter(model=model).select("feature", "value").iter_rows())
+        for element in ("strong", "h2", "ul", "p", "words"):
+            assert styling[element].sum() == counted[element]
+        (length,) = summary.filter(subject=model, column="characters").iter_rows(named=True)
+        assert length["value"] == pytest.approx(rows["response"].str.len_chars().mean())
+        assert length["ci_low"] < length["value"] < length["ci_high"]
+    (asked,) = (results / "measures/language").glob("prompts/*.parquet")
+    assert read_measure([asked], "language", "prompts")["failure"].null_count() > 0
 
 
 def test_throughput_counts_the_tokens_of_the_manifests(results: Path) -> None:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch (.envs/engine-cpu)")
 import polars as pl  # noqa: E402
 
 from rewild.config.base import validate  # noqa: E402
-from rewild.config.measures import Perplexity, Reward  # noqa: E402
+from rewild.config.measures import Length, Perplexity, Reward  # noqa: E402
 from rewild.core.measures import about_measure, read_measure  # noqa: E402
 from rewild.core.table import write_table  # noqa: E402
 from rewild.engines.base import EngineError  # noqa: E402
@@ -110,6 +110,16 @@ def test_a_model_without_a_template_scores_without_one(tmp_path: Path) -> None:
     assert not isinstance(found, str)
     with pytest.raises(EngineError, match="no chat template"):
         said(row(Perplexity, folder), folder, [Text("c", 0, 0, "water", (QUESTION,))])
+
+
+def test_tokens_are_those_of_the_named_tokenizer(scorer: Path) -> None:
+    settings = validate(Length, {"kind": "length", "tokenizer": str(scorer)}, "measures.m")
+    tokenizer = make_tokenizer()
+    for answer, one in zip(
+        ANSWERS, said(settings, scorer, [Text("c", 0, 0, a) for a in ANSWERS]), strict=True
+    ):
+        tokens = len(tokenizer(answer, add_special_tokens=False)["input_ids"])
+        assert one == {"words": len(answer.split()), "characters": len(answer), "tokens": tokens}
 
 
 def test_rewards_are_the_plain_models_and_an_output_is_named(tmp_path: Path) -> None:
