@@ -8,7 +8,6 @@ from typing import Any
 from rewild.core.language import garbled, language, repetition
 from rewild.engines.tokenizer import open_counter
 from rewild.measures.base import Found, Measurer, Text
-from rewild.measures.diversity.measure import compression, distinct
 from rewild.measures.diversity.refusals import begins_as_zou2023, refuses_explicitly
 from rewild.measures.similarity.tokens import unicode_tokens
 from rewild.measures.style.markup import TAGS, count_markdown
@@ -62,6 +61,11 @@ class Diversity(Measurer):
 
     def one(self, text: str) -> Found:
         """See :class:`Measurer`."""
+        from rewild.measures.diversity.measure import (
+            compression,
+            distinct,
+        )  # needs scipy: not every environment
+
         words = unicode_tokens(text.lower())
         shares = {n: distinct([words], max(len(words), n), n) for n in (1, 2, 3)}
         sizes = compression([text])
