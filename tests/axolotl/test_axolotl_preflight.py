@@ -20,9 +20,9 @@ from rewild.engines.tokenizer import load_tokenizer
 from rewild.training.runs import kernel
 from rewild.training.runs.checks import read_report
 from rewild.training.runs.leak import leak, leak_check, short
-from rewild.training.runs.oracle import expected
 from rewild.training.runs.preflight import preflight, tokenizer_of
 from rewild.training.runs.render import axolotl_config, identity_of, start_identity
+from rewild.training.runs.spans import expected
 from test_kernel import HERE, build
 
 

@@ -134,8 +134,8 @@ def test_languages_and_names_from_data_are_text_in_reports(name: str) -> None:
         "sources": {name: {"read": 1, "kept": 1, "dropped": {}}},
         "languages": {name: 1}, "turns": {}, "tags": {name: 1}, "failures": {}, "contaminated_by": {name: 1},
     }  # fmt: skip
-    check = checks.Check.model_construct(name="a", passed=False, found=name, remedy=name)
-    flight = checks.Report.model_construct(  # type: ignore[call-arg]
+    check = checks.RunCheck.model_construct(name="a", passed=False, found=name, remedy=name)
+    flight = checks.FlightReport.model_construct(  # type: ignore[call-arg]
         study=name, run=name, flight="preflight", passed=False, checks=[check], counts={name: name}
     )
     for source_, tables in (

@@ -21,7 +21,7 @@ from rewild.config.trainings import Training, Weights
 from rewild.core.errors import DataError
 from rewild.core.files import write_json
 from rewild.core.table import provenance, write_table
-from rewild.training.runs.checks import Report, make_report, read_report, why_failed, write_report
+from rewild.training.runs.checks import FlightReport, make_report, read_report, why_failed, write_report
 from rewild.training.runs.layout import RunFiles
 from rewild.training.runs.postflight import postflight
 from rewild.training.runs.published import make_readable
@@ -85,7 +85,7 @@ def failed(report: Any) -> list[str]:
     return [c.name for c in report.checks if not c.passed]
 
 
-def found(report: Report, name: str) -> str:
+def found(report: FlightReport, name: str) -> str:
     return next(c.found for c in report.checks if c.name == name)
 
 

@@ -66,11 +66,11 @@ def test_a_failure_is_no_and_one_process_looks_at_all(
     unknown = {"name": "unknown", "path": "nobody/nothing", "revision": "0" * 40}
     asked = [model(good)]
     monkeypatch.setattr(preflight_models, "models_to_look_at", lambda _: asked)
-    world: Any = SimpleNamespace()
-    (check,) = check_models(world, {"HF_HUB_OFFLINE": "1"}, tmp_path)
+    inputs: Any = SimpleNamespace()
+    (check,) = check_models(inputs, {"HF_HUB_OFFLINE": "1"}, tmp_path)
     assert (check.state, check.detail) == ("ok", "1 models load, and their chat templates work")
     asked += [model(mute), model(good) | unknown, model(silent)]
-    (check,) = check_models(world, {"HF_ENDPOINT": "http://127.0.0.1:9"}, tmp_path)
+    (check,) = check_models(inputs, {"HF_ENDPOINT": "http://127.0.0.1:9"}, tmp_path)
     assert check.state == "missing"
     assert check.detail.startswith(
         "3 of 4 models cannot start (the hub cannot be reached from here, so only the cache was read): "

@@ -17,7 +17,7 @@ from rewild.core.errors import ConfigError
 from rewild.core.table import write_table
 from rewild.measures.throughput.analysis import THROUGHPUT
 from rewild.operate.cost.assumptions import load_assumptions
-from rewild.operate.cost.estimate import World, estimate, law, total
+from rewild.operate.cost.estimate import CostInputs, estimate, law, total
 from rewild.operate.cost.jobs import hours_of_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,9 +25,9 @@ CONVERSATIONS = 837_989
 L27, Q72 = "llama-2-7b-chat-hf", "qwen2.5-72b-instruct"
 
 
-def make_world(results: Path, study: str = "wildchat50m", **over: object) -> World:
+def make_inputs(results: Path, study: str = "wildchat50m", **over: object) -> CostInputs:
     models = load_models(ROOT / "config")
-    return World(
+    return CostInputs(
         load_study(ROOT / "config", study, over),
         models,
         load_recipes(ROOT / "config"),
@@ -39,12 +39,12 @@ def make_world(results: Path, study: str = "wildchat50m", **over: object) -> Wor
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("results"))
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> CostInputs:
+    return make_inputs(tmp_path_factory.mktemp("results"))
 
 
-def lines(world: World, stage: str) -> dict[str, Any]:
-    return {line.what: line for line in estimate(world) if line.stage == stage}
+def lines(inputs: CostInputs, stage: str) -> dict[str, Any]:
+    return {line.what: line for line in estimate(inputs) if line.stage == stage}
 
 
 def test_tokens_of_a_conversation_are_the_sum_over_its_turns() -> None:
@@ -61,15 +61,15 @@ def test_tokens_of_a_conversation_are_the_sum_over_its_turns() -> None:
     )
 
 
-def test_speeds_pass_through_the_two_published_ones(world: World) -> None:
-    assert law(world, 2048, 6_738_415_616) == pytest.approx(37_357)
-    assert law(world, 20_000, 72_706_203_648) == pytest.approx(3163)
-    assert 3163 < law(world, 8192, 8e9) < 37_357
+def test_speeds_pass_through_the_two_published_ones(inputs: CostInputs) -> None:
+    assert law(inputs, 2048, 6_738_415_616) == pytest.approx(37_357)
+    assert law(inputs, 20_000, 72_706_203_648) == pytest.approx(3163)
+    assert 3163 < law(inputs, 8192, 8e9) < 37_357
 
 
-def test_responses_by_hand(world: World) -> None:
-    found = lines(world, "responses")
-    read, written = world.assumed.tokens()
+def test_responses_by_hand(inputs: CostInputs) -> None:
+    found = lines(inputs, "responses")
+    read, written = inputs.assumed.tokens()
     slowest, fastest = found[Q72], found[L27]
     assert (slowest.gpus, fastest.gpus) == (2, 1)
     assert slowest.read == pytest.approx(CONVERSATIONS * read)
@@ -81,16 +81,16 @@ def test_responses_by_hand(world: World) -> None:
     assert fastest.jobs == 101
 
 
-def test_the_listed_models_cost_about_what_the_paper_says(world: World) -> None:
+def test_the_listed_models_cost_about_what_the_paper_says(inputs: CostInputs) -> None:
     """10,000 H100-hours. An estimate from two speeds that were half or twice it would be worthless."""
-    found = lines(world, "responses")
-    listed = [line for what, line in found.items() if world.models[what].listed.appendix_c]
+    found = lines(inputs, "responses")
+    listed = [line for what, line in found.items() if inputs.models[what].listed.appendix_c]
     assert len(listed) == 52
     assert 5_000 < total(listed, "gpu_hours") < 20_000
 
 
-def test_training_scales_with_conversations_epochs_and_parameters(world: World) -> None:
-    found = lines(world, "training")
+def test_training_scales_with_conversations_epochs_and_parameters(inputs: CostInputs) -> None:
+    found = lines(inputs, "training")
     assert found["l8b-q72-250k"].gpu_hours == pytest.approx(5.5 * 4)
     assert found["l8b-q72-500k"].gpu_hours == pytest.approx(11 * 4)
     assert found["teachers-q72"].gpu_hours == pytest.approx(5.5 * 4 * 2 * 100 / 250)
@@ -99,13 +99,13 @@ def test_training_scales_with_conversations_epochs_and_parameters(world: World) 
     assert found["l8b-q72-250k"].disk == pytest.approx(2 * 8_030_261_248)
 
 
-def test_a_subset_costs_its_share(tmp_path: Path, world: World) -> None:
-    part = make_world(tmp_path, models=[Q72], runs="l8b-q72-*")
-    assert lines(part, "responses") == {Q72: lines(world, "responses")[Q72]}
+def test_a_subset_costs_its_share(tmp_path: Path, inputs: CostInputs) -> None:
+    part = make_inputs(tmp_path, models=[Q72], runs="l8b-q72-*")
+    assert lines(part, "responses") == {Q72: lines(inputs, "responses")[Q72]}
     assert set(lines(part, "training")) == {"l8b-q72-100k", "l8b-q72-250k", "l8b-q72-500k"}
 
 
-def test_what_the_study_measured_comes_first(tmp_path: Path, world: World) -> None:
+def test_what_the_study_measured_comes_first(tmp_path: Path, inputs: CostInputs) -> None:
     row: dict[str, Any] = dict.fromkeys(THROUGHPUT.columns)
     row |= {
         "model": L27,
@@ -131,7 +131,7 @@ def test_what_the_study_measured_comes_first(tmp_path: Path, world: World) -> No
     report = folder / "prompts/report.json"
     report.parent.mkdir(parents=True)
     report.write_text(json.dumps({"kept": 500_000, "turns": {"1": 500_000}}))
-    own = replace(world, results=tmp_path)
+    own = replace(inputs, results=tmp_path)
 
     fast = lines(own, "responses")[L27]
     assert fast.basis == "measured"
@@ -143,42 +143,42 @@ def test_what_the_study_measured_comes_first(tmp_path: Path, world: World) -> No
     assert (run.basis, run.hours, run.gpu_hours) == ("measured", 4.0, 16.0)
 
 
-def test_hours_of_jobs_by_hand(world: World, tmp_path: Path) -> None:
+def test_hours_of_jobs_by_hand(inputs: CostInputs, tmp_path: Path) -> None:
     """One job each: a shard of 50,000 answers to be graded, a run's judged benchmarks, lm-eval's."""
-    found, a = hours_of_jobs(world), world.assumed
+    found, a = hours_of_jobs(inputs), inputs.assumed
     start = a.start_minutes.value / 60
-    pair = world.study.preferences["l8i-pairs"]
+    pair = inputs.study.preferences["l8i-pairs"]
     scored = pair.prompts * pair.samples * (a.prompt_tokens.value + a.answer_tokens.value)
-    rate = law(world, 4096, a.training_parameters.value)
+    rate = law(inputs, 4096, a.training_parameters.value)
     assert found["grades", "l8i-pairs"] == pytest.approx(scored / rate / 3600 / pair.shards + start)
     both = found["benchmarks", "q72"] + found["judged", "q72"] - 2 * start
-    (line,) = [line for line in estimate(world) if (line.stage, line.what) == ("benchmarks", "q72")]
+    (line,) = [line for line in estimate(inputs) if (line.stage, line.what) == ("benchmarks", "q72")]
     assert both == pytest.approx(line.hours - line.jobs * start), "the same questions, in two jobs"
     assert found["benchmarks", "q72"] > found["judged", "q72"] > start
-    assert found["training", "l8b-q72-250k"] == pytest.approx(lines(world, "training")["l8b-q72-250k"].hours)
-    slow = make_world(tmp_path, evaluation={"backend": "hf"})
+    assert found["training", "l8b-q72-250k"] == pytest.approx(lines(inputs, "training")["l8b-q72-250k"].hours)
+    slow = make_inputs(tmp_path, evaluation={"backend": "hf"})
     assert ("benchmarks", "q72") not in hours_of_jobs(slow), "the speeds are vLLM's"
 
 
-def test_judges_cost_dollars(world: World) -> None:
-    found = lines(world, "judging")["mt-bench"]
-    calls = 160 * len(world.study.runs)
+def test_judges_cost_dollars(inputs: CostInputs) -> None:
+    found = lines(inputs, "judging")["mt-bench"]
+    calls = 160 * len(inputs.study.runs)
     assert found.dollars == pytest.approx(calls * (1500 * 0.15 + 200 * 0.60) / 1e6)
 
 
 def test_a_data_set_of_unknown_size_is_an_error_that_says_where_to_state_it(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    prompts = world.study.prompts
+    inputs = make_inputs(tmp_path)
+    prompts = inputs.study.prompts
     assert prompts is not None
     source = prompts.sources[0].model_copy(update={"repository": "me/mine"})
-    study = world.study.model_copy(update={"prompts": prompts.model_copy(update={"sources": [source]})})
+    study = inputs.study.model_copy(update={"prompts": prompts.model_copy(update={"sources": [source]})})
     with pytest.raises(
         ConfigError, match=r"'wildchat' has is not known; add me/mine to 'conversations' in reso"
     ):
-        estimate(replace(world, study=study))
+        estimate(replace(inputs, study=study))
     limited = prompts.model_copy(update={"sources": [source], "limit": 1000})
-    study = world.study.model_copy(update={"prompts": limited})
-    assert lines(replace(world, study=study), "responses")[Q72].written == pytest.approx(1000 * 2.5 * 441)
+    study = inputs.study.model_copy(update={"prompts": limited})
+    assert lines(replace(inputs, study=study), "responses")[Q72].written == pytest.approx(1000 * 2.5 * 441)
 
 
 def test_the_command(rewild: Run) -> None:

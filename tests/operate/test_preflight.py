@@ -15,14 +15,14 @@ from conftest import SITE, Run
 from rewild.config.models import Model, Native
 from rewild.config.site import Site
 from rewild.operate import preflight, preflight_kernel
-from rewild.operate.cost.estimate import World
+from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.preflight import check_profile, check_study, environment_of_jobs
 from rewild.operate.preflight_kernel import check_kernel
 from rewild.operate.preflight_models import check_models, models_to_look_at
 from rewild.operate.site import Check
 from rewild.responses.spec import make_spec
 from rewild.training.runs import kernel
-from test_cost import make_world
+from test_cost import make_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 Q72, L70 = "qwen2.5-72b-instruct", "llama-3.3-70b-instruct"
@@ -38,26 +38,26 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def good(tmp_path: Path) -> World:
+def good(tmp_path: Path) -> CostInputs:
     """Two models and what is trained on them, everything pinned."""
-    world = make_world(tmp_path, models=[Q72, L70], runs="l8b-q72-*,l70")
+    inputs = make_inputs(tmp_path, models=[Q72, L70], runs="l8b-q72-*,l70")
     return replace(
-        world, models={s: m.model_copy(update={"revision": COMMIT}) for s, m in world.models.items()}
+        inputs, models={s: m.model_copy(update={"revision": COMMIT}) for s, m in inputs.models.items()}
     )
 
 
 def found(
-    world: World, accepted: tuple[str, ...] = ("qwen", "llama3.1", "llama3.3"), **over: Any
+    inputs: CostInputs, accepted: tuple[str, ...] = ("qwen", "llama3.1", "llama3.3"), **over: Any
 ) -> dict[str, Check]:
-    return {check.name: check for check in check_study(world, accepted, {**KEYS, **over})}
+    return {check.name: check for check in check_study(inputs, accepted, {**KEYS, **over})}
 
 
-def change(world: World, slug: str, **over: object) -> World:
-    models: dict[str, Model] = {**world.models, slug: world.models[slug].model_copy(update=over)}
-    return replace(world, models=models)
+def change(inputs: CostInputs, slug: str, **over: object) -> CostInputs:
+    models: dict[str, Model] = {**inputs.models, slug: inputs.models[slug].model_copy(update=over)}
+    return replace(inputs, models=models)
 
 
-def test_all_is_well(good: World) -> None:
+def test_all_is_well(good: CostInputs) -> None:
     checks = found(good)
     assert {name: check.state for name, check in checks.items()} == {
         "engine plans": "ok",
@@ -74,53 +74,55 @@ def test_all_is_well(good: World) -> None:
 
 
 def test_a_model_that_lies_nowhere(tmp_path: Path) -> None:
-    check = found(make_world(tmp_path, models="mistral-7b-tulu,qwen*"))["places of models"]
+    check = found(make_inputs(tmp_path, models="mistral-7b-tulu,qwen*"))["places of models"]
     assert check.state == "missing"
     assert "not established: mistral-7b-tulu; give responses.overrides.MODEL.path" in check.detail
     assert "--config models=-mistral-7b-tulu" in check.detail
 
 
-def test_what_is_not_pinned_is_named(good: World, tmp_path: Path) -> None:
+def test_what_is_not_pinned_is_named(good: CostInputs, tmp_path: Path) -> None:
     check = found(change(good, Q72, revision=None))["pinned revisions"]
     assert check.state == "missing"
     assert f"1 models ({Q72}): 'revision' in config/models.yaml" in check.detail
-    whole = make_world(tmp_path, runs=["re-wild-dpo-l70"])
+    whole = make_inputs(tmp_path, runs=["re-wild-dpo-l70"])
     detail = found(whole)["pinned revisions"].detail
     assert "data sets (allenai/tulu-3-sft-personas-algebra)" in detail
     assert "cais/mmlu" not in detail
     assert "reward models (sfairXC/FsfairX-LLaMA3-RM-v0.1): 'scorer.revision'" in detail
 
 
-def test_the_commit_that_is_asked_for_is_that_of_the_checkpoint_that_is_loaded(good: World) -> None:
+def test_the_commit_that_is_asked_for_is_that_of_the_checkpoint_that_is_loaded(good: CostInputs) -> None:
     fp8 = {"paper_precision": "fp8", "quantized": "neuralmagic/Q-FP8"}
-    world = change(good, Q72, **fp8)
-    check = found(world)["pinned revisions"]
+    inputs = change(good, Q72, **fp8)
+    check = found(inputs)["pinned revisions"]
     assert check.state == "missing"
     assert f"1 models ({Q72} (neuralmagic/Q-FP8: 'quantized_revision'))" in check.detail
-    pinned = change(world, Q72, quantized_revision=COMMIT)
+    pinned = change(inputs, Q72, quantized_revision=COMMIT)
     assert found(pinned)["pinned revisions"].state == "ok"
     source = make_spec(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source
     assert (source.path, source.revision, source.precision) == ("neuralmagic/Q-FP8", COMMIT, "fp8")
 
 
-def test_a_native_checkpoint_is_loaded_where_the_makers_needs_code(good: World) -> None:
+def test_a_native_checkpoint_is_loaded_where_the_makers_needs_code(good: CostInputs) -> None:
     native = Native(hub="zai-org/q-hf")
-    world = change(good, Q72, ships_code=True, native=native)
-    assert "(zai-org/q-hf: 'native.revision')" in found(world)["pinned revisions"].detail
-    assert "code of models" not in found(world)
-    pinned = change(world, Q72, native=Native(hub="zai-org/q-hf", revision=COMMIT))
+    inputs = change(good, Q72, ships_code=True, native=native)
+    assert "(zai-org/q-hf: 'native.revision')" in found(inputs)["pinned revisions"].detail
+    assert "code of models" not in found(inputs)
+    pinned = change(inputs, Q72, native=Native(hub="zai-org/q-hf", revision=COMMIT))
     assert found(pinned)["pinned revisions"].state == "ok"
     assert make_spec(pinned.study, Q72, pinned.models, dict(pinned.gpus)).source.path == "zai-org/q-hf"
     trusted = change(pinned, Q72, trust_remote_code=True)
     assert make_spec(trusted.study, Q72, trusted.models, dict(trusted.gpus)).source.path != "zai-org/q-hf"
 
 
-def test_every_model_is_looked_at_as_it_will_be_loaded(good: World, tmp_path: Path) -> None:
-    world = change(good, Q72, paper_precision="fp8", quantized="a/Q-FP8", quantized_revision=COMMIT)
-    asked = {m["name"]: m for m in models_to_look_at(world)}
+def test_every_model_is_looked_at_as_it_will_be_loaded(good: CostInputs, tmp_path: Path) -> None:
+    inputs = change(good, Q72, paper_precision="fp8", quantized="a/Q-FP8", quantized_revision=COMMIT)
+    asked = {m["name"]: m for m in models_to_look_at(inputs)}
     assert set(asked) == {Q72, L70, "llama-3.1-8b"}
     assert (asked[Q72]["path"], asked[Q72]["revision"], asked[Q72]["chats"]) == ("a/Q-FP8", COMMIT, True)
-    assert asked[Q72]["context"] == make_spec(world.study, Q72, world.models, dict(world.gpus)).plan.context  # type: ignore[union-attr]
+    assert (
+        asked[Q72]["context"] == make_spec(inputs.study, Q72, inputs.models, dict(inputs.gpus)).plan.context
+    )  # type: ignore[union-attr]
     assert (asked["llama-3.1-8b"]["path"], asked["llama-3.1-8b"]["chats"]) == (
         "meta-llama/Llama-3.1-8B",
         False,
@@ -128,7 +130,7 @@ def test_every_model_is_looked_at_as_it_will_be_loaded(good: World, tmp_path: Pa
 
 
 def test_without_an_environment_no_model_can_be_looked_at(
-    good: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    good: CostInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     (check,) = check_models(good, {}, tmp_path)
@@ -136,7 +138,7 @@ def test_without_an_environment_no_model_can_be_looked_at(
     assert "rewild build-env envs/engine-cpu.txt .envs/engine-cpu" in check.detail
 
 
-def test_licences_are_accepted_or_listed(good: World) -> None:
+def test_licences_are_accepted_or_listed(good: CostInputs) -> None:
     check = found(good, ("llama3.1",))["licences"]
     assert check.state == "missing"
     assert f"llama3.3: {L70}" in check.detail
@@ -148,7 +150,7 @@ def test_licences_are_accepted_or_listed(good: World) -> None:
     assert "no model has 'qwn'; did you mean 'qwen'?" in wrong.detail
 
 
-def test_keys_come_from_the_environment(good: World, tmp_path: Path) -> None:
+def test_keys_come_from_the_environment(good: CostInputs, tmp_path: Path) -> None:
     checks = found(good, HF_TOKEN="", OPENAI_API_KEY="", HF_HOME=str(tmp_path))
     assert checks["token of the hub"].state == "missing"
     assert L70 in checks["token of the hub"].detail
@@ -160,7 +162,7 @@ def test_keys_come_from_the_environment(good: World, tmp_path: Path) -> None:
     assert "key OPENAI_API_KEY" not in found(rubric, OPENAI_API_KEY="")
 
 
-def test_a_full_disk(good: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(good: CostInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(ROOT)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
     check = found(good)["disk"]
@@ -169,20 +171,20 @@ def test_a_full_disk(good: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "weights in HF_HOME" in check.detail
 
 
-def on_gpus_of_an_unknown_type(world: World) -> World:
-    assert world.study.responses
-    compute = world.study.responses.compute.model_copy(update={"gpu": "small"})
-    responses = world.study.responses.model_copy(update={"compute": compute})
-    return replace(world, study=world.study.model_copy(update={"responses": responses}))
+def on_gpus_of_an_unknown_type(inputs: CostInputs) -> CostInputs:
+    assert inputs.study.responses
+    compute = inputs.study.responses.compute.model_copy(update={"gpu": "small"})
+    responses = inputs.study.responses.model_copy(update={"compute": compute})
+    return replace(inputs, study=inputs.study.model_copy(update={"responses": responses}))
 
 
-def test_a_model_that_fits_no_gpu(good: World) -> None:
+def test_a_model_that_fits_no_gpu(good: CostInputs) -> None:
     check = found(on_gpus_of_an_unknown_type(good))["engine plans"]
     assert check.state == "missing"
     assert "unknown GPU type 'small'" in check.detail
 
 
-def test_a_shard_that_takes_longer_than_a_job_may(good: World) -> None:
+def test_a_shard_that_takes_longer_than_a_job_may(good: CostInputs) -> None:
     assert good.study.prompts
     one = good.study.model_copy(update={"prompts": good.study.prompts.model_copy(update={"shards": 2})})
     check = found(replace(good, study=one))["hours of a shard"]
@@ -194,12 +196,12 @@ def site(**over: object) -> Site:
     return Site.model_validate(SITE | over)
 
 
-def on_slurm(world: World, where: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
+def on_slurm(inputs: CostInputs, where: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
     monkeypatch.setattr(preflight, "check_site", lambda *_: [Check("cluster", "ok", "")])
-    return {check.name: check for check in preflight.check_on_slurm(world, where, ROOT)}
+    return {check.name: check for check in preflight.check_on_slurm(inputs, where, ROOT)}
 
 
-def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_and_hours_of_a_cluster(good: CostInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = on_slurm(good, site(), monkeypatch)
     assert {name: check.state for name, check in checks.items()} == {
         "cluster": "ok",
@@ -248,7 +250,7 @@ def test_gpus_and_hours_of_a_cluster(good: World, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_the_kernel_that_a_recipe_needs_is_looked_for(
-    good: World, monkeypatch: pytest.MonkeyPatch, said: str | None, hub: bool, wanted: tuple[str, str]
+    good: CostInputs, monkeypatch: pytest.MonkeyPatch, said: str | None, hub: bool, wanted: tuple[str, str]
 ) -> None:
     envs = good.results / "envs"
     monkeypatch.setattr(preflight_kernel, "reachable", lambda _: hub)
@@ -266,7 +268,7 @@ def test_the_kernel_that_a_recipe_needs_is_looked_for(
 
 
 def test_weights_and_a_stored_token_are_looked_for_where_jobs_will(
-    good: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    good: CostInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(SITE | {"scratch": str(tmp_path)}, sort_keys=False))
     monkeypatch.setenv("REWILD_SITE", str(tmp_path / "site.yaml"))
@@ -283,7 +285,7 @@ def test_weights_and_a_stored_token_are_looked_for_where_jobs_will(
 
 
 def test_a_plan_that_does_not_fit_is_a_line_of_the_table(
-    good: World, monkeypatch: pytest.MonkeyPatch
+    good: CostInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = on_slurm(on_gpus_of_an_unknown_type(good), site(), monkeypatch)["GPUs"]
     assert check.state == "missing"
@@ -291,7 +293,7 @@ def test_a_plan_that_does_not_fit_is_a_line_of_the_table(
 
 
 def test_without_a_site_file_and_without_slurm(
-    good: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    good: CostInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REWILD_SITE", str(tmp_path / "site.yaml"))
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-import findings_world as made_up
+import findings_study as made_up
 from rewild.__main__ import app
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.findings import Findings
@@ -36,10 +36,10 @@ from rewild.papers.wildchat50m import radar, scaling
 from rewild.papers.wildchat50m.contents import table_rows
 from rewild.papers.wildchat50m.own import preference_cells, score_cells, style_cells
 from rewild.report.findings import answers, select
+from rewild.report.findings.grounds import Grounds
 from rewild.report.findings.headline import headline_table, shown
 from rewild.report.findings.report import as_data, html, markdown, write
 from rewild.report.findings.state import state_findings
-from rewild.report.findings.world import World
 from rewild.report.tables.make import make_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def world(folder: Path) -> World:
+def grounds(folder: Path) -> Grounds:
     """All that findings are stated from."""
     return made_up.open_world(folder)
 
@@ -133,10 +133,10 @@ def test_sizes_as_the_paper_writes_them(size: int, name: str) -> None:
 # Gathering, and what is refused
 
 
-def test_every_score_is_gathered(folder: Path, world: World) -> None:
+def test_every_score_is_gathered(folder: Path, grounds: Grounds) -> None:
     scores = read_table(folder / "results/own/scores/scores.csv", SCORES)
     assert scores.height == 11 * (3 + 3)  # three benchmarks in a row each, MT-Bench in three
-    assert world.head.frame.height == 11 * 4
+    assert grounds.head.frame.height == 11 * 4
     one = read_table(folder / "results/own/benchmarks/herald/gpqa/scores.csv", SCORES)
     assert scores.filter(run="herald", benchmark="gpqa").equals(one)
 
@@ -184,8 +184,8 @@ def cell(frame: pl.DataFrame, row: str, column: str) -> dict[str, object]:
     return frame.filter(row=row, column=column).row(0, named=True)
 
 
-def test_table_2_by_hand(world: World) -> None:
-    cells = score_cells("table2", world.head, world.roster)
+def test_table_2_by_hand(grounds: Grounds) -> None:
+    cells = score_cells("table2", grounds.head, grounds.roster)
     right = np.random.default_rng([7, 2])  # the third run of SKILL, its first benchmark
     scores = (right.random(80) < 0.6).astype(float)
     found = cell(cells, "demo-herald", "IFEval")
@@ -195,8 +195,8 @@ def test_table_2_by_hand(world: World) -> None:
     assert cells["row"].unique(maintain_order=True).to_list() == ["demo-herald", "demo-plain", "demo-mini"]
 
 
-def test_the_average_of_a_study_without_the_nine(world: World) -> None:
-    cells = score_cells("table7", world.head, world.roster)
+def test_the_average_of_a_study_without_the_nine(grounds: Grounds) -> None:
+    cells = score_cells("table7", grounds.head, grounds.roster)
     rows = ["demo-base : demo-herald", "demo-base : demo-plain", "demo-base : demo-herald + demo-plain"]
     assert cells["row"].unique(maintain_order=True).to_list() == rows
     four = [cell(cells, rows[2], c) for c in ("MTBench", "IFEval", "GPQA", "MixEval")]
@@ -207,7 +207,7 @@ def test_the_average_of_a_study_without_the_nine(world: World) -> None:
     assert found["ci"] == pytest.approx(spread, rel=1e-12)
 
 
-def test_the_nine_have_the_stated_average_and_the_papers(world: World) -> None:
+def test_the_nine_have_the_stated_average_and_the_papers(grounds: Grounds) -> None:
     nine = [b for b in BENCHMARKS.values() if b.nine]
     rows = [
         {"study": "s", "run": "herald", "model": "x", "benchmark": b.slug, "metric": b.metric, "part": "all",
@@ -226,14 +226,14 @@ def test_the_nine_have_the_stated_average_and_the_papers(world: World) -> None:
     assert without.average("herald", "avg_stated") is None
 
 
-def test_a_score_that_is_missing_is_a_dash_with_its_reason(world: World, tmp_path: Path) -> None:
+def test_a_score_that_is_missing_is_a_dash_with_its_reason(grounds: Grounds, tmp_path: Path) -> None:
     gone = (pl.col("run") == "base-plain") & (pl.col("benchmark") == "ifeval")
-    frame = world.head.frame.with_columns(
+    frame = grounds.head.frame.with_columns(
         *(pl.when(gone).then(None).otherwise(c).alias(c) for c in ("value", "stderr")),
         n=pl.when(gone).then(0).otherwise("n"),
         empty=pl.when(gone).then(80).otherwise("empty"),
     )
-    cells = score_cells("table6", replace(world.head, frame=frame), world.roster)
+    cells = score_cells("table6", replace(grounds.head, frame=frame), grounds.roster)
     write_table(tmp_path / "table6.csv", cells, COMPUTED_CELLS, provenance())
     made = make_table(
         *("table6", ROOM.data / "table6.csv", ROOM.data / "tables.yaml", ROOM.cite),
@@ -248,16 +248,16 @@ def test_a_score_that_is_missing_is_a_dash_with_its_reason(world: World, tmp_pat
     assert "No row is the paper's" in text
 
 
-def test_a_run_without_scores_leaves_the_figures_of_the_others(world: World) -> None:
+def test_a_run_without_scores_leaves_the_figures_of_the_others(grounds: Grounds) -> None:
     """A model that wrote nothing has no scores on some benchmarks: no point, no zero, no stop."""
     gone = (pl.col("run") == "base-herald-medium") | (
         (pl.col("run") == "base-mini") & pl.col("benchmark").is_in(["ifeval", "gpqa"])
     )
     empty = pl.when(gone).then(None).otherwise("value").alias("value")
-    head = replace(world.head, frame=world.head.frame.with_columns(empty))
-    points = scaling.own_points(head, select.scaled(world.roster, world.scored))
+    head = replace(grounds.head, frame=grounds.head.frame.with_columns(empty))
+    points = scaling.own_points(head, select.scaled(grounds.roster, grounds.scored))
     assert points.filter(pl.col("value").is_null())["run"].to_list() == ["base-herald-medium"]
-    runs = select.radar_runs(world.roster, world.scored, world.settings)
+    runs = select.radar_runs(grounds.roster, grounds.scored, grounds.settings)
     assert "base-mini" in [e.run for e in runs]
     drawn = radar.own_points(head, runs)
     assert drawn["run"].unique(maintain_order=True).to_list() == [
@@ -267,7 +267,7 @@ def test_a_run_without_scores_leaves_the_figures_of_the_others(world: World) -> 
     with style():
         lines = scaling.draw(points, 4).axes[0].get_lines()
     assert [len(line.get_xdata()) for line in lines if line.get_linestyle() != "None"] == [2, 3]
-    found = {f.id: f for f in state_findings(replace(world, head=head))}
+    found = {f.id: f for f in state_findings(replace(grounds, head=head))}
     assert found["scaling"].statement.startswith("demo-herald: 0.283 → 0.591 at 60, 220; rises")
 
 
@@ -305,8 +305,8 @@ def test_the_papers_rows_stand_beside_own_ones(tmp_path: Path) -> None:
     )
 
 
-def test_table_3_counts_answers(world: World) -> None:
-    cells = style_cells(world.answered)
+def test_table_3_counts_answers(grounds: Grounds) -> None:
+    cells = style_cells(grounds.answered)
     herald, plain = "demo-base : demo-herald", "demo-base : demo-plain"
     assert cell(cells, herald, "Strong")["value"] == 20  # one in each of 20 answers
     assert cell(cells, herald, "h2")["value"] == 20
@@ -317,9 +317,9 @@ def test_table_3_counts_answers(world: World) -> None:
     assert cells.height == 7 * len(PAPER_COLUMNS)
 
 
-def test_table_4_by_hand(world: World) -> None:
+def test_table_4_by_hand(grounds: Grounds) -> None:
     """Preferences and flips of judge's scores that are put in by hand."""
-    found = made_up.marked(world)
+    found = made_up.marked(grounds)
     cells = preference_cells(found, "MTBench")
     herald, plain = "demo-base : demo-herald", "demo-base : demo-plain"
     # herald over plain: 5 > 4 and 9 > 4 of six; the reverse: 6 > 5, 6 > 3, 7 > 2; one tie
@@ -334,27 +334,27 @@ def test_table_4_by_hand(world: World) -> None:
     assert cell(cells, "demo-plain : None", "FlipCt")["value"] == 1
 
 
-def test_the_pair_of_the_paper_fills_the_papers_columns(world: World) -> None:
+def test_the_pair_of_the_paper_fills_the_papers_columns(grounds: Grounds) -> None:
     named = {
         "base-herald": ("L8B", "Q72"),
         "base-plain": ("L8B", "L70"),
         "herald": ("Q72", None),
         "plain": ("L70", None),
     }
-    pair = world.answered.pair
+    pair = grounds.answered.pair
     first, second, one, two = (
         replace(e, base=named[e.run][0], dgm=named[e.run][1])
         for e in (pair.first, pair.second, pair.first_itself, pair.second_itself)
     )
-    cells = preference_cells(replace(world.answered, pair=select.Pair(first, second, one, two)), "MTBench")
+    cells = preference_cells(replace(grounds.answered, pair=select.Pair(first, second, one, two)), "MTBench")
     columns = {"MTBench", "PrefRt-L8L", "PrefRt-L8Q", "PrefRt-L70B", "PrefRt-Q72B", "FlipCt"}
     assert set(cells["column"]) == columns
     assert set(cells["row"]) == {"L8B : Q72", "L8B : L70", "Q72 : None", "L70 : None"}
 
 
-def test_words_are_of_the_questions_that_differ(world: World) -> None:
-    table = answers.word_table(world.answered, 1)
-    scores = world.answered.scores
+def test_words_are_of_the_questions_that_differ(grounds: Grounds) -> None:
+    table = answers.word_table(grounds.answered, 1)
+    scores = grounds.answered.scores
     differ = int((scores["base-herald"] != scores["base-plain"]).sum())
     lacks = table.filter(word="lacks").row(0, named=True)
     assert (lacks["n_second"], lacks["n_first"], lacks["difference"]) == (differ, 0, differ)
@@ -362,8 +362,8 @@ def test_words_are_of_the_questions_that_differ(world: World) -> None:
     assert table.filter(word="headings")["difference"][0] == -differ
 
 
-def test_a_silent_run_in_the_pair_is_named(world: World, folder: Path, tmp_path: Path) -> None:
-    for entry in world.answered.pair.entries:
+def test_a_silent_run_in_the_pair_is_named(grounds: Grounds, folder: Path, tmp_path: Path) -> None:
+    for entry in grounds.answered.pair.entries:
         shutil.copytree(folder / f"results/own/benchmarks/{entry.run}", tmp_path / entry.run)
     at = tmp_path / "base-plain/mt-bench"
     said = read_table(at / "answers.parquet", ANSWERS)
@@ -372,23 +372,25 @@ def test_a_silent_run_in_the_pair_is_named(world: World, folder: Path, tmp_path:
     write_table(at / "judgments.parquet", judged.clear(), JUDGMENTS, provenance())
     message = r"no question of mt-bench was {} for all runs of the pair \('base-plain' has none\); name two"
     with pytest.raises(DataError, match=message.format("judged")):
-        answers.read_answered(world.answered.pair, tmp_path, "mt-bench")
+        answers.read_answered(grounds.answered.pair, tmp_path, "mt-bench")
     write_table(at / "answers.parquet", mute, ANSWERS, provenance())
     with pytest.raises(DataError, match=message.format("answered")):
-        answers.read_answered(world.answered.pair, tmp_path, "mt-bench")
+        answers.read_answered(grounds.answered.pair, tmp_path, "mt-bench")
 
 
 # The report
 
 
-def test_the_same_seed_gives_the_same_report(world: World) -> None:
-    first, second = (as_data("own", "Made up", state_findings(world), world, provenance()) for _ in range(2))
+def test_the_same_seed_gives_the_same_report(grounds: Grounds) -> None:
+    first, second = (
+        as_data("own", "Made up", state_findings(grounds), grounds, provenance()) for _ in range(2)
+    )
     assert json.dumps(first) == json.dumps(second)
 
 
-def test_the_page_holds_what_the_data_hold(world: World, tmp_path: Path) -> None:
+def test_the_page_holds_what_the_data_hold(grounds: Grounds, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    data = as_data("own", f"Made up {evil}", state_findings(world), world, provenance())
+    data = as_data("own", f"Made up {evil}", state_findings(grounds), grounds, provenance())
     figure = tmp_path / "figure2.svg"
     figure.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
     page = html(data, {figure: "Figure 2"}, [Path("results/own/wildchat50m/tables/table2.html")])
@@ -399,7 +401,7 @@ def test_the_page_holds_what_the_data_hold(world: World, tmp_path: Path) -> None
     for finding in data["findings"]:
         text = finding["statement"] or finding["missing"]
         assert text.split("(")[0].replace("'", "&#39;") in page
-    table = headline_table(world)
+    table = headline_table(grounds)
     assert [r["run"] for r in table["rows"]] == list(made_up.SKILL)
     assert shown(table["rows"][0]["cells"][-1]) == "0.283 ± 0.043"
     assert "| demo-mini : None |" in markdown(data)
@@ -449,10 +451,11 @@ def test_a_study_that_asks_for_what_it_cannot_have(
 
 @pytest.mark.parametrize(("width", "line"), [("120", "0.283 ± 0.043"), ("80", "0.283")])
 def test_the_summary_ends_with_the_headline_table_and_the_report(
-    folder: Path, world: World, width: str, line: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, grounds: Grounds, width: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(
-        as_data("own", "Made up", state_findings(world), world, provenance()), folder / "results/own/findings"
+        as_data("own", "Made up", state_findings(grounds), grounds, provenance()),
+        folder / "results/own/findings",
     )
     monkeypatch.setenv("COLUMNS", width)
     run = CliRunner().invoke(app, ["summary", "own", "--results", str(folder / "results")])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import findings_world as made_up
+import findings_study as made_up
 from conftest import Run, copy_workflow
 
 TAIL = (

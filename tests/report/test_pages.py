@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import findings_world as made_up
+import findings_study as made_up
 from audit_evidence import CHECKS, CLAIMS, printed
 from rewild.audit import report as audit_report
 from rewild.audit.run import audit
@@ -77,8 +77,8 @@ def findings(folder: Path, tables: list[Path]) -> Path:
     from rewild.report.findings.report import as_data, write
     from rewild.report.findings.state import state_findings
 
-    world = made_up.open_world(made_up.prepare(folder))
-    write(as_data("own", "Made up", state_findings(world), world, provenance()), folder, None, tables)
+    grounds = made_up.open_world(made_up.prepare(folder))
+    write(as_data("own", "Made up", state_findings(grounds), grounds, provenance()), folder, None, tables)
     return folder / "findings.html"
 
 

@@ -19,7 +19,7 @@ from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.schema import RESPONSES, read_manifest, scan
 from rewild.prompts.schema import SHARD
 from rewild.responses.collect import collect
-from rewild.responses.pilot import Report
+from rewild.responses.pilot import PilotReport
 from rewild.responses.show import harmless, print_conversation
 from rewild.responses.status import duration, progress
 
@@ -172,8 +172,8 @@ def test_an_endpoint_that_is_down_is_one_message(tmp_path):
     assert not (tmp_path / "x.parquet").exists()
 
 
-def report(recipe: str = "r") -> Report:
-    return Report(
+def report(recipe: str = "r") -> PilotReport:
+    return PilotReport(
         study="talk",
         model="m1",
         recipe=recipe,

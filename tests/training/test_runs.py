@@ -22,7 +22,14 @@ from rewild.core.files import write_json
 from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.schema import RESPONSES
 from rewild.training.runs.checkpoints import damage, last_sound, seal
-from rewild.training.runs.checks import Check, as_markdown, make_report, read_report, why_failed, write_report
+from rewild.training.runs.checks import (
+    RunCheck,
+    as_markdown,
+    make_report,
+    read_report,
+    why_failed,
+    write_report,
+)
 from rewild.training.runs.environment import variables
 from rewild.training.runs.figures import draw_loss
 from rewild.training.runs.inheritance import INHERITED, write_inheritance
@@ -184,7 +191,7 @@ def test_without_checkpoints_it_begins(tmp_path: Path) -> None:
 def a_report(*failed: str) -> Any:
     names = ("seed_set", "length")
     checks = [
-        Check(name=n, passed=n not in failed, found=f"found {n}", remedy="mend it." if n in failed else "")
+        RunCheck(name=n, passed=n not in failed, found=f"found {n}", remedy="mend it." if n in failed else "")
         for n in names
     ]
     return make_report("preflight", "s", "rh", "id", checks, {"tokens": 12345})

@@ -76,7 +76,7 @@ from rewild.config.trainings import check_runs, display, style_models, weights_o
 from rewild.config.site import find_site
 from rewild.config.stages import version
 from rewild.operate.cost.assumptions import load_assumptions
-from rewild.operate.cost.estimate import World
+from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.cost.jobs import hours_of_jobs
 from rewild.operate.sources import code_of
 from rewild.core.errors import RewildError
@@ -322,7 +322,7 @@ def of(base, wildcards):
 def estimated_hours(study):
     """Stage and model or run of a study → hours of its longest job, by `rewild cost`; none where it cannot say."""
     try:
-        world = World(
+        inputs = CostInputs(
             study=STUDIES[study],
             models=MODELS,
             recipes=RECIPES,
@@ -331,7 +331,7 @@ def estimated_hours(study):
             assumed=load_assumptions(ROOT),
             results=Path("results"),
         )
-        return hours_of_jobs(world)
+        return hours_of_jobs(inputs)
     except RewildError:
         return {}
 

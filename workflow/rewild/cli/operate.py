@@ -314,12 +314,12 @@ def cost(  # noqa: PLR0917
     from rewild.operate.cost.report import as_json as plain
     from rewild.operate.cost.report import print_cost
 
-    world = _world(study, models, runs, results, config)
-    lines = estimate(world)
+    inputs = _inputs(study, models, runs, results, config)
+    lines = estimate(inputs)
     if as_json:
-        typer.echo(json.dumps(plain(world, lines), indent=1))
+        typer.echo(json.dumps(plain(inputs, lines), indent=1))
     else:
-        print_cost(world, lines, each)
+        print_cost(inputs, lines, each)
 
 
 @app.command()
@@ -347,19 +347,19 @@ def preflight(  # noqa: PLR0917
     from rewild.operate.preflight_models import check_models
     from rewild.operate.site import print_checks
 
-    world = _world(study, models, runs, results, config)
-    checks = check_profile(world, profile, config.parent)
+    inputs = _inputs(study, models, runs, results, config)
+    checks = check_profile(inputs, profile, config.parent)
     environ = environment_of_jobs(profile, os.environ)
-    checks += check_study(world, load_defaults(config).licences, environ)
+    checks += check_study(inputs, load_defaults(config).licences, environ)
     if files:
-        checks += check_models(world, environ, config.parent / ".envs")
-        checks += check_kernel(world, environ, config.parent / ".envs")
-    print_checks(world.study.name, checks)
+        checks += check_models(inputs, environ, config.parent / ".envs")
+        checks += check_kernel(inputs, environ, config.parent / ".envs")
+    print_checks(inputs.study.name, checks)
     if failed := [check.name for check in checks if check.state == "missing"]:
-        raise ConfigError(f"study {world.study.name} cannot start here yet: {', '.join(failed)}")
+        raise ConfigError(f"study {inputs.study.name} cannot start here yet: {', '.join(failed)}")
 
 
-def _world(study: str, models: str | None, runs: str | None, results: Path, config: Path) -> Any:
+def _inputs(study: str, models: str | None, runs: str | None, results: Path, config: Path) -> Any:
     """Everything that an estimate of a study looks at."""
     import json
     import os
@@ -368,13 +368,13 @@ def _world(study: str, models: str | None, runs: str | None, results: Path, conf
     from rewild.config.load import command_line
     from rewild.config.recipes import load_recipes
     from rewild.operate.cost.assumptions import load_assumptions
-    from rewild.operate.cost.estimate import World
+    from rewild.operate.cost.estimate import CostInputs
 
     if models or runs:
         asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}
         os.environ["REWILD_CONFIG"] = json.dumps(command_line() | asked | {"study": study})
     table = load_models(config)
-    return World(
+    return CostInputs(
         study=read_study(study, config),
         models=table,
         recipes=load_recipes(config),

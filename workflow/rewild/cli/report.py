@@ -68,13 +68,13 @@ def judged_words(
     from rewild.report.findings import answers
     from rewild.report.findings.load import open_study, with_answers
 
-    world = with_answers(open_study(study, config, scores), benchmarks)
-    found = world.answered
-    if found is None or world.judged is None:
-        raise DataError(f"study {study}: words of judgments need {world.unanswered}")
-    read = [benchmarks / e.run / world.judged for e in found.pair.entries]
+    grounds = with_answers(open_study(study, config, scores), benchmarks)
+    found = grounds.answered
+    if found is None or grounds.judged is None:
+        raise DataError(f"study {study}: words of judgments need {grounds.unanswered}")
+    read = [benchmarks / e.run / grounds.judged for e in found.pair.entries]
     judged = provenance([folder / "judgments.parquet" for folder in read])
-    write_table(words, answers.word_table(found, world.settings.minimum), OWN_WORDS, judged)
+    write_table(words, answers.word_table(found, grounds.settings.minimum), OWN_WORDS, judged)
 
 
 @app.command()
@@ -100,17 +100,17 @@ def findings(
     from rewild.report.findings.state import state_findings
 
     folder = results / study
-    world = with_answers(open_study(study, config, folder / "scores"), folder / "benchmarks")
+    grounds = with_answers(open_study(study, config, folder / "scores"), folder / "benchmarks")
     used = [folder / "scores" / name for name in FILES]
-    if world.answered and world.judged:
+    if grounds.answered and grounds.judged:
         used += [
-            folder / "benchmarks" / e.run / world.judged / name
-            for e in world.answered.pair.entries
+            folder / "benchmarks" / e.run / grounds.judged / name
+            for e in grounds.answered.pair.entries
             for name in ("answers.parquet", "judgments.parquet")
         ]
-    made_from = provenance(used, seed=world.seed, **world.settings.model_dump(mode="json"))
-    found = state_findings(world)
-    data = report.as_data(study, read_study(study, config).title, found, world, made_from)
+    made_from = provenance(used, seed=grounds.seed, **grounds.settings.model_dump(mode="json"))
+    found = state_findings(grounds)
+    data = report.as_data(study, read_study(study, config).title, found, grounds, made_from)
     rooms = {path: papers().get(path.parts[-3]) for path in figure or () if len(path.parts) > 2}
     texts = {path: room.texts[path.stem] for path, room in rooms.items() if room and path.stem in room.texts}
     shown = {path: texts[path].own if path in texts else path.stem for path in figure or ()}

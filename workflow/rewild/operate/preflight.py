@@ -25,7 +25,7 @@ from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError, RewildError, nearest
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
 from rewild.evaluation.judged.job import answer_spec
-from rewild.operate.cost.estimate import Line, World, estimate
+from rewild.operate.cost.estimate import CostInputs, Line, estimate
 from rewild.operate.cost.report import size
 from rewild.operate.site import Check, check_site
 from rewild.responses.spec import make_spec
@@ -57,27 +57,27 @@ class Used:
         return f"{self.row.slug} ({hub}: '{key}')" if key != "revision" else self.row.slug
 
 
-def used_models(world: World) -> dict[str, Used]:
+def used_models(inputs: CostInputs) -> dict[str, Used]:
     """Every model of the table whose weights a study loads, by slug.
 
     Raises:
         ConfigError: a name that is not in the table, with the nearest.
     """
-    study, found = world.study, {}
+    study, found = inputs.study, {}
     made_here = set(study.demo.models) if study.demo else set()
     for slug in study.responses.models if study.responses else []:
         own = study.responses.overrides.get(slug) if study.responses else None
         local = slug in made_here or bool(own and own.path)
-        if local and slug not in world.models:
+        if local and slug not in inputs.models:
             continue
         if study.responses and not find_engine(study.responses.of(slug).engine).remote:
-            row = find_model(world.models, slug)
+            row = find_model(inputs.models, slug)
             precision = (own.precision if own else None) or row.paper_precision or "bf16"
             found[slug] = Used(row, local, precision)
     for run in study.runs:
         slug = find_run(study, run).model
         if slug not in study.runs and slug not in made_here and slug not in found:
-            found[slug] = Used(find_model(world.models, slug), False)
+            found[slug] = Used(find_model(inputs.models, slug), False)
     return found
 
 
@@ -92,40 +92,40 @@ def environment_of_jobs(profile: str, environ: Mapping[str, str]) -> Mapping[str
     return {**environ, "HF_HOME": weights} if weights else environ
 
 
-def check_study(world: World, accepted: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
+def check_study(inputs: CostInputs, accepted: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
     """What the study itself needs, whichever machine it runs on. Looks at no network and changes nothing.
 
     Args:
-        world: the study, and all tables.
+        inputs: the study, and all tables.
         accepted: licences that the user has read and accepts.
         environ: the variables of jobs, for keys and places: :func:`environment_of_jobs`.
     """
     try:
-        used = used_models(world)
+        used = used_models(inputs)
     except ConfigError as error:
         return [Check("models", "missing", str(error))]
     return [
-        *_plans(world),
-        *_places(world, used),
-        _revisions(world, used),
-        _licences(world, used, accepted),
-        *_tokens(world, used, environ),
-        *_disk(world, environ),
+        *_plans(inputs),
+        *_places(inputs, used),
+        _revisions(inputs, used),
+        _licences(inputs, used, accepted),
+        *_tokens(inputs, used, environ),
+        *_disk(inputs, environ),
     ]
 
 
-def check_on_slurm(world: World, site: Site, root: Path) -> list[Check]:
+def check_on_slurm(inputs: CostInputs, site: Site, root: Path) -> list[Check]:
     """What the study asks of a cluster: everything of :func:`rewild.operate.site.check_site`, GPUs and hours.
 
     Args:
-        world: the study, and all tables.
+        inputs: the study, and all tables.
         site: the cluster, as profiles/slurm/site.yaml describes it.
         root: the repository.
     """
-    return [*check_site(site, root), *_gpus(world, site), *_hours(world, site)]
+    return [*check_site(site, root), *_gpus(inputs, site), *_hours(inputs, site)]
 
 
-def check_profile(world: World, profile: str, root: Path) -> list[Check]:
+def check_profile(inputs: CostInputs, profile: str, root: Path) -> list[Check]:
     """What a profile's machines must offer: nothing is asked of this one; of a cluster, see above.
 
     Raises:
@@ -145,18 +145,18 @@ def check_profile(world: World, profile: str, root: Path) -> list[Check]:
         if not shutil.which("sinfo"):
             found.append(Check("SLURM", "missing", "sinfo is not on the PATH: run this on a login node"))
         return found
-    return check_on_slurm(world, site, root)
+    return check_on_slurm(inputs, site, root)
 
 
-def _plans(world: World) -> Iterator[Check]:
+def _plans(inputs: CostInputs) -> Iterator[Check]:
     """Every model fits on its GPUs, and its longest shard within the time of a job."""
-    responses = world.study.responses
+    responses = inputs.study.responses
     if responses is None:
         return
     wrong, gpus = [], {}
     for slug in responses.models:
         try:
-            gpus[slug] = make_spec(world.study, slug, world.models, dict(world.gpus)).gpus
+            gpus[slug] = make_spec(inputs.study, slug, inputs.models, dict(inputs.gpus)).gpus
         except ConfigError as error:
             wrong.append(str(error))
     if wrong:
@@ -166,7 +166,7 @@ def _plans(world: World) -> Iterator[Check]:
     sizes = ", ".join(f"{n} × {k}" for k, n in sorted(Counter(gpus.values()).items())) if most else "no GPUs"
     yield Check("engine plans", "ok", f"{len(gpus)} models fit (models × GPUs: {sizes})")
     try:
-        lines = [line for line in estimate(world) if line.stage == "responses"]
+        lines = [line for line in estimate(inputs) if line.stage == "responses"]
     except RewildError as error:
         yield Check("hours of a shard", "unsure", str(error))
         return
@@ -182,7 +182,7 @@ def _plans(world: World) -> Iterator[Check]:
         )
 
 
-def _places(world: World, used: Mapping[str, Used]) -> Iterator[Check]:
+def _places(inputs: CostInputs, used: Mapping[str, Used]) -> Iterator[Check]:
     """Weights are somewhere, and no model needs code of its own that it may not run."""
     nowhere = [slug for slug, model in used.items() if not model.local and model.row.hub is None]
     if nowhere:
@@ -205,13 +205,13 @@ def _places(world: World, used: Mapping[str, Used]) -> Iterator[Check]:
         )
 
 
-def _revisions(world: World, used: Mapping[str, Used]) -> Check:
+def _revisions(inputs: CostInputs, used: Mapping[str, Used]) -> Check:
     """Everything from the hub is pinned to a commit."""
     models = [name for m in used.values() if (name := m.unpinned)]
-    data = {s.repository for s in _hub_data(world.study) if s.revision is None}
+    data = {s.repository for s in _hub_data(inputs.study) if s.revision is None}
     rewards = {
         p.scorer.path
-        for p in world.study.preferences.values()
+        for p in inputs.study.preferences.values()
         if p.scorer.kind == "reward-model" and p.scorer.revision is None and not Path(p.scorer.path).is_dir()
     }
     open_ends = []
@@ -230,9 +230,9 @@ def _revisions(world: World, used: Mapping[str, Used]) -> Check:
     return Check("pinned revisions", "ok", f"{len(used)} models and all data sets")
 
 
-def _licences(world: World, used: Mapping[str, Used], accepted: Sequence[str]) -> Check:
+def _licences(inputs: CostInputs, used: Mapping[str, Used], accepted: Sequence[str]) -> Check:
     """Every licence is open, or accepted in config.yaml."""
-    known = {row.licence for row in world.models.values() if row.licence} | {UNKNOWN}
+    known = {row.licence for row in inputs.models.values() if row.licence} | {UNKNOWN}
     for name in accepted:
         if name not in known:
             hint = nearest(name, known)
@@ -264,21 +264,21 @@ GATED_DATA = (
 """Data sets of the hub that ask for consent; lower and upper case are one."""
 
 
-def _gated_data(world: World) -> list[str]:
+def _gated_data(inputs: CostInputs) -> list[str]:
     """Data sets that the study reads of the hub and that ask for consent."""
-    listed = world.study.evaluation.benchmarks if world.study.evaluation else []
-    read = [world.benchmarks[name].dataset for name in listed if name in world.benchmarks]
-    if world.study.prompts:
-        read += [getattr(source, "repository", None) for source in world.study.prompts.sources]
-    for mix in world.study.mixes.values():
+    listed = inputs.study.evaluation.benchmarks if inputs.study.evaluation else []
+    read = [inputs.benchmarks[name].dataset for name in listed if name in inputs.benchmarks]
+    if inputs.study.prompts:
+        read += [getattr(source, "repository", None) for source in inputs.study.prompts.sources]
+    for mix in inputs.study.mixes.values():
         read += [getattr(source, "repository", None) for source in mix.sources]
     known = {name.lower() for name in GATED_DATA}
     return sorted({name for name in read if name and name.lower() in known})
 
 
-def _tokens(world: World, used: Mapping[str, Used], environ: Mapping[str, str]) -> Iterator[Check]:
+def _tokens(inputs: CostInputs, used: Mapping[str, Used], environ: Mapping[str, str]) -> Iterator[Check]:
     """Keys that are needed are in the environment. Their values are never shown."""
-    gated = [s for s, m in used.items() if m.row.gated and not m.local] + _gated_data(world)
+    gated = [s for s, m in used.items() if m.row.gated and not m.local] + _gated_data(inputs)
     cached = Path(environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "token"
     if gated and not any(environ.get(name) for name in TOKENS) and not cached.is_file():
         yield Check(
@@ -293,22 +293,22 @@ def _tokens(world: World, used: Mapping[str, Used], environ: Mapping[str, str]) 
             "ok",
             f"there is one; {len(gated)} models and data sets ask for consent: {_few(gated, 3)}",
         )
-    for key, what in sorted(_keys(world)):
+    for key, what in sorted(_keys(inputs)):
         there = bool(environ.get(key))
         detail = f"{key} is {'set' if there else 'not set'}; {what} needs it"
         yield Check(f"key {key}", "ok" if there else "missing", detail)
 
 
-def _keys(world: World) -> set[tuple[str, str]]:
+def _keys(inputs: CostInputs) -> set[tuple[str, str]]:
     """Environment variables with keys of endpoints, and what each is for."""
-    study, found = world.study, set()
+    study, found = inputs.study, set()
     if study.responses and any(
         find_engine(study.responses.of(m).engine).remote for m in study.responses.models
     ):
         found.add((study.responses.compute.key, "the endpoint that answers"))
     judging, evaluation = study.judging, study.evaluation
     if evaluation:
-        rows = [world.benchmarks[s] for s in evaluation.benchmarks if s in world.benchmarks]
+        rows = [inputs.benchmarks[s] for s in evaluation.benchmarks if s in inputs.benchmarks]
         judges = {judging.judge_of(row) for row in rows if row.judged}
         if judges - {"rubric"} and judging.endpoint is None:
             found.add((judging.key, f"the judge {', '.join(sorted(judges - {'rubric'}))}"))
@@ -318,17 +318,17 @@ def _keys(world: World) -> set[tuple[str, str]]:
     return found
 
 
-def _disk(world: World, environ: Mapping[str, str]) -> Iterator[Check]:
+def _disk(inputs: CostInputs, environ: Mapping[str, str]) -> Iterator[Check]:
     """What will be written has room, on each file system that is written to."""
     try:
-        lines = estimate(world)
+        lines = estimate(inputs)
     except RewildError as error:
         yield Check("disk", "unsure", f"not estimated: {error}")
         return
     home = Path(environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     places: dict[int, list[tuple[str, Path, float]]] = defaultdict(list)
     for what, folder, needed in (
-        ("results", world.results, _needed(lines, ("weights", "tools"))),
+        ("results", inputs.results, _needed(lines, ("weights", "tools"))),
         ("weights in HF_HOME", home, sum(line.disk for line in lines if line.stage == "weights")),
         ("environments", Path(".envs"), sum(line.disk for line in lines if line.stage == "tools")),
     ):
@@ -356,10 +356,10 @@ def _existing(folder: Path) -> Path:
     return next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
 
 
-def _gpus(world: World, site: Site) -> Iterator[Check]:
+def _gpus(inputs: CostInputs, site: Site) -> Iterator[Check]:
     """Some partition has nodes with as many GPUs of the kind as a job needs."""
     try:
-        asked = _asked(world)
+        asked = _asked(inputs)
     except ConfigError as error:
         yield Check("GPUs", "missing", str(error))
         return
@@ -381,40 +381,40 @@ def _gpus(world: World, site: Site) -> Iterator[Check]:
             )
 
 
-def _asked(world: World) -> dict[str, int]:
+def _asked(inputs: CostInputs) -> dict[str, int]:
     """GPU type → the most GPUs that one job of the study asks for."""
     most: dict[str, int] = defaultdict(int)
-    for kind, gpus in _gpu_jobs(world):
+    for kind, gpus in _gpu_jobs(inputs):
         if kind and gpus:
             most[kind] = max(most[kind], gpus)
     return dict(most)
 
 
-def _gpu_jobs(world: World) -> Iterator[tuple[str | None, int]]:
+def _gpu_jobs(inputs: CostInputs) -> Iterator[tuple[str | None, int]]:
     """GPU type and number of the jobs that answer, train, and take benchmarks."""
-    study, gpus = world.study, dict(world.gpus)
+    study, gpus = inputs.study, dict(inputs.gpus)
     if study.responses:
         for model in study.responses.models:
-            job = make_spec(study, model, world.models, gpus)
+            job = make_spec(study, model, inputs.models, gpus)
             yield job.compute.gpu, job.gpus
         for run in study.runs.values():
             if run.recipe:
-                yield study.responses.compute.gpu, world.recipes[run.recipe].gpus
+                yield study.responses.compute.gpu, inputs.recipes[run.recipe].gpus
     if study.evaluation:
-        judged = judged_rows(study.evaluation.benchmarks, world.benchmarks)
+        judged = judged_rows(study.evaluation.benchmarks, inputs.benchmarks)
         for name in evaluated(study):
-            target = target_of(study, name, world.models)
+            target = target_of(study, name, inputs.models)
             yield study.evaluation.compute.gpu, gpus_of(study, target, gpus)
             for row in judged[:1]:  # one job answers them all
-                answers = answer_spec(study, name, find_runner(row.runner), world.models, gpus)
+                answers = answer_spec(study, name, find_runner(row.runner), inputs.models, gpus)
                 yield answers.compute.gpu, answers.gpus
 
 
-def _hours(world: World, site: Site) -> Iterator[Check]:
+def _hours(inputs: CostInputs, site: Site) -> Iterator[Check]:
     """Whether jobs have the time that the study allows them: they ask for no more than partitions give."""
-    study = world.study
+    study = inputs.study
     allowed = [minutes(p.max_runtime) for p in site.partitions.values() if p.max_gpu]
-    asked = {f"recipe {r.recipe}": world.recipes[r.recipe].minutes for r in study.runs.values() if r.recipe}
+    asked = {f"recipe {r.recipe}": inputs.recipes[r.recipe].minutes for r in study.runs.values() if r.recipe}
     if study.responses:
         asked["responses.compute.minutes"] = study.responses.compute.minutes
     if study.evaluation:

@@ -15,7 +15,7 @@ from rewild import FOLDER
 from rewild.config.trainings import check_runs
 from rewild.core import quiet
 from rewild.core.errors import ConfigError
-from rewild.operate.cost.estimate import World
+from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.preflight_models import reachable
 from rewild.operate.site import Check
 from rewild.training.runs.kernel import ATTENTION, HOW, PLACE
@@ -24,18 +24,20 @@ NAME = "flash-attention kernel"
 PATIENCE = 300  # seconds; Axolotl and torch load from a slow disk
 
 
-def check_kernel(world: World, environ: Mapping[str, str], envs: Path = Path(".envs")) -> Iterator[Check]:
+def check_kernel(
+    inputs: CostInputs, environ: Mapping[str, str], envs: Path = Path(".envs")
+) -> Iterator[Check]:
     """Whether the kernel is there, if a run of the study trains with it; nothing otherwise.
 
     Where it is not there, but the hub can be reached, the rule ``fetch_kernel`` will fetch it: unsure.
 
     Args:
-        world: the study, and all tables.
+        inputs: the study, and all tables.
         environ: the variables of jobs.
         envs: where the environments of tools are.
     """
     try:
-        trainings = check_runs(world.study, world.models, world.recipes).values()
+        trainings = check_runs(inputs.study, inputs.models, inputs.recipes).values()
     except ConfigError as error:
         yield Check(NAME, "missing", str(error))
         return
@@ -51,7 +53,7 @@ def check_kernel(world: World, environ: Mapping[str, str], envs: Path = Path(".e
             f"{who}: {envs}/axolotl is not built yet, so nothing says for which torch it must be",
         )
         return
-    passed, found = _look(python, world.results / PLACE)
+    passed, found = _look(python, inputs.results / PLACE)
     if passed:
         yield Check(NAME, "ok", f"{who}: {found}")
     elif reachable(environ):

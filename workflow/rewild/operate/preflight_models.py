@@ -23,7 +23,7 @@ from rewild.config.engines import find_engine
 from rewild.config.models import find_model
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError
-from rewild.operate.cost.estimate import World
+from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.site import Check
 from rewild.responses.spec import make_spec
 
@@ -32,15 +32,17 @@ PATIENCE = 600  # seconds for all models; each takes one or two, and a download 
 NAME = "tokenizers and templates"
 
 
-def check_models(world: World, environ: Mapping[str, str], envs: Path = Path(".envs")) -> Iterator[Check]:
+def check_models(
+    inputs: CostInputs, environ: Mapping[str, str], envs: Path = Path(".envs")
+) -> Iterator[Check]:
     """Load configuration and tokenizer of every model that the study loads, and render its template.
 
     Args:
-        world: the study, and all tables.
+        inputs: the study, and all tables.
         environ: the variables of jobs: ``HF_HOME`` and tokens.
         envs: where the environments of tools are.
     """
-    wanted = list(models_to_look_at(world))
+    wanted = list(models_to_look_at(inputs))
     if not wanted:
         return
     python = find_python(envs)
@@ -65,19 +67,19 @@ def check_models(world: World, environ: Mapping[str, str], envs: Path = Path(".e
         yield Check(NAME, "ok", f"{len(wanted)} models load, and their chat templates work")
 
 
-def models_to_look_at(world: World) -> Iterator[dict[str, Any]]:
+def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
     """Every model that the study loads, as :func:`rewild.engines.look.look` wants it.
 
     A model that lies nowhere, and a folder that is not made yet, are left out: other checks name those.
     """
-    study, seen = world.study, set()
+    study, seen = inputs.study, set()
     made_here = set(study.demo.models) if study.demo else set()
     for slug in study.responses.models if study.responses else []:
         assert study.responses is not None
         if find_engine(study.responses.of(slug).engine).remote:
             continue
         try:
-            job = make_spec(study, slug, world.models, dict(world.gpus))
+            job = make_spec(study, slug, inputs.models, dict(inputs.gpus))
         except ConfigError:
             continue
         source = job.source
@@ -99,7 +101,7 @@ def models_to_look_at(world: World) -> Iterator[dict[str, Any]]:
         slug = find_run(study, run).model
         if slug in study.runs or slug in made_here:
             continue
-        row = find_model(world.models, slug)
+        row = find_model(inputs.models, slug)
         path, revision = row.checkpoint()
         if path is not None and path not in seen:
             seen.add(path)

@@ -15,10 +15,10 @@ from rewild.generation.rows import reason_of
 from rewild.generation.schema import RESPONSES, Manifest, ShardCount
 from rewild.generation.spec import Spec
 from rewild.prompts.schema import read_shard
-from rewild.responses.pilot import Report
+from rewild.responses.pilot import PilotReport
 
 
-def collect(spec: Spec, pilot: Report, prompts: Sequence[Path], folder: Path, out: Path) -> Manifest:
+def collect(spec: Spec, pilot: PilotReport, prompts: Sequence[Path], folder: Path, out: Path) -> Manifest:
     """Check every shard of a model against its prompts and write the manifest. One shard at a time in memory.
 
     Args:
@@ -55,7 +55,7 @@ def collect(spec: Spec, pilot: Report, prompts: Sequence[Path], folder: Path, ou
     return manifest
 
 
-def _count(pilot: Report, prompts: Path, file: Path) -> tuple[ShardCount, list[str]]:
+def _count(pilot: PilotReport, prompts: Path, file: Path) -> tuple[ShardCount, list[str]]:
     wanted = read_shard(prompts).select("conversation_id", "n_turns")
     try:
         rows = read_table(file, RESPONSES, allow_empty=True)

@@ -74,7 +74,7 @@ class Gate(Strict):
     examples: list[Example]
 
 
-class Report(Strict):
+class PilotReport(Strict):
     """What a pilot found."""
 
     study: str
@@ -119,7 +119,7 @@ def _length(conversation: Row) -> int:
 
 def run_pilot(
     model: Prepared, settings: PilotSettings, prompts: Sequence[Path], work: Path, folder: Path
-) -> Report:
+) -> PilotReport:
     """Answer a sample and judge it; writes ``report.json``, ``report.md`` and ``responses.parquet``.
 
     Args:
@@ -144,7 +144,7 @@ def run_pilot(
     return report
 
 
-def judge(model: Prepared, frame: pl.DataFrame, gates: Gates) -> Report:
+def judge(model: Prepared, frame: pl.DataFrame, gates: Gates) -> PilotReport:
     """Hold the sample's rows against the gates."""
     rows = frame.to_dicts()
     answered = [r for r in rows if r["response"] is not None]
@@ -209,7 +209,7 @@ def judge(model: Prepared, frame: pl.DataFrame, gates: Gates) -> Report:
             f"the temperature is {temperature}: below {COOL} answers become repetitive, above {HOT} "
             "incoherent (paper, appendix F)"
         )
-    return Report(
+    return PilotReport(
         study=model.spec.study,
         model=model.spec.model,
         recipe=model.digest,
@@ -286,7 +286,7 @@ def _excerpt(text: str) -> str:
     return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> PilotReport:
     """Read ``report.json``.
 
     Raises:
@@ -294,10 +294,10 @@ def read_report(path: Path) -> Report:
     """
     if not path.exists():
         raise DataError(f"{path}: no such file (run `rewild pilot` first)")
-    return read_model(path, Report, "a pilot's report")
+    return read_model(path, PilotReport, "a pilot's report")
 
 
-def judged_now(report: Report, allowed: Mapping[str, float]) -> Report:
+def judged_now(report: PilotReport, allowed: Mapping[str, float]) -> PilotReport:
     """A pilot's report, its counts held against the shares that are allowed now.
 
     Args:
@@ -312,7 +312,7 @@ def judged_now(report: Report, allowed: Mapping[str, float]) -> Report:
     return report.model_copy(update={"gates": gates, "passed": passed})
 
 
-def why_failed(report: Report) -> str:
+def why_failed(report: PilotReport) -> str:
     """One message: which gates failed, with an example each."""
     lines = [f"the pilot of {report.model} failed; no shard of it will start"]
     lines += [f"  template: {problem}" for problem in report.template_problems]
@@ -339,7 +339,7 @@ def _clip(text: str) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: PilotReport) -> str:
     """The report for a reader."""
     verdict = "passed" if report.passed else "FAILED"
     failed = {True: "", False: Markup("**failed**")}

@@ -25,7 +25,7 @@ from rewild.core.errors import DataError
 from rewild.core.files import atomic, sha256, write_json
 from rewild.core.locks import locked
 from rewild.evaluation.harness import questions
-from rewild.evaluation.harness.settings import Task, recipe_of
+from rewild.evaluation.harness.settings import Task, digest_of
 
 log = logging.getLogger(__name__)
 LIST, RESULTS, SAMPLES = "lm-eval.json", "results.json", "samples.jsonl"
@@ -95,8 +95,8 @@ def evaluate(
         RewildError: another process evaluates this run, or whatever a benchmark raises; finished ones stay.
     """
     with locked(folder / ".lm-eval", "evaluating this run"):
-        recipes = {task.benchmark: recipe_of({**shared, **_identity(task)}) for task in tasks}
-        missing = [task for task in tasks if _recipe(folder / task.benchmark) != recipes[task.benchmark]]
+        digests = {task.benchmark: digest_of({**shared, **_identity(task)}) for task in tasks}
+        missing = [task for task in tasks if _digest(folder / task.benchmark) != digests[task.benchmark]]
         what: dict[str, str] = {}
         runner: Runner | None = None
         with tempfile.TemporaryDirectory(prefix="rewild-lm-eval-") as scratch, ExitStack() as opened:
@@ -109,8 +109,8 @@ def evaluate(
                 same = [
                     other
                     for other in tasks
-                    if recipes[other.benchmark] == recipes[task.benchmark]
-                    and _recipe(folder / other.benchmark) == recipes[task.benchmark]
+                    if digests[other.benchmark] == digests[task.benchmark]
+                    and _digest(folder / other.benchmark) == digests[task.benchmark]
                 ]
                 if same:
                     _copy(folder / same[0].benchmark, target, task.benchmark)
@@ -124,7 +124,7 @@ def evaluate(
                 started = time.monotonic()
                 log.info("%s, %s: running", run, task.benchmark)
                 outcome = runner.run(task)
-                _write(target, outcome.summary | {"recipe": recipes[task.benchmark]}, outcome.samples)
+                _write(target, outcome.summary | {"recipe": digests[task.benchmark]}, outcome.samples)
                 what[task.benchmark] = "ran"
                 counts = _counts(outcome.summary["parts"].values())
                 log.info("%s, %s: %s in %.0f s", run, task.benchmark, counts, time.monotonic() - started)
@@ -134,7 +134,7 @@ def evaluate(
                 "run": run,
                 "benchmarks": {
                     task.benchmark: {
-                        "recipe": recipes[task.benchmark],
+                        "recipe": digests[task.benchmark],
                         "results": sha256(folder / task.benchmark / RESULTS),
                     }
                     for task in tasks
@@ -194,7 +194,7 @@ def _identity(task: Task) -> dict[str, Any]:
     return mine
 
 
-def _recipe(folder: Path) -> str | None:
+def _digest(folder: Path) -> str | None:
     """The recipe of a folder's results; None if they are not there or damaged."""
     try:
         return str(read_results(folder).get("recipe"))

@@ -238,7 +238,7 @@ def settings_of(
     return json.dumps(shared | {"sentences": evaluation_of(study).sentences, "benchmarks": tasks})
 
 
-def recipe_of(identity: Mapping[str, Any]) -> str:
+def digest_of(identity: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that name an identity."""
     return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -52,7 +52,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class World:
+class CostInputs:
     """What an estimate looks at."""
 
     study: Study
@@ -74,50 +74,50 @@ class Speed:
     measured: bool
 
 
-def estimate(world: World) -> list[Line]:
+def estimate(inputs: CostInputs) -> list[Line]:
     """Every line of a study, in the order of :data:`STAGES`.
 
     Raises:
         ConfigError: something is not known that the estimate needs; the message says where to state it.
     """
     lines = [
-        *_weights(world),
-        *_responses(world),
-        *_mixes(world),
-        *_pairs(world),
-        *_training(world),
-        *_benchmarks(world),
-        *_judging(world),
-        *_tools(world),
+        *_weights(inputs),
+        *_responses(inputs),
+        *_mixes(inputs),
+        *_pairs(inputs),
+        *_training(inputs),
+        *_benchmarks(inputs),
+        *_judging(inputs),
+        *_tools(inputs),
     ]
     return sorted(lines, key=lambda line: STAGES.index(line.stage))
 
 
-def conversations(world: World) -> int | None:
+def conversations(inputs: CostInputs) -> int | None:
     """Conversations that the study's models answer; None if it has no prompts."""
-    prompts = world.study.prompts
+    prompts = inputs.study.prompts
     if prompts is None:
         return None
-    report = prepared(world)
+    report = prepared(inputs)
     if report:
         return int(report["kept"])
-    found = sum(_rows(world, prompts, source) for source in prompts.sources)
+    found = sum(_rows(inputs, prompts, source) for source in prompts.sources)
     return min(found, prompts.limit or found)
 
 
-def prepared(world: World) -> dict[str, Any]:
+def prepared(inputs: CostInputs) -> dict[str, Any]:
     """What `rewild prepare` counted; empty before it ran."""
-    path = world.results / world.study.name / "prompts/report.json"
+    path = inputs.results / inputs.study.name / "prompts/report.json"
     if not path.is_file():
         return {}
     found: dict[str, Any] = read_json(path)
     return found
 
 
-def _rows(world: World, prompts: Prompts, source: Any) -> int:
+def _rows(inputs: CostInputs, prompts: Prompts, source: Any) -> int:
     match source:
         case Hub():
-            known = world.assumed.conversations
+            known = inputs.assumed.conversations
             if source.repository in known:
                 return int(known[source.repository].value)
             hint = f"add {source.repository} to 'conversations' in {FILE}"
@@ -128,40 +128,40 @@ def _rows(world: World, prompts: Prompts, source: Any) -> int:
         case Demo():
             return sum(1 for _ in read_lines(source.file, "a list of questions"))
         case _:
-            hint = f"prepare the prompts first: snakemake results/{world.study.name}/prompts/report.json"
+            hint = f"prepare the prompts first: snakemake results/{inputs.study.name}/prompts/report.json"
     if prompts.limit:
         return prompts.limit
     raise ConfigError(
-        f"study {world.study.name}: how many conversations the source '{source.name}' has is not known; "
+        f"study {inputs.study.name}: how many conversations the source '{source.name}' has is not known; "
         f"{hint}, or give prompts.limit"
     )
 
 
-def law(world: World, context: int, active: float) -> float:
+def law(inputs: CostInputs, context: int, active: float) -> float:
     """Tokens per second, by the power law through the two published speeds (see the assumptions).
 
     Args:
-        world: for the parameters of the two models.
+        inputs: for the parameters of the two models.
         context: tokens.
         active: parameters used per token.
     """
-    sizes = [_active(find_model(world.models, slug)) for slug in ANCHORS]
+    sizes = [_active(find_model(inputs.models, slug)) for slug in ANCHORS]
     x = [context_ * size for context_, size in zip(ANCHOR_CONTEXTS, sizes, strict=True)]
-    y = [world.assumed.fastest.value, world.assumed.slowest.value]
+    y = [inputs.assumed.fastest.value, inputs.assumed.slowest.value]
     slope = math.log(y[1] / y[0]) / math.log(x[1] / x[0])
     return float(y[0] * (context * active / x[0]) ** slope)
 
 
-def speed(world: World, job: Spec) -> Speed:
+def speed(inputs: CostInputs, job: Spec) -> Speed:
     """How fast a model answers the study's prompts: as measured, or by :func:`law`."""
-    turns = {int(n): count for n, count in prepared(world).get("turns", {}).items()}
-    read, written = world.assumed.tokens(turns)
-    found = measured_speeds(world.results, world.study.name).get(job.model)
+    turns = {int(n): count for n, count in prepared(inputs).get("turns", {}).items()}
+    read, written = inputs.assumed.tokens(turns)
+    found = measured_speeds(inputs.results, inputs.study.name).get(job.model)
     if found:
         return found
-    row = world.models.get(job.model)
+    row = inputs.models.get(job.model)
     active = _active(row) if row else job.source.parameters * 1e9
-    return Speed(law(world, _context(job), active or 1e6), read, written, False)
+    return Speed(law(inputs, _context(job), active or 1e6), read, written, False)
 
 
 def measured_speeds(results: Path, study: str) -> dict[str, Speed]:
@@ -194,12 +194,12 @@ def measured_training(results: Path, study: str) -> dict[str, float]:
     return found
 
 
-def jobs_of(world: World) -> list[Spec]:
+def jobs_of(inputs: CostInputs) -> list[Spec]:
     """The study's models, each with its settings and plan."""
-    if world.study.responses is None:
+    if inputs.study.responses is None:
         return []
-    listed = world.study.responses.models
-    return [make_spec(world.study, slug, world.models, dict(world.gpus)) for slug in listed]
+    listed = inputs.study.responses.models
+    return [make_spec(inputs.study, slug, inputs.models, dict(inputs.gpus)) for slug in listed]
 
 
 def weight_bytes(row: Model, precision: str | None = None) -> float:
@@ -224,30 +224,30 @@ def _context(job: Spec) -> int:
     return wanted.context or min(found or wanted.at_most or 8192, wanted.at_most or found or 8192)
 
 
-def _weights(world: World) -> Iterator[Line]:
+def _weights(inputs: CostInputs) -> Iterator[Line]:
     sizes = {
-        job.model: weight_bytes(world.models[job.model], job.source.precision)
-        for job in jobs_of(world)
-        if job.source.path and job.model in world.models and not job.remote
+        job.model: weight_bytes(inputs.models[job.model], job.source.precision)
+        for job in jobs_of(inputs)
+        if job.source.path and job.model in inputs.models and not job.remote
     }
-    for run in world.study.runs:
-        row = start_of(world.study, run, world.models).row
+    for run in inputs.study.runs:
+        row = start_of(inputs.study, run, inputs.models).row
         if row.hub and row.slug not in sizes:
             sizes[row.slug] = weight_bytes(row)
     if sizes:
         yield Line("weights", f"{len(sizes)} models from the hub", disk=sum(sizes.values()))
 
 
-def _responses(world: World) -> Iterator[Line]:
-    number, prompts, responses = conversations(world), world.study.prompts, world.study.responses
+def _responses(inputs: CostInputs) -> Iterator[Line]:
+    number, prompts, responses = conversations(inputs), inputs.study.prompts, inputs.study.responses
     if number is None or prompts is None or responses is None:
         return
-    a = world.assumed
+    a = inputs.assumed
     turn = a.prompt_tokens.value + a.answer_tokens.value
     text = number * a.turns.value * turn * a.bytes_per_token.value
     yield Line("prompts", "the conversations, as fetched and in shards", jobs=2, disk=2 * text)
-    for job in jobs_of(world):
-        fast = speed(world, job)
+    for job in jobs_of(inputs):
+        fast = speed(inputs, job)
         tokens = number * (fast.read + fast.written)
         hours = tokens / fast.rate / 3600
         start = a.start_minutes.value / 60
@@ -269,50 +269,50 @@ def _responses(world: World) -> Iterator[Line]:
         )
 
 
-def mix_size(world: World, mix: Mix) -> int:
+def mix_size(inputs: CostInputs, mix: Mix) -> int:
     """Conversations in a mix; a source that is taken whole counts as many as the study has."""
-    whole = conversations(world) or 0
+    whole = conversations(inputs) or 0
     return sum(
         amount if amount is not None else whole if isinstance(source, FromResponses | FromPrompts) else 0
         for source, amount in zip(mix.sources, mix.amounts(), strict=True)
     )
 
 
-def _mixes(world: World) -> Iterator[Line]:
-    a = world.assumed
+def _mixes(inputs: CostInputs) -> Iterator[Line]:
+    a = inputs.assumed
     each = a.turns.value * (a.prompt_tokens.value + a.answer_tokens.value) * a.bytes_per_token.value
-    sizes = [mix_size(world, mix) for mix in world.study.mixes.values()]
+    sizes = [mix_size(inputs, mix) for mix in inputs.study.mixes.values()]
     if sizes:
         foreign = {
             (s.repository, s.revision)
-            for m in world.study.mixes.values()
+            for m in inputs.study.mixes.values()
             for s in m.sources
             if isinstance(s, FromHub)
         }
         yield Line("mixes", f"{len(sizes)} mixes", jobs=len(sizes) + len(foreign), disk=sum(sizes) * each)
 
 
-def pair_tokens(world: World, pair: Preference) -> tuple[float, float]:
+def pair_tokens(inputs: CostInputs, pair: Preference) -> tuple[float, float]:
     """Tokens that a set of pairs reads and writes, over all its answers."""
     answers = pair.prompts * pair.samples
-    return answers * world.assumed.prompt_tokens.value, answers * world.assumed.answer_tokens.value
+    return answers * inputs.assumed.prompt_tokens.value, answers * inputs.assumed.answer_tokens.value
 
 
-def scoring_hours(world: World, pair: Preference) -> float:
+def scoring_hours(inputs: CostInputs, pair: Preference) -> float:
     """Hours in which a reward model of the usual size reads every answer; 0 for other scorers."""
     if pair.scorer.kind != "reward-model":
         return 0.0
-    return sum(pair_tokens(world, pair)) / law(world, 4096, world.assumed.training_parameters.value) / 3600
+    return sum(pair_tokens(inputs, pair)) / law(inputs, 4096, inputs.assumed.training_parameters.value) / 3600
 
 
-def _pairs(world: World) -> Iterator[Line]:
-    a = world.assumed
-    jobs = {job.model: job for job in jobs_of(world)}
-    for name, pair in world.study.preferences.items():
-        job, (read, written) = jobs[pair.model], pair_tokens(world, pair)
-        hours = (read + written) / speed(world, job).rate / 3600
+def _pairs(inputs: CostInputs) -> Iterator[Line]:
+    a = inputs.assumed
+    jobs = {job.model: job for job in jobs_of(inputs)}
+    for name, pair in inputs.study.preferences.items():
+        job, (read, written) = jobs[pair.model], pair_tokens(inputs, pair)
+        hours = (read + written) / speed(inputs, job).rate / 3600
         start = a.start_minutes.value / 60
-        scoring = scoring_hours(world, pair)
+        scoring = scoring_hours(inputs, pair)
         scoring += start if scoring else 0.0
         yield Line(
             "pairs",
@@ -325,23 +325,23 @@ def _pairs(world: World) -> Iterator[Line]:
             written=written,
             disk=(read / pair.samples + written) * a.bytes_per_token.value,
             basis="measured"
-            if job.model in measured_speeds(world.results, world.study.name)
+            if job.model in measured_speeds(inputs.results, inputs.study.name)
             else "published",
         )
 
 
-def _training(world: World) -> Iterator[Line]:
-    a, study = world.assumed, world.study
-    found = measured_training(world.results, study.name)
+def _training(inputs: CostInputs) -> Iterator[Line]:
+    a, study = inputs.assumed, inputs.study
+    found = measured_training(inputs.results, study.name)
     per_turn = a.prompt_tokens.value + a.answer_tokens.value
     for name, run in study.runs.items():
         if run.mix is None or run.recipe is None:
             continue
-        recipe = world.recipes[run.recipe]
-        row = start_of(study, name, world.models).row
+        recipe = inputs.recipes[run.recipe]
+        row = start_of(study, name, inputs.models).row
         parameters = row.parameters.total if row.parameters else a.training_parameters.value
         if run.mix in study.mixes:
-            size = mix_size(world, study.mixes[run.mix])
+            size = mix_size(inputs, study.mixes[run.mix])
             amount, tokens = float(size), size * a.turns.value * per_turn
         else:
             size = study.preferences[run.mix].prompts
@@ -366,41 +366,41 @@ def _training(world: World) -> Iterator[Line]:
         )
 
 
-def asked_tokens(world: World, benchmarks: Iterable[str]) -> tuple[float, float]:
+def asked_tokens(inputs: CostInputs, benchmarks: Iterable[str]) -> tuple[float, float]:
     """Tokens that a run reads and writes for these benchmarks."""
-    asked = [world.assumed.questions[slug] for slug in benchmarks if slug in world.assumed.questions]
+    asked = [inputs.assumed.questions[slug] for slug in benchmarks if slug in inputs.assumed.questions]
     return (
         float(sum(q.questions * q.read for q in asked)),
         float(sum(q.questions * q.written for q in asked)),
     )
 
 
-def answering_hours(world: World, target: Target, tokens: float) -> float:
+def answering_hours(inputs: CostInputs, target: Target, tokens: float) -> float:
     """Hours in which a run's model reads and writes so many tokens of benchmarks."""
     context = min(target.row.native_context or EVALUATED_CONTEXT, EVALUATED_CONTEXT)
-    return tokens / law(world, context, _active(target.row)) / 3600
+    return tokens / law(inputs, context, _active(target.row)) / 3600
 
 
-def gpus_of_run(world: World, target: Target) -> int:
+def gpus_of_run(inputs: CostInputs, target: Target) -> int:
     """GPUs that a run's benchmarks take; 1 where the plan does not say."""
     try:
-        return gpus_of(world.study, target, world.gpus)
+        return gpus_of(inputs.study, target, inputs.gpus)
     except ConfigError:
         return 1
 
 
-def _benchmarks(world: World) -> Iterator[Line]:
-    evaluation, a = world.study.evaluation, world.assumed
+def _benchmarks(inputs: CostInputs) -> Iterator[Line]:
+    evaluation, a = inputs.study.evaluation, inputs.assumed
     if evaluation is None:
         return
     asked = [a.questions[slug] for slug in evaluation.benchmarks if slug in a.questions]
     judged = [slug for slug in evaluation.benchmarks if slug in a.judged]
-    read, written = asked_tokens(world, evaluation.benchmarks)
+    read, written = asked_tokens(inputs, evaluation.benchmarks)
     jobs = len(judged) + (len(asked) > len(judged))
-    for run in evaluated(world.study):
-        target = target_of(world.study, run, world.models)
-        gpus = gpus_of_run(world, target)
-        hours = answering_hours(world, target, read + written)
+    for run in evaluated(inputs.study):
+        target = target_of(inputs.study, run, inputs.models)
+        gpus = gpus_of_run(inputs, target)
+        hours = answering_hours(inputs, target, read + written)
         start = jobs * a.start_minutes.value / 60
         yield Line(
             "benchmarks",
@@ -415,13 +415,13 @@ def _benchmarks(world: World) -> Iterator[Line]:
         )
 
 
-def _judging(world: World) -> Iterator[Line]:
-    evaluation, judging = world.study.evaluation, world.study.judging
+def _judging(inputs: CostInputs) -> Iterator[Line]:
+    evaluation, judging = inputs.study.evaluation, inputs.study.judging
     if evaluation is None:
         return
-    runs = len(evaluated(world.study))
+    runs = len(evaluated(inputs.study))
     for slug in evaluation.benchmarks:
-        calls, row = world.assumed.judged.get(slug), world.benchmarks.get(slug)
+        calls, row = inputs.assumed.judged.get(slug), inputs.benchmarks.get(slug)
         if calls is None or row is None or not row.judged:
             continue
         price = judging.price_of(judging.judge_of(row))
@@ -432,11 +432,11 @@ def _judging(world: World) -> Iterator[Line]:
         )
 
 
-def _tools(world: World) -> Iterator[Line]:
-    if any(job.gpus for job in jobs_of(world)) or any(
-        r.recipe and world.recipes[r.recipe].gpus for r in world.study.runs.values()
+def _tools(inputs: CostInputs) -> Iterator[Line]:
+    if any(job.gpus for job in jobs_of(inputs)) or any(
+        r.recipe and inputs.recipes[r.recipe].gpus for r in inputs.study.runs.values()
     ):
-        yield Line("tools", "environments", disk=world.assumed.environments_gb.value * 1e9)
+        yield Line("tools", "environments", disk=inputs.assumed.environments_gb.value * 1e9)
 
 
 def total(lines: Iterable[Line], field: str) -> float:

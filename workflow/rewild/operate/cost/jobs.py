@@ -5,7 +5,7 @@ from __future__ import annotations
 from rewild.config.judging import judged_rows
 from rewild.evaluation.harness.settings import evaluated, target_of
 from rewild.operate.cost.estimate import (
-    World,
+    CostInputs,
     answering_hours,
     asked_tokens,
     estimate,
@@ -17,7 +17,7 @@ from rewild.operate.cost.estimate import (
 )
 
 
-def hours_of_jobs(world: World) -> dict[tuple[str, str], float]:
+def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     """Stage, and model, run or set of pairs → hours of its longest job; what is not known is not there.
 
     The stages: ``responses`` (a shard), ``training``, ``benchmarks`` (all that lm-eval asks of a run),
@@ -28,22 +28,22 @@ def hours_of_jobs(world: World) -> dict[tuple[str, str], float]:
     Raises:
         ConfigError: as :func:`rewild.operate.cost.estimate.estimate`.
     """
-    study, start = world.study, world.assumed.start_minutes.value / 60
-    speeds = {job.model: (job, speed(world, job)) for job in jobs_of(world)}
+    study, start = inputs.study, inputs.assumed.start_minutes.value / 60
+    speeds = {job.model: (job, speed(inputs, job)) for job in jobs_of(inputs)}
     known = {m for m, (job, fast) in speeds.items() if fast.measured or job.engine == "vllm"}
     found = {
         (line.stage, line.what): line.hours
-        for line in estimate(world)
+        for line in estimate(inputs)
         if line.stage == "training" or (line.stage == "responses" and line.what in known)
     }
     for name, pair in study.preferences.items():
         job, fast = speeds[pair.model]
         if job.gpus and pair.model in known:
-            found["pairs", name] = sum(pair_tokens(world, pair)) / fast.rate / 3600 / pair.shards + start
-        if scoring := scoring_hours(world, pair):
+            found["pairs", name] = sum(pair_tokens(inputs, pair)) / fast.rate / 3600 / pair.shards + start
+        if scoring := scoring_hours(inputs, pair):
             found["grades", name] = scoring / pair.shards + start
     if study.evaluation:
-        judged = {row.slug for row in judged_rows(study.evaluation.benchmarks, world.benchmarks)}
+        judged = {row.slug for row in judged_rows(study.evaluation.benchmarks, inputs.benchmarks)}
         asked = {
             "benchmarks": set(study.evaluation.benchmarks) - judged
             if study.evaluation.backend == "vllm"
@@ -51,9 +51,9 @@ def hours_of_jobs(world: World) -> dict[tuple[str, str], float]:
             "judged": judged if study.judging.answers.engine == "vllm" else {},
         }
         for run in evaluated(study):
-            target = target_of(study, run, world.models)
+            target = target_of(study, run, inputs.models)
             for stage, slugs in asked.items():
-                tokens = sum(asked_tokens(world, slugs))
-                if tokens and gpus_of_run(world, target):
-                    found[stage, run] = answering_hours(world, target, tokens) + start
+                tokens = sum(asked_tokens(inputs, slugs))
+                if tokens and gpus_of_run(inputs, target):
+                    found[stage, run] = answering_hours(inputs, target, tokens) + start
     return {key: hours for key, hours in found.items() if hours}

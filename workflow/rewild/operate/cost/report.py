@@ -10,17 +10,17 @@ from rich.console import Console
 
 from rewild.core.terminal import Column, output, print_table
 from rewild.operate.cost.assumptions import Assumptions, Number
-from rewild.operate.cost.estimate import STAGES, Line, World, conversations, mix_size, total
+from rewild.operate.cost.estimate import STAGES, CostInputs, Line, conversations, mix_size, total
 
 NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
 """Models of the study that the paper does not list (docs/models.md)."""
 
 
-def as_json(world: World, lines: Sequence[Line]) -> dict[str, Any]:
+def as_json(inputs: CostInputs, lines: Sequence[Line]) -> dict[str, Any]:
     """The estimate as plain values: for scripts, and for tests."""
     return {
-        "study": world.study.name,
-        "conversations": conversations(world),
+        "study": inputs.study.name,
+        "conversations": conversations(inputs),
         "gpu_hours": total(lines, "gpu_hours"),
         "disk_bytes": total(lines, "disk"),
         "passing_bytes": total(lines, "passing"),
@@ -29,17 +29,17 @@ def as_json(world: World, lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
-def print_cost(world: World, lines: Sequence[Line], each: bool, console: Console | None = None) -> None:
+def print_cost(inputs: CostInputs, lines: Sequence[Line], each: bool, console: Console | None = None) -> None:
     """Print stages (or every line), what the paper says of its own study, and the assumptions."""
     console = output(console)
-    number = conversations(world)
-    about = f"{len(world.study.responses.models)} models, " if world.study.responses else ""
+    number = conversations(inputs)
+    about = f"{len(inputs.study.responses.models)} models, " if inputs.study.responses else ""
     about += f"{number:,} conversations, " if number else ""
-    console.print(f"{world.study.name}: {about}{len(world.study.runs)} runs", markup=False, soft_wrap=True)
+    console.print(f"{inputs.study.name}: {about}{len(inputs.study.runs)} runs", markup=False, soft_wrap=True)
     _stages(lines, each, console)
     trained = [line for line in lines if line.stage == "training"]
     if any(line.gpus for line in lines):
-        _beside_the_paper(world, lines, trained, console)
+        _beside_the_paper(inputs, lines, trained, console)
     console.print(
         "hours: of the longest job. tokens: read by models (context again at each turn) and written.\n"
         "disk: what stays. while it runs: chunks of a model's shards until it is collected, optimiser\n"
@@ -55,7 +55,7 @@ def print_cost(world: World, lines: Sequence[Line], each: bool, console: Console
         f"{published} from published speeds" + (f", {unknown} on a CPU: not known" if unknown else ""),
         soft_wrap=True,
     )
-    for text in _sources(world.assumed):
+    for text in _sources(inputs.assumed):
         console.print(text, style="dim", markup=False, soft_wrap=True)
 
 
@@ -99,8 +99,10 @@ def _cells(lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Line], console: Console) -> None:
-    a = world.assumed
+def _beside_the_paper(
+    inputs: CostInputs, lines: Sequence[Line], trained: Sequence[Line], console: Console
+) -> None:
+    a = inputs.assumed
     columns = [
         Column("beside the paper", prose=True),
         Column("paper", right=True),
@@ -129,7 +131,7 @@ def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Lin
                     f"without {', '.join(line.what for line in unlisted)}",
                 )
             )
-    usual = [line for line in trained if line.gpus and _is_usual(world, line.what)]
+    usual = [line for line in trained if line.gpus and _is_usual(inputs, line.what)]
     measured = [line for line in usual if line.basis == "measured"]
     if usual:
         shown = measured or usual
@@ -147,9 +149,9 @@ def _beside_the_paper(world: World, lines: Sequence[Line], trained: Sequence[Lin
     print_table(columns, rows, console=console)
 
 
-def _is_usual(world: World, run: str) -> bool:
-    mix = world.study.runs[run].mix
-    return mix in world.study.mixes and mix_size(world, world.study.mixes[mix]) == 250_000
+def _is_usual(inputs: CostInputs, run: str) -> bool:
+    mix = inputs.study.runs[run].mix
+    return mix in inputs.study.mixes and mix_size(inputs, inputs.study.mixes[mix]) == 250_000
 
 
 def _sources(a: Assumptions) -> list[str]:

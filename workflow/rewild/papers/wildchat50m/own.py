@@ -28,9 +28,9 @@ from rewild.report.findings.answers import (
     style_pairs,
     totals,
 )
+from rewild.report.findings.grounds import Grounds
 from rewild.report.findings.headline import describe
 from rewild.report.findings.load import FILES, open_study, with_answers
-from rewild.report.findings.world import World
 
 Cells = tuple[pl.DataFrame, dict[str, Any]]
 
@@ -131,7 +131,7 @@ def _cells(rows: Sequence[tuple[str, str, float | None, float | None, str]]) -> 
     return COMPUTED_CELLS.check(frame, "computed cells")
 
 
-def world_of(job: Job) -> World:
+def grounds_of(job: Job) -> Grounds:
     """The study's scores, as the job's files have them."""
     return open_study(job.study, job.config, job.file("scores").parent)
 
@@ -143,28 +143,28 @@ def made_from_scores(job: Job) -> dict[str, Any]:
 
 def scores(job: Job) -> Cells:
     """Cells of Table 2, 6 or 7."""
-    world = world_of(job)
-    return score_cells(job.name, world.head, world.roster), made_from_scores(job)
+    grounds = grounds_of(job)
+    return score_cells(job.name, grounds.head, grounds.roster), made_from_scores(job)
 
 
 def answers(job: Job) -> Cells:
     """Cells of Table 3 or 4."""
     kind = "answers" if job.name == "table3" else "judgments"
-    world, found, files = compared(job, kind)
+    grounds, found, files = compared(job, kind)
     if kind == "answers":
         return style_cells(found), provenance(files)
-    return preference_cells(found, world.head.benchmarks[str(world.judged)].title), provenance(files)
+    return preference_cells(found, grounds.head.benchmarks[str(grounds.judged)].title), provenance(files)
 
 
-def compared(job: Job, kind: str) -> tuple[World, Answered, list[Path]]:
+def compared(job: Job, kind: str) -> tuple[Grounds, Answered, list[Path]]:
     """The study with the answers and judgments of the pair that it compares, and their files of one kind.
 
     Raises:
         DataError: it has no such pair.
     """
     benchmarks = job.files[kind][0].parents[2] if job.files.get(kind) else job.file("scores").parents[1]
-    world = with_answers(world_of(job), benchmarks)
-    if world.answered is None or world.judged is None:
-        raise DataError(f"study {job.study}: {job.name} needs {world.unanswered}")
-    runs = [benchmarks / entry.run / world.judged for entry in world.answered.pair.entries]
-    return world, world.answered, [folder / f"{kind}.parquet" for folder in runs]
+    grounds = with_answers(grounds_of(job), benchmarks)
+    if grounds.answered is None or grounds.judged is None:
+        raise DataError(f"study {job.study}: {job.name} needs {grounds.unanswered}")
+    runs = [benchmarks / entry.run / grounds.judged for entry in grounds.answered.pair.entries]
+    return grounds, grounds.answered, [folder / f"{kind}.parquet" for folder in runs]

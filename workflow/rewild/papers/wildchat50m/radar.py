@@ -17,7 +17,7 @@ from rewild.evaluation.scores.average import VARIANTS, unit
 from rewild.evaluation.scores.collect import Headline
 from rewild.papers.room import Job, numbers_of
 from rewild.papers.wildchat50m.averages import row_of_run
-from rewild.papers.wildchat50m.own import made_from_scores, world_of
+from rewild.papers.wildchat50m.own import grounds_of, made_from_scores
 from rewild.papers.wildchat50m.points import RADAR
 from rewild.papers.wildchat50m.schema import SCORES
 from rewild.report.findings.select import radar_runs
@@ -140,11 +140,11 @@ def released(job: Job, out: Path) -> None:
 
 def own(job: Job, out: Path) -> None:
     """Figure 1 of a study's own runs."""
-    world = world_of(job)
-    data = own_points(world.head, radar_runs(world.roster, world.scored, world.settings))
+    grounds = grounds_of(job)
+    data = own_points(grounds.head, radar_runs(grounds.roster, grounds.scored, grounds.settings))
     axes = {
         slug: row.title + (f"\n/ {row.scale.divisor}" if row.scale.divisor > 1 else "")
-        for slug, row in world.head.benchmarks.items()
+        for slug, row in grounds.head.benchmarks.items()
     }
     with style():
         save(draw(data, axes | LABELS), out, title=job.title(f"Study {job.study}"))

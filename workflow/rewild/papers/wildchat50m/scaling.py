@@ -20,7 +20,7 @@ from rewild.evaluation.scores.bootstrap import half_width
 from rewild.evaluation.scores.collect import OWN, Headline
 from rewild.papers.room import Job, numbers_of
 from rewild.papers.wildchat50m.averages import row_of_run
-from rewild.papers.wildchat50m.own import made_from_scores, world_of
+from rewild.papers.wildchat50m.own import grounds_of, made_from_scores
 from rewild.papers.wildchat50m.points import OWN_SCALING, SCALING
 from rewild.papers.wildchat50m.released import BENCHMARK_OF
 from rewild.papers.wildchat50m.schema import SCORES
@@ -191,8 +191,8 @@ def released(job: Job, out: Path) -> None:
 
 def own(job: Job, out: Path) -> None:
     """Figure 2 of a study's own runs."""
-    world = world_of(job)
-    data = own_points(world.head, scaled(world.roster, world.scored))
+    grounds = grounds_of(job)
+    data = own_points(grounds.head, scaled(grounds.roster, grounds.scored))
     with style():
-        save(draw(data, len(world.head.benchmarks)), out, title=job.title(f"Study {job.study}"))
+        save(draw(data, len(grounds.head.benchmarks)), out, title=job.title(f"Study {job.study}"))
     write_table(numbers_of(out), data, OWN_SCALING, made_from_scores(job))

@@ -7,18 +7,18 @@ from typing import Any
 from rewild.evaluation.scores.average import VARIANTS
 from rewild.evaluation.scores.bootstrap import half_width
 from rewild.evaluation.scores.collect import COLUMN_OF, OWN
-from rewild.report.findings.world import World
+from rewild.report.findings.grounds import Grounds
 
 
-def headline_table(world: World) -> dict[str, Any]:
+def headline_table(grounds: Grounds) -> dict[str, Any]:
     """Plain data: ``average`` (what it is), ``columns``, and ``rows`` with ``label``, ``run`` and ``cells``.
 
     A cell has ``value`` (null without a score), ``half`` (of the 95 % interval), ``digits`` and ``note``.
     """
-    head, variant = world.head, world.head.usual()
+    head, variant = grounds.head, grounds.head.usual()
     rows = []
-    for entry in world.roster.entries:
-        if entry.run not in world.scored:
+    for entry in grounds.roster.entries:
+        if entry.run not in grounds.scored:
             continue
         cells = []
         for slug, benchmark in head.benchmarks.items():

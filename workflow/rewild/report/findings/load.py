@@ -13,13 +13,13 @@ from rewild.evaluation.scores.collect import headline
 from rewild.evaluation.scores.roster import ROSTER, read_roster
 from rewild.evaluation.scores.tidy import ITEMS, SCORES
 from rewild.report.findings.answers import read_answered
+from rewild.report.findings.grounds import Grounds
 from rewild.report.findings.select import RUNNER, pair_of
-from rewild.report.findings.world import World
 
 FILES = ("scores.csv", "items.parquet", "runs.csv")
 
 
-def open_study(study: str, config: Path, folder: Path) -> World:
+def open_study(study: str, config: Path, folder: Path) -> Grounds:
     """Everything but the answers.
 
     Args:
@@ -36,23 +36,23 @@ def open_study(study: str, config: Path, folder: Path) -> World:
     registry = load_benchmarks(config, load_models(config))
     head = headline(read_table(scores, SCORES), registry, str(scores))
     roster = read_roster(read_table(runs, ROSTER), settings.base, settings.size)
-    return World(roster, head, read_table(items, ITEMS), settings, found.seed)
+    return Grounds(roster, head, read_table(items, ITEMS), settings, found.seed)
 
 
-def with_answers(world: World, benchmarks: Path) -> World:
+def with_answers(grounds: Grounds, benchmarks: Path) -> Grounds:
     """The same with the answers and judgments of the pair of Tables 3 and 4, where the study has them.
 
     Args:
-        world: a study.
+        grounds: a study.
         benchmarks: ``results/{study}/benchmarks``.
     """
-    judged = next((slug for slug, row in world.head.benchmarks.items() if row.runner == RUNNER), None)
+    judged = next((slug for slug, row in grounds.head.benchmarks.items() if row.runner == RUNNER), None)
     if judged is None:
-        return replace(world, unanswered="a benchmark whose answers are judged one by one (MT-Bench)")
-    scored = set(world.head.frame.filter(benchmark=judged)["run"])
-    pair = pair_of(world.roster, scored, world.settings)
+        return replace(grounds, unanswered="a benchmark whose answers are judged one by one (MT-Bench)")
+    scored = set(grounds.head.frame.filter(benchmark=judged)["run"])
+    pair = pair_of(grounds.roster, scored, grounds.settings)
     if pair is None:
-        title = world.head.benchmarks[judged].title
+        title = grounds.head.benchmarks[judged].title
         missing = f"scores on {title} of one base model's runs on two models' responses, of the same size"
-        return replace(world, unanswered=missing)
-    return replace(world, answered=read_answered(pair, benchmarks, judged), judged=judged)
+        return replace(grounds, unanswered=missing)
+    return replace(grounds, answered=read_answered(pair, benchmarks, judged), judged=judged)

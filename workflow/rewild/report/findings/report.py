@@ -13,14 +13,14 @@ from rewild.core.escape import templates
 from rewild.core.files import read_report, write_json, write_text
 from rewild.core.markdown import table
 from rewild.core.markdown import text as escape
+from rewild.report.findings.grounds import Finding, Grounds, show
 from rewild.report.findings.headline import headline_table, shown
-from rewild.report.findings.world import Finding, World, show
 
 SCHEMA = {"schema": "findings", "version": 1}
 
 
 def as_data(
-    study: str, title: str, findings: Sequence[Finding], world: World, made_from: Any
+    study: str, title: str, findings: Sequence[Finding], grounds: Grounds, made_from: Any
 ) -> dict[str, Any]:
     """All of it as plain data."""
     return {
@@ -28,7 +28,7 @@ def as_data(
         "study": study,
         "title": title,
         "provenance": made_from,
-        "headline": headline_table(world),
+        "headline": headline_table(grounds),
         "findings": [
             {
                 "id": f.id,

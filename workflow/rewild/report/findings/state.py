@@ -18,10 +18,10 @@ from rewild.config.roster import Entry
 from rewild.evaluation.scores.bootstrap import Comparison, Estimate
 from rewild.report.findings import answers, leaders
 from rewild.report.findings.answers import name_of
+from rewild.report.findings.grounds import Finding, Grounds, Number, listed, needs, show, verdict_of
 from rewild.report.findings.select import baseline_runs, blends, dgm_runs, lead_run, pair_of, scaled
-from rewild.report.findings.world import Finding, Number, World, listed, needs, show, verdict_of
 
-Make = Callable[[World, Finding], Finding]
+Make = Callable[[Grounds, Finding], Finding]
 SMALL = 10
 """Billions of parameters below which the paper calls a model small, where it compares teachers."""
 _MADE: list[tuple[Finding, Make]] = []
@@ -35,9 +35,9 @@ def _finding(id: str, title: str, place: str, paper: str) -> Callable[[Make], Ma
     return register
 
 
-def state_findings(world: World) -> list[Finding]:
+def state_findings(grounds: Grounds) -> list[Finding]:
     """Every finding, in the paper's order."""
-    return [make(world, blank) for blank, make in _MADE]
+    return [make(grounds, blank) for blank, make in _MADE]
 
 
 @_finding(
@@ -47,9 +47,9 @@ def state_findings(world: World) -> list[Finding]:
     "Re-Wild outperforms Tulu 3 SFT, Magpie Align and Ultrachat on average, above all in chat and in "
     "following instructions, on judged and on ground-truth benchmarks.",
 )
-def _mixture(world: World, blank: Finding) -> Finding:
-    lead = lead_run(world.roster, world.scored, world.settings)
-    others = [e for e in baseline_runs(world.roster, world.scored, world.settings) if e != lead]
+def _mixture(grounds: Grounds, blank: Finding) -> Finding:
+    lead = lead_run(grounds.roster, grounds.scored, grounds.settings)
+    others = [e for e in baseline_runs(grounds.roster, grounds.scored, grounds.settings) if e != lead]
     if lead is None or not others:
         lacks = [
             *([] if lead else ["scores of a run on a mix of several kinds of sources (or findings.lead)"]),
@@ -60,10 +60,10 @@ def _mixture(world: World, blank: Finding) -> Finding:
             ),
         ]
         return needs(blank, " and ".join(lacks))
-    comparison = world.compare([lead, *others])
+    comparison = grounds.compare([lead, *others])
     if comparison is None:
         return needs(blank, "a benchmark on which all of these runs have a score")
-    said, numbers, parts = [], [], _parts(world, comparison)
+    said, numbers, parts = [], [], _parts(grounds, comparison)
     for other in others:
         weights = {lead.run: 1.0, other.run: -1.0}
         difference = comparison.contrast(weights)
@@ -76,15 +76,15 @@ def _mixture(world: World, blank: Finding) -> Finding:
         said.append(f"{verdict_of(difference, 'above', 'below')} {other.label} ({'; '.join(shown)})")
     return replace(
         blank,
-        statement=f"{lead.label} is {listed(said)}, {world.over(comparison)}.",
+        statement=f"{lead.label} is {listed(said)}, {grounds.over(comparison)}.",
         numbers=tuple(numbers),
         runs=tuple(e.run for e in (lead, *others)),
     )
 
 
-def _parts(world: World, comparison: Comparison) -> dict[str, list[str]]:
+def _parts(grounds: Grounds, comparison: Comparison) -> dict[str, list[str]]:
     """Name → benchmarks: what they are about, and who says what is right. All together are no part."""
-    rows = {b: world.head.benchmarks[b] for b in comparison.drawn}
+    rows = {b: grounds.head.benchmarks[b] for b in comparison.drawn}
     parts = {
         "chat": [b for b, row in rows.items() if row.group == "chat"],
         "instruction following": [b for b, row in rows.items() if row.group == "instruction"],
@@ -101,17 +101,17 @@ def _parts(world: World, comparison: Comparison) -> dict[str, list[str]]:
     "Section 3.2; Figure 2",
     "The average rises with the size of the data for most of four models; for GPT the benefit tapers off.",
 )
-def _scaling(world: World, blank: Finding) -> Finding:
-    series = scaled(world.roster, world.scored)
+def _scaling(grounds: Grounds, blank: Finding) -> Finding:
+    series = scaled(grounds.roster, grounds.scored)
     if not series:
         return needs(blank, "scores of runs on one model's responses at two sizes or more")
     said, numbers, runs, over = [], [], [], ""
     for dgm, every in series.items():
-        entries = [e for e in every if world.head.complete([e.run])]
-        comparison = world.compare(entries) if len(entries) > 1 else None
+        entries = [e for e in every if grounds.head.complete([e.run])]
+        comparison = grounds.compare(entries) if len(entries) > 1 else None
         if comparison is None:
             continue
-        over = world.over(comparison)
+        over = grounds.over(comparison)
         points, _ = comparison.average()
         steps = np.diff(points)
         gain = comparison.contrast({entries[-1].run: 1, entries[0].run: -1})
@@ -156,9 +156,9 @@ def _last_minus_first(entries: Sequence[Entry]) -> dict[str, float]:
     "It has a large effect; no model dominates; parameter count is no perfect indicator of data quality: on "
     "three of nine benchmarks the best has fewer than 10 billion.",
 )
-def _choice(world: World, blank: Finding) -> Finding:
-    entries = dgm_runs(world.roster, world.scored)
-    comparison = world.compare(entries) if len(entries) > 1 else None
+def _choice(grounds: Grounds, blank: Finding) -> Finding:
+    entries = dgm_runs(grounds.roster, grounds.scored)
+    comparison = grounds.compare(entries) if len(entries) > 1 else None
     if comparison is None:
         return needs(blank, "scores of one base model's runs on two models' responses, of the usual size")
     order = np.argsort(-comparison.average()[0], kind="stable")
@@ -167,7 +167,7 @@ def _choice(world: World, blank: Finding) -> Finding:
     leads: dict[str, list[str]] = {}
     for benchmark, highest in zip(comparison.drawn, leaders.led(comparison)[0], strict=True):
         for entry in (e for e, leading in zip(entries, highest, strict=True) if leading):
-            leads.setdefault(str(entry.dgm), []).append(world.head.benchmarks[benchmark].title)
+            leads.setdefault(str(entry.dgm), []).append(grounds.head.benchmarks[benchmark].title)
     each = "; ".join(f"{dgm} on {listed(titles)}" for dgm, titles in leads.items())
     dominates = [dgm for dgm, titles in leads.items() if len(titles) == len(comparison.drawn)]
     share = leaders.dominance(comparison)
@@ -178,7 +178,7 @@ def _choice(world: World, blank: Finding) -> Finding:
     )
     said = [
         f"Of {len(entries)} models, {best.dgm} is the best teacher and {worst.dgm} the last, "
-        f"{show(spread, sign=False)} apart, {world.over(comparison)}",
+        f"{show(spread, sign=False)} apart, {grounds.over(comparison)}",
         text if share is None else f"{text}; one leads on all in {100 * share:.0f} % of the resamples",
     ]
     numbers = [Number(f"{best.label} minus {worst.label}", spread)]
@@ -221,18 +221,20 @@ def _ranged(estimate: Estimate, form: str) -> str:
     "Section 3.2, on the length of the context window",
     "Cutting Q72's responses to the length of L70's has a slightly positive effect (.404 against .400).",
 )
-def _context(world: World, blank: Finding) -> Finding:
+def _context(grounds: Grounds, blank: Finding) -> Finding:
     said, numbers, runs = [], [], []
-    for cut in (e for e in world.roster.kind("dgm") if e.truncated and e.run in world.scored):
-        whole = world.roster.tuned(cut.model, cut.dgms[0], cut.size)
-        if whole is None or whole.run not in world.scored:
+    for cut in (e for e in grounds.roster.kind("dgm") if e.truncated and e.run in grounds.scored):
+        whole = grounds.roster.tuned(cut.model, cut.dgms[0], cut.size)
+        if whole is None or whole.run not in grounds.scored:
             continue
-        comparison = world.compare([cut, whole])
+        comparison = grounds.compare([cut, whole])
         if comparison is None:
             continue
         difference = comparison.contrast({cut.run: 1, whole.run: -1})
         verdict = verdict_of(difference, "better than", "worse than")
-        said.append(f"{cut.label} is {verdict} {whole.label} ({show(difference)}, {world.over(comparison)})")
+        said.append(
+            f"{cut.label} is {verdict} {whole.label} ({show(difference)}, {grounds.over(comparison)})"
+        )
         numbers.append(Number(f"{cut.label} minus {whole.label}", difference))
         runs += [cut.run, whole.run]
     if not said:
@@ -246,10 +248,10 @@ def _context(world: World, blank: Finding) -> Finding:
     "Section 3.2; Table 7",
     "Blending offers no benefit: a blend scores between its parts, almost exactly as their sum.",
 )
-def _blending(world: World, blank: Finding) -> Finding:
+def _blending(grounds: Grounds, blank: Finding) -> Finding:
     said, numbers, runs, lacks = [], [], [], []
-    for blend in blends(world.roster, world.scored):
-        comparison = world.compare([blend.whole, *blend.parts]) if not blend.missing else None
+    for blend in blends(grounds.roster, grounds.scored):
+        comparison = grounds.compare([blend.whole, *blend.parts]) if not blend.missing else None
         if comparison is None:
             absent = listed(
                 [f"{blend.whole.base} on {dgm}" for dgm in blend.missing] or ["a shared benchmark"]
@@ -269,7 +271,7 @@ def _blending(world: World, blank: Finding) -> Finding:
         if draws is not None:
             within = (draws[:, 0] >= draws[:, 1:].min(axis=1)) & (draws[:, 0] <= draws[:, 1:].max(axis=1))
             text += f"; within the range in {100 * within.mean():.0f} % of the resamples"
-        said.append(f"{text}, {world.over(comparison)}")
+        said.append(f"{text}, {grounds.over(comparison)}")
         numbers.append(Number(f"{blend.whole.label} minus the mean of its parts", difference))
         best = blend.parts[int(np.argmax(parts))]
         against = comparison.contrast({blend.whole.run: 1, best.run: -1})
@@ -296,18 +298,18 @@ def _blending(world: World, blank: Finding) -> Finding:
     "Section 3.2, on the agreement rate",
     "The agreement rate is .5, at chance: a fine-tune need not inherit the strengths of its model.",
 )
-def _agreement(world: World, blank: Finding) -> Finding:
-    pair = pair_of(world.roster, world.scored, world.settings)
+def _agreement(grounds: Grounds, blank: Finding) -> Finding:
+    pair = pair_of(grounds.roster, grounds.scored, grounds.settings)
     if pair is None or pair.first_itself is None or pair.second_itself is None:
         return needs(
             blank, "scores of one base model's runs on two models' responses and of the two models themselves"
         )
     quartet = (pair.first, pair.second, pair.first_itself, pair.second_itself)
-    found = _agree(world, *quartet)
+    found = _agree(grounds, *quartet)
     if not found:
         return needs(blank, "a benchmark on which the two fine-tunes and the two models all have a score")
     rate = _rate(found)
-    agree = [world.head.benchmarks[b].title for b, same in found.items() if same]
+    agree = [grounds.head.benchmarks[b].title for b, same in found.items() if same]
     ties = sum(same is None for same in found.values())
     said = (
         f"On {len(agree)} of {len(found)} benchmarks{f' ({listed(agree)})' if agree else ''} "
@@ -318,7 +320,7 @@ def _agreement(world: World, blank: Finding) -> Finding:
     numbers = [
         Number(f"Agreement rate of {name_of(pair.first)} and {name_of(pair.second)}", rate, signed=False)
     ]
-    every = _all_pairs(world)
+    every = _all_pairs(grounds)
     if len(every) > len(found):
         whole = sum(bool(same) for same in every)
         text = f"{whole} of {len(every)} over all pairs of models (these comparisons are not independent)"
@@ -328,11 +330,11 @@ def _agreement(world: World, blank: Finding) -> Finding:
     return replace(blank, statement=f"{said}.", numbers=tuple(numbers), runs=tuple(e.run for e in quartet))
 
 
-def _agree(world: World, a: Entry, b: Entry, own_a: Entry, own_b: Entry) -> dict[str, bool | None]:
+def _agree(grounds: Grounds, a: Entry, b: Entry, own_a: Entry, own_b: Entry) -> dict[str, bool | None]:
     """Benchmark → whether fine-tunes and models are in the same order; None where two of them tie."""
-    values = [world.head.values(e.run) for e in (a, b, own_a, own_b)]
+    values = [grounds.head.values(e.run) for e in (a, b, own_a, own_b)]
     found: dict[str, bool | None] = {}
-    for slug in world.head.complete(e.run for e in (a, b, own_a, own_b)):
+    for slug in grounds.head.complete(e.run for e in (a, b, own_a, own_b)):
         tuned, own = (float(x[slug] or 0) - float(y[slug] or 0) for x, y in (values[:2], values[2:]))
         found[slug] = None if tuned == 0 or own == 0 else (tuned > 0) == (own > 0)
     return found
@@ -347,14 +349,14 @@ def _rate(found: dict[str, bool | None]) -> Estimate:
     return Estimate(k / n, None, float(low), float(high), n)
 
 
-def _all_pairs(world: World) -> list[bool | None]:
+def _all_pairs(grounds: Grounds) -> list[bool | None]:
     """Agreement on every benchmark for every two models that have a fine-tune and scores of their own."""
-    both = [(e, world.roster.itself(e.dgms[0])) for e in dgm_runs(world.roster, world.scored)]
-    there = [(e, own) for e, own in both if own and own.run in world.scored]
+    both = [(e, grounds.roster.itself(e.dgms[0])) for e in dgm_runs(grounds.roster, grounds.scored)]
+    there = [(e, own) for e, own in both if own and own.run in grounds.scored]
     return [
         same
         for (a, own_a), (b, own_b) in combinations(there, 2)
-        for same in _agree(world, a, b, own_a, own_b).values()
+        for same in _agree(grounds, a, b, own_a, own_b).values()
     ]
 
 
@@ -365,13 +367,13 @@ def _all_pairs(world: World) -> list[bool | None]:
     "Fine-tunes track their models' styling closely (mean proportional frequency .91 and 1.05) and differ "
     "from each other (2.61).",
 )
-def _styling(world: World, blank: Finding) -> Finding:
-    found = world.answered
+def _styling(grounds: Grounds, blank: Finding) -> Finding:
+    found = grounds.answered
     if found is None:
-        return needs(blank, world.unanswered)
+        return needs(blank, grounds.unanswered)
     said, numbers = [], []
     for a, b in answers.style_pairs(found):
-        ratio = answers.mean_ratio(found, a, b, world.seed, world.settings.resamples)
+        ratio = answers.mean_ratio(found, a, b, grounds.seed, grounds.settings.resamples)
         if ratio is None:
             said.append(f"{name_of(b)} has no styling at all to set {name_of(a)} against")
             continue
@@ -398,8 +400,10 @@ def _styling(world: World, blank: Finding) -> Finding:
     "Models fine-tuned on responses of their own family do better at the same size of data; this seems to "
     "hold for a larger model of the family, too.",
 )
-def _on_policy(world: World, blank: Finding) -> Finding:
-    runs = [e for e in world.roster.plain("dgm") if e.run in world.scored and e.size == world.roster.size]
+def _on_policy(grounds: Grounds, blank: Finding) -> Finding:
+    runs = [
+        e for e in grounds.roster.plain("dgm") if e.run in grounds.scored and e.size == grounds.roster.size
+    ]
     said, numbers, used, lacks = [], [], [], []
     for base in dict.fromkeys(e.model for e in runs):
         mine = [e for e in runs if e.model == base]
@@ -407,7 +411,7 @@ def _on_policy(world: World, blank: Finding) -> Finding:
         if not kin or not strangers:
             lacks.append(f"a run of {mine[0].base} on a model of {'another' if kin else 'its own'} family")
             continue
-        comparison = world.compare([*kin, *strangers])
+        comparison = grounds.compare([*kin, *strangers])
         if comparison is None:
             lacks.append(f"a benchmark that all runs of {mine[0].base} share")
             continue
@@ -417,7 +421,7 @@ def _on_policy(world: World, blank: Finding) -> Finding:
         names = listed([str(e.dgm) for e in kin]), listed([str(e.dgm) for e in strangers])
         said.append(
             f"{mine[0].base} on {names[0]} (its own family) is {verdict} on {names[1]}: {show(gain)}, "
-            f"{world.over(comparison)}"
+            f"{grounds.over(comparison)}"
         )
         numbers.append(Number(f"{mine[0].base}: own family minus others", gain))
         if len(kin) > 1:  # also a larger model of the family?
@@ -439,10 +443,10 @@ def _on_policy(world: World, blank: Finding) -> Finding:
     "The judge prefers L8B : Q72 over L8B : L70 and Q72 over L70 at similar rates; reversals are rare (5 and "
     "6 of 80 turns).",
 )
-def _preferences(world: World, blank: Finding) -> Finding:
-    found = world.answered
+def _preferences(grounds: Grounds, blank: Finding) -> Finding:
+    found = grounds.answered
     if found is None:
-        return needs(blank, world.unanswered)
+        return needs(blank, grounds.unanswered)
     pair, n = found.pair, len(found.judged)
     said, numbers = [], []
     for a, b in ((pair.first, pair.second), (pair.first_itself, pair.second_itself)):

@@ -16,7 +16,7 @@ Flight = Literal["preflight", "postflight"]
 OTHER = {"preflight": "before training", "postflight": "after training"}
 
 
-class Check(Strict):
+class RunCheck(Strict):
     """One thing that was looked at.
 
     Attributes:
@@ -32,7 +32,7 @@ class Check(Strict):
     remedy: str = ""
 
 
-class Report(Strict):
+class FlightReport(Strict):
     """What the checks of a run found, and what they counted."""
 
     flight: Flight
@@ -40,27 +40,27 @@ class Report(Strict):
     run: str
     identity: str
     passed: bool
-    checks: list[Check]
+    checks: list[RunCheck]
     counts: dict[str, Any]
 
 
 def make_report(  # noqa: PLR0917
-    flight: Flight, study: str, run: str, identity: str, checks: list[Check], counts: dict[str, Any]
-) -> Report:
+    flight: Flight, study: str, run: str, identity: str, checks: list[RunCheck], counts: dict[str, Any]
+) -> FlightReport:
     """A report; it passed if every check did."""
     passed = all(check.passed for check in checks)
-    return Report(
+    return FlightReport(
         flight=flight, study=study, run=run, identity=identity, passed=passed, checks=checks, counts=counts
     )
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: FlightReport) -> None:
     """Write ``path`` (JSON) and a Markdown page beside it."""
     write_text(path.with_suffix(".md"), as_markdown(report))
     write_json(path, report.model_dump())
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> FlightReport:
     """Read a report.
 
     Raises:
@@ -71,10 +71,10 @@ def read_report(path: Path) -> Report:
     found = read_json(path, "a report", limit=SMALL)
     if not isinstance(found, dict):
         raise DataError(f"{path}: not a report: an object was expected, not a {type(found).__name__}")
-    return validate(Report, found, str(path))
+    return validate(FlightReport, found, str(path))
 
 
-def why_failed(report: Report) -> str:
+def why_failed(report: FlightReport) -> str:
     """The failed checks, each with what to do, for somebody tired."""
     lines = [f"run {report.run} ({report.study}): stopped {OTHER[report.flight]}"]
     for check in report.checks:
@@ -83,7 +83,7 @@ def why_failed(report: Report) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: FlightReport) -> str:
     """The report as a page."""
     verdict = "passed" if report.passed else "FAILED"
     marks = {True: "ok", False: Markup("**no**")}

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rewild.config.recipes import Recipe
-from rewild.training.runs.checks import Check, Report
+from rewild.training.runs.checks import FlightReport, RunCheck
 
 MASTER = "float32"  # of the weights that the optimiser changes, and of its moments
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}  # a recipe's precision, as torch calls it
@@ -23,7 +23,7 @@ SLACK_DPO = 0.02
 
 def precision(
     parameters: Mapping[str, int], optimizer: Mapping[str, int], compute: str | None, wanted: str
-) -> Check:
+) -> RunCheck:
     """The check `precision`: master weights and moments in fp32, products in the recipe's precision.
 
     bf16 has eight bits of mantissa: an update below 1/256 of a weight is lost when it is added to one. At a
@@ -44,7 +44,7 @@ def precision(
     if compute != DTYPES[wanted]:
         wrong.append(f"the forward pass is in {compute or 'a precision that is not known'}")
     shown = f"weights in {_shown(parameters)}, the optimiser's state in {_shown(optimizer)}, computed in"
-    return Check(
+    return RunCheck(
         name="precision",
         passed=not wrong,
         found=f"{shown} {compute or 'nothing known'}",
@@ -56,14 +56,14 @@ def precision(
     )
 
 
-def first_preference_loss(loss: float | None) -> Check:
+def first_preference_loss(loss: float | None) -> RunCheck:
     """The check `first_loss` of a preference tuning: its first step begins at ln 2, whatever the data.
 
     Args:
         loss: of the first optimiser step, in nats; None if it was not logged.
     """
     passed = loss is not None and abs(loss - FIRST_DPO) <= SLACK_DPO
-    return Check(
+    return RunCheck(
         name="first_loss",
         passed=passed,
         found="the first step's loss was not logged"
@@ -77,7 +77,7 @@ def first_preference_loss(loss: float | None) -> Check:
     )
 
 
-def length(counts: Mapping[str, Any], recipe: Recipe) -> Check:
+def length(counts: Mapping[str, Any], recipe: Recipe) -> RunCheck:
     """The check `length`: how many conversations or pairs are longer than a sequence, or left out.
 
     Args:
@@ -96,7 +96,7 @@ def length(counts: Mapping[str, Any], recipe: Recipe) -> Check:
         )
     what = "pairs" if recipe.kind == "dpo" else "conversations"
     dropped = recipe.over_long == "drop"
-    return Check(
+    return RunCheck(
         name="length",
         passed=not remedy,
         found=f"{over:,} of {total:,} {what} ({share:.1%}) exceed {limit:,} tokens "
@@ -106,7 +106,7 @@ def length(counts: Mapping[str, Any], recipe: Recipe) -> Check:
     )
 
 
-def judged_now(report: Report, recipe: Recipe) -> Report:
+def judged_now(report: FlightReport, recipe: Recipe) -> FlightReport:
     """A preflight's report, by the gates that the recipe has now."""
     if "over_long" not in report.counts:  # it ended before the data was prepared
         return report

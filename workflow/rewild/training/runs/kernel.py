@@ -17,7 +17,7 @@ from typing import Any
 from rewild.core.errors import DataError, RewildError, first_line
 from rewild.core.files import sha256, write_json
 from rewild.core.reading import read_json
-from rewild.training.runs.checks import Check
+from rewild.training.runs.checks import RunCheck
 
 PLACE = Path("downloads/kernels/flash-attn2")  # below the folder of results: the same for every study
 RECORD = "kernel.json"
@@ -97,7 +97,7 @@ def pinned() -> tuple[str, int]:
     return str(FLASH_ATTN_KERNEL_FALLBACK[ATTENTION]), int(FA2_HUB_KERNEL_VERSION)
 
 
-def flash_attention(attention: str, folder: Path) -> Check:
+def flash_attention(attention: str, folder: Path) -> RunCheck:
     """The check `flash_attention`: what a training will need is here, whole, for this torch.
 
     Args:
@@ -105,15 +105,15 @@ def flash_attention(attention: str, folder: Path) -> Check:
         folder: where the kernel was fetched to.
     """
     if attention != ATTENTION:
-        return Check(name="flash_attention", passed=True, found=f"{attention} needs no kernel")
+        return RunCheck(name="flash_attention", passed=True, found=f"{attention} needs no kernel")
     if find_spec("flash_attn"):
-        return Check(name="flash_attention", passed=True, found="the package flash-attn is installed")
+        return RunCheck(name="flash_attention", passed=True, found="the package flash-attn is installed")
     wrong = missing(folder)
     if wrong:
-        return Check(name="flash_attention", passed=False, found=wrong, remedy=f"{HOW}.")
+        return RunCheck(name="flash_attention", passed=False, found=wrong, remedy=f"{HOW}.")
     known = read_json(folder / RECORD)
     found = f"{known['repo']} v{known['version']}, {known['variant']}, at {known['revision'][:12]}"
-    return Check(name="flash_attention", passed=True, found=found)
+    return RunCheck(name="flash_attention", passed=True, found=found)
 
 
 def missing(folder: Path) -> str | None:

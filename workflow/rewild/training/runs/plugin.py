@@ -24,7 +24,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rewild.core.files import write_json
 from rewild.engines.base import hardware, versions
 from rewild.training.runs.checkpoints import seal
-from rewild.training.runs.checks import Check
+from rewild.training.runs.checks import RunCheck
 from rewild.training.runs.encoded import install
 from rewild.training.runs.gates import first_preference_loss, precision
 from rewild.training.runs.leak import leak, leak_check, short, small_model
@@ -94,7 +94,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # untyped here
             check = precision(self.held["parameters"], self.held["optimizer"], self.compute, self.wanted)
             self._stop_unless(check, state)
 
-    def _stop_unless(self, check: Check, state: TrainerState) -> None:
+    def _stop_unless(self, check: RunCheck, state: TrainerState) -> None:
         if check.passed:
             return
         if state.is_world_process_zero:

@@ -22,7 +22,7 @@ from rewild.engines.chat import Chat
 from rewild.generation.spec import row_seed
 from rewild.prompts.schema import read_shard
 from rewild.responses.pilot import sample
-from rewild.training.runs.checks import Check, Report, make_report, read_report, write_report
+from rewild.training.runs.checks import FlightReport, RunCheck, make_report, read_report, write_report
 from rewild.training.runs.gates import first_preference_loss, judged_now, precision
 from rewild.training.runs.layout import RunFiles
 from rewild.training.runs.log import ends, window
@@ -43,7 +43,7 @@ def postflight(  # noqa: PLR0917
     files: RunFiles,
     threads: int,
     say: Say,
-) -> Report:
+) -> FlightReport:
     """Try the checkpoint; writes ``postflight.json`` and ``.md``.
 
     Args:
@@ -97,9 +97,9 @@ def _prompts(study: Study, shards: Sequence[Path], mix: Path) -> list[dict[str, 
     return found
 
 
-def _steps(measured: Measured) -> Check:
+def _steps(measured: Measured) -> RunCheck:
     passed = measured.steps == measured.planned_steps
-    return Check(
+    return RunCheck(
         name="all_steps_done",
         passed=passed,
         found=f"{measured.steps:,} of {measured.planned_steps:,} optimiser steps",
@@ -107,10 +107,10 @@ def _steps(measured: Measured) -> Check:
     )
 
 
-def _cleared(before: Report, training: Training) -> Check:
+def _cleared(before: FlightReport, training: Training) -> RunCheck:
     """The preflight, by the gates of now: they may be stricter than when the training started."""
     failed = [check for check in judged_now(before, training.recipe).checks if not check.passed]
-    return Check(
+    return RunCheck(
         name="preflight",
         passed=not failed,
         found="; ".join(f"{check.name}: {check.found}" for check in failed)
@@ -119,7 +119,7 @@ def _cleared(before: Report, training: Training) -> Check:
     )
 
 
-def _gates(measured: Measured, losses: pl.DataFrame, training: Training) -> list[Check]:
+def _gates(measured: Measured, losses: pl.DataFrame, training: Training) -> list[RunCheck]:
     """In what precision it was trained, and where a preference tuning began."""
     recipe = training.recipe
     checks = [precision(measured.parameters, measured.optimizer, measured.compute, recipe.precision)]
@@ -129,10 +129,10 @@ def _gates(measured: Measured, losses: pl.DataFrame, training: Training) -> list
     return checks
 
 
-def _fell(losses: Sequence[float]) -> Check:
+def _fell(losses: Sequence[float]) -> RunCheck:
     first, last = ends(losses)
     passed = last < first
-    return Check(
+    return RunCheck(
         name="loss_fell",
         passed=passed,
         found=f"the loss went from {first:.3f} to {last:.3f} (means of the first and the last "
@@ -143,13 +143,15 @@ def _fell(losses: Sequence[float]) -> Check:
     )
 
 
-def _trained(measured: Measured, before: Report, kind: str) -> Check:
+def _trained(measured: Measured, before: FlightReport, kind: str) -> RunCheck:
     if kind == "dpo":
-        return Check(name="tokens_trained", passed=True, found="tokens are not counted for preference pairs")
+        return RunCheck(
+            name="tokens_trained", passed=True, found="tokens are not counted for preference pairs"
+        )
     prepared, trained = before.counts.get("trained_tokens") or 0, measured.trained_tokens or 0
     share = trained / (prepared * measured.epochs) if prepared else 0.0
     passed = share >= TRAINED
-    return Check(
+    return RunCheck(
         name="tokens_trained",
         passed=passed,
         found=f"{trained:,} tokens were trained, {share:.1%} of those prepared",
@@ -157,12 +159,12 @@ def _trained(measured: Measured, before: Report, kind: str) -> Check:
     )
 
 
-def _readable(checkpoint: Path, training: Training) -> Check:
+def _readable(checkpoint: Path, training: Training) -> RunCheck:
     try:
         wrong = unreadable(checkpoint, training.template.end_of_turn if training.template else None)
     except (OSError, ValueError) as error:
         wrong = [str(error)]
-    return Check(
+    return RunCheck(
         name="readable",
         passed=not wrong,
         found="; ".join(wrong) or "its files say nothing that only transformers 5 understands",
@@ -178,7 +180,7 @@ def _answers(  # noqa: PLR0917
     checkpoint: Path,
     threads: int,
     say: Say,
-) -> list[Check]:
+) -> list[RunCheck]:
     from rewild.engines import make_engine
 
     try:
@@ -193,15 +195,17 @@ def _answers(  # noqa: PLR0917
             threads=threads,
         )
     except EngineError as error:
-        return [Check(name="loads", passed=False, found=str(error), remedy="look at the checkpoint's files.")]
+        return [
+            RunCheck(name="loads", passed=False, found=str(error), remedy="look at the checkpoint's files.")
+        ]
     try:
         finite = _finite(engine.model)
-        loads = Check(
+        loads = RunCheck(
             name="loads",
             passed=True,
             found=f"transformers loads it: {_parameters(engine.model):,} parameters",
         )
-        weights = Check(
+        weights = RunCheck(
             name="no_nan",
             passed=finite,
             found="every weight is a number" if finite else "some weights are NaN or infinite",
@@ -239,20 +243,20 @@ def _generate(
     return done
 
 
-def _judge(training: Training, chat: Chat, done: Sequence[Completion]) -> list[Check]:
+def _judge(training: Training, chat: Chat, done: Sequence[Completion]) -> list[RunCheck]:
     texts = [c for c in done if c.text and c.text.strip()]
     stopped = sum(c.finish_reason == "stop" for c in done)
     share = stopped / len(done) if done else 0.0
     least = training.recipe.stopped
     spoke, ended = len(texts) >= 0.5 * len(done) > 0, bool(done) and share >= least
     return [
-        Check(
+        RunCheck(
             name="generates",
             passed=spoke,
             found=f"{len(texts)} of {len(done)} answers have text",
             remedy="" if spoke else "the model says nothing: look at axolotl.yaml and the loss.",
         ),
-        Check(
+        RunCheck(
             name="stops",
             passed=ended,
             found=f"{stopped} of {len(done)} answers ({share:.0%}) end with an end token "

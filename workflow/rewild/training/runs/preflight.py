@@ -21,14 +21,14 @@ from rewild.core.files import sha256, write_text
 from rewild.core.reading import faults, open_file
 from rewild.engines.chat import Chat
 from rewild.engines.tokenizer import class_to_name, load_tokenizer
-from rewild.training.runs.checks import Check, Report, make_report, write_report
+from rewild.training.runs.checks import FlightReport, RunCheck, make_report, write_report
 from rewild.training.runs.encoded import IDS, is_plain
 from rewild.training.runs.environment import variables
 from rewild.training.runs.gates import length
 from rewild.training.runs.kernel import PLACE, flash_attention
 from rewild.training.runs.layout import RunFiles
-from rewild.training.runs.oracle import as_text, expected, prompt
 from rewild.training.runs.render import as_yaml, axolotl_config, identity_of, start_identity
+from rewild.training.runs.spans import as_text, expected, prompt
 
 COMPARED = 2000  # conversations whose labels are worked out a second time, spread over the mix
 SHOWN = 3  # examples named in a message
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 Pair = tuple[str, str, str]
 
 
-def preflight(training: Training, mix: Path, files: RunFiles, threads: int, say: Say) -> Report:
+def preflight(training: Training, mix: Path, files: RunFiles, threads: int, say: Say) -> FlightReport:
     """Render ``axolotl.yaml``, prepare the data, check; writes ``preflight.json`` and ``.md``.
 
     Args:
@@ -88,7 +88,7 @@ def _all_checks(  # noqa: PLR0917
     identity: str,
     heading: str,
     say: Say,
-) -> tuple[list[Check], dict[str, Any]]:
+) -> tuple[list[RunCheck], dict[str, Any]]:
     tokenizer = load_tokenizer(training.start.path, training.run, **_where(training))
     config |= tokenizer_of(training, tokenizer)
     template = config.get("chat_template_jinja") or getattr(tokenizer, "chat_template", None)
@@ -100,7 +100,7 @@ def _all_checks(  # noqa: PLR0917
     write_text(files.config(), as_yaml(config, heading))
     if can_prepare:
         cfg, prepared = _prepare(files.config(), training, say)
-        looked = Looked(training, tokenizer, str(template), rows, prepared)
+        looked = PreparedData(training, tokenizer, str(template), rows, prepared)
         found, counted = looked.checks(), looked.counts
         checks, counts = checks + found, counts | counted
         checks += [_seeded(config), _path_unique(config, identity, training, mix)]
@@ -138,11 +138,11 @@ def _where(training: Training) -> dict[str, Any]:
     return {"revision": start.revision, "trust_remote_code": start.trust_remote_code}
 
 
-def _before(training: Training, tokenizer: Any, template: str | None) -> list[Check]:
+def _before(training: Training, tokenizer: Any, template: str | None) -> list[RunCheck]:
     """What can be said without the data: is there a template, and has the tokenizer all it writes?"""
     if not template:
         return [
-            Check(
+            RunCheck(
                 name="chat_template",
                 passed=False,
                 found=f"the tokenizer of {training.start.path} has no chat template",
@@ -156,8 +156,8 @@ def _before(training: Training, tokenizer: Any, template: str | None) -> list[Ch
         wanted |= dict.fromkeys([training.template.end_of_turn, *pad])
     split = [t for t in wanted if len(tokenizer.encode(t, add_special_tokens=False)) != 1]
     return [
-        Check(name="chat_template", passed=True, found="the template is there"),
-        Check(
+        RunCheck(name="chat_template", passed=True, found="the template is there"),
+        RunCheck(
             name="special_tokens",
             passed=not split,
             found=f"of {len(wanted)} control tokens that the template writes, "
@@ -184,7 +184,7 @@ def _prepare(config: Path, training: Training, say: Say) -> tuple[Any, Any]:
         raise RewildError(f"{config}: Axolotl cannot prepare the data: {first_line(error)}") from error
 
 
-class Looked:
+class PreparedData:
     """What Axolotl prepared, beside what should come out."""
 
     def __init__(
@@ -197,7 +197,7 @@ class Looked:
         self.chat = Chat(tokenizer, training.start.path, template=template)
         self.counts: dict[str, Any] = {}
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[RunCheck]:
         """All checks of the data."""
         if self.recipe.kind == "dpo":
             pairs = list(self._pair_texts())
@@ -247,7 +247,7 @@ class Looked:
             )
         )
 
-    def _labels(self) -> list[Check]:
+    def _labels(self) -> list[RunCheck]:
         """Trained tokens as Axolotl marked them, against those that should be."""
         marked: dict[tuple[int, ...], list[bool]] = {}
         trained = ended = untrained_rows = 0
@@ -288,7 +288,7 @@ class Looked:
         rows = len(self.prepared)
         return [
             self._contents_are_text(marked.keys()),
-            Check(
+            RunCheck(
                 name="end_of_turn_trained",
                 passed=rows > 0 and ended >= 0.5 * rows,
                 found=f"{self.end} is among the trained tokens of {ended:,} of {rows:,} conversations",
@@ -297,7 +297,7 @@ class Looked:
                 else "the model would never learn to stop: the recipe's template must name, as end_of_turn, "
                 "the token that ends its turns.",
             ),
-            Check(
+            RunCheck(
                 name="only_assistant_trained",
                 passed=compared > 0 and outside == 0 and missed == 0,
                 found=f"of {compared:,} conversations compared, {wanted:,} tokens are the assistant's; "
@@ -307,7 +307,7 @@ class Looked:
                 else "the labels are not what the config says: look at datasets, roles_to_train and the "
                 "template in axolotl.yaml.",
             ),
-            Check(
+            RunCheck(
                 name="rendered_as_served",
                 passed=unseen + seams == 0,
                 found=f"of {compared + unseen:,} conversations, {unseen:,} have other tokens in training "
@@ -319,7 +319,7 @@ class Looked:
             ),
         ]
 
-    def _contents_are_text(self, prepared: Collection[tuple[int, ...]]) -> Check:
+    def _contents_are_text(self, prepared: Collection[tuple[int, ...]]) -> RunCheck:
         """Every conversation whose contents spell control tokens, not a sample of them."""
         limit, dropped = self.recipe.sequence_length, self.recipe.over_long == "drop"
         spelling = 0
@@ -333,7 +333,7 @@ class Looked:
                 wrong.append(name)
         return self._text_check(spelling, wrong, "conversations")
 
-    def _pairs_are_text(self) -> Check:
+    def _pairs_are_text(self) -> RunCheck:
         """Every pair's ids, as the trainer gets them, against those of the engines."""
         limit = self.recipe.sequence_length
         found = {tuple(tuple(row[side]) for side in IDS) for row in self.prepared if IDS[0] in row}
@@ -356,9 +356,9 @@ class Looked:
         for name, values in zip(names, self.rows.select(columns).iter_rows(), strict=True):
             yield (str(name), *values)
 
-    def _text_check(self, spelling: int, wrong: Sequence[str], what: str) -> Check:
+    def _text_check(self, spelling: int, wrong: Sequence[str], what: str) -> RunCheck:
         self.counts |= {"spelling_control_tokens": spelling, "read_as_control_tokens": len(wrong)}
-        return Check(
+        return RunCheck(
             name="content_is_text",
             passed=not wrong,
             found=f"{spelling:,} {what} have texts that spell a control token of this model; "
@@ -371,7 +371,7 @@ class Looked:
             "axolotl.yaml; if it is, take these rows out of the mix.",
         )
 
-    def _length(self, lengths: pl.Series) -> Check:
+    def _length(self, lengths: pl.Series) -> RunCheck:
         limit = self.recipe.sequence_length
         self.counts |= {
             "over_long": int((lengths > limit).sum()),
@@ -384,7 +384,7 @@ class Looked:
             self.counts["kept_tokens"] = int(kept.sum())
         return length({**self.counts, "conversations": self.rows.height}, self.recipe)
 
-    def _pairs(self, pairs: Sequence[Pair]) -> Check:
+    def _pairs(self, pairs: Sequence[Pair]) -> RunCheck:
         """Pairs reach Axolotl's trainer as text: each must be one of ours, and its answers must differ.
 
         Axolotl looks up an answer in its rendered chat. White space that a template trims off makes it keep
@@ -407,7 +407,7 @@ class Looked:
         )
         self.counts |= {"prepared": rows, "pairs_broken": bad, "answers_ended": ended, "pairs_cut": cut}
         passed = rows > 0 and bad == 0 and ended >= 2 * (rows - cut)
-        return Check(
+        return RunCheck(
             name="pairs_whole",
             passed=passed,
             found=f"of {rows:,} pairs, {bad:,} have an answer that is not whole or equals the other; "
@@ -425,10 +425,10 @@ class Looked:
         return sizes[0] + max(sizes[1:]) >= self.recipe.sequence_length - SLACK
 
 
-def _seeded(config: dict[str, Any]) -> Check:
+def _seeded(config: dict[str, Any]) -> RunCheck:
     seed = config.get("seed")
     passed = isinstance(seed, int)
-    return Check(
+    return RunCheck(
         name="seed_set",
         passed=passed,
         found=f"the seed is {seed}",
@@ -436,11 +436,11 @@ def _seeded(config: dict[str, Any]) -> Check:
     )
 
 
-def _path_unique(config: dict[str, Any], identity: str, training: Training, mix: Path) -> Check:
+def _path_unique(config: dict[str, Any], identity: str, training: Training, mix: Path) -> RunCheck:
     """Axolotl finds prepared data by its path; ours is named by its content, unchanged meanwhile."""
     now = identity_of(training, sha256(mix), start_identity(training))
     passed = now == identity and identity in str(config["dataset_prepared_path"])
-    return Check(
+    return RunCheck(
         name="data_path_unique",
         passed=passed,
         found=f"prepared data is at {config['dataset_prepared_path']}",
@@ -448,9 +448,9 @@ def _path_unique(config: dict[str, Any], identity: str, training: Training, mix:
     )
 
 
-def _packing(training: Training, prepared: Any, cfg: Any) -> Check:
+def _packing(training: Training, prepared: Any, cfg: Any) -> RunCheck:
     if not cfg.sample_packing:
-        return Check(name="packing_isolated", passed=True, found="conversations are not packed")
+        return RunCheck(name="packing_isolated", passed=True, found="conversations are not packed")
     from rewild.training.runs.leak import packing_leak
 
     return packing_leak(training, prepared, cfg)

@@ -2,7 +2,7 @@
 
 ============================ =================================================================================
 ``axolotl.yaml``             the rendered config
-``preflight.json, .md``      checks before the training (:class:`rewild.training.runs.checks.Report`)
+``preflight.json, .md``      checks before the training (:class:`rewild.training.runs.checks.FlightReport`)
 ``checkpoint/``              safetensors, tokenizer, chat template
 ``trainer_state.json``       the trainer's state at its end
 ``training.json``            :class:`Measured`

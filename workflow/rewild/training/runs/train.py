@@ -24,7 +24,7 @@ from rewild.core.reading import read_json
 from rewild.core.reading_yaml import read_yaml
 from rewild.core.table import provenance, write_table
 from rewild.training.runs.checkpoints import last_sound, step_of
-from rewild.training.runs.checks import Report, read_report, why_failed
+from rewild.training.runs.checks import FlightReport, read_report, why_failed
 from rewild.training.runs.environment import variables
 from rewild.training.runs.gates import judged_now
 from rewild.training.runs.kernel import ATTENTION, PLACE, local_kernels
@@ -64,7 +64,7 @@ def train(training: Training, mix: Path, files: RunFiles, threads: int, say: Say
     return measured
 
 
-def _cleared(training: Training, mix: Path, files: RunFiles) -> Report:
+def _cleared(training: Training, mix: Path, files: RunFiles) -> FlightReport:
     """The preflight, if it passed and is of this config, this mix and this base model."""
     report = judged_now(read_report(files.report("preflight")), training.recipe)
     if not report.passed:
@@ -138,7 +138,7 @@ def complaint(training: Training, code: int, lines: list[str]) -> str:
     return f"run {training.run}: Axolotl failed (exit {code}):\n{shown}"
 
 
-def _publish(training: Training, mix: Path, files: RunFiles, out: Path, report: Report) -> Measured:
+def _publish(training: Training, mix: Path, files: RunFiles, out: Path, report: FlightReport) -> Measured:
     log = read_log(out)
     rows = pl.DataFrame(log, schema={name: column.dtype for name, column in LOSS.columns.items()})
     made_from = provenance([files.config(), mix], identity=report.identity)
@@ -152,7 +152,7 @@ def _publish(training: Training, mix: Path, files: RunFiles, out: Path, report: 
 
 
 def measure(
-    training: Training, report: Report, out: Path, log: list[dict[str, Any]], saved: dict[str, int]
+    training: Training, report: FlightReport, out: Path, log: list[dict[str, Any]], saved: dict[str, int]
 ) -> Measured:
     """:class:`Measured` from what the plugin wrote, and the dtypes of the published weights."""
     found = read_json(out / MEASURED)

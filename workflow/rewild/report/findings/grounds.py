@@ -15,7 +15,7 @@ from rewild.report.findings.answers import Answered
 
 
 @dataclass(frozen=True)
-class World:
+class Grounds:
     """What statements are made from.
 
     Attributes:

@@ -19,8 +19,8 @@ from rewild.evaluation.scores.roster import ROSTER, roster_frame
 from rewild.evaluation.scores.tidy import ITEMS, SCORES, items_frame, mean_score, scores_frame, write_scores
 from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
 from rewild.report.findings.answers import Answered
+from rewild.report.findings.grounds import Grounds
 from rewild.report.findings.load import open_study, with_answers
-from rewild.report.findings.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"small": 60, "medium": 120, "": 220}
@@ -118,13 +118,13 @@ def prepare(folder: Path) -> Path:
     return copy
 
 
-def open_world(folder: Path) -> World:
+def open_world(folder: Path) -> Grounds:
     """All that findings are stated from, of what :func:`prepare` made."""
     opened = open_study("own", folder / "config", folder / "results/own/scores")
     return with_answers(opened, folder / "results/own/benchmarks")
 
 
-def marked(world: World) -> Answered:
+def marked(grounds: Grounds) -> Answered:
     """The answers of the pair with a judge's scores that are put in by hand."""
     scores = {
         "base-herald": [5, 5, 5, 3, 9, 2.0],
@@ -133,8 +133,8 @@ def marked(world: World) -> Answered:
         "plain": [6, 5, 4, 2, 5, 1.0],
     }
     given = {run: np.array(values) for run, values in scores.items()}
-    assert world.answered is not None
-    return replace(world.answered, scores=given, judged=tuple("abcdef"))
+    assert grounds.answered is not None
+    return replace(grounds.answered, scores=given, judged=tuple("abcdef"))
 
 
 def _write(
