@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from judged_data import ALPACA_TEMPLATE, material, write_json
 from rewild.core.errors import DataError
-from rewild.engines.rubric.grades import judge_text
+from rewild.engines.rubric.forms import judge_text
 from rewild.evaluation.judged.alpaca_eval import (
     AlpacaEval,
     PlainAlpacaEval,

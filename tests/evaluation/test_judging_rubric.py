@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from judging_workspace import Workspace, clueless, knowing
 from rewild.core.errors import ConfigError
+from rewild.engines.rubric.forms import judge_text
 from rewild.engines.rubric.grades import (
     FIVE,
     THREE,
@@ -25,7 +26,6 @@ from rewild.engines.rubric.grades import (
     correctness,
     coverage,
     grade,
-    judge_text,
     keywords,
     read_case,
     structure,

@@ -21,7 +21,7 @@ from judged_data import (
     write_json,
 )
 from rewild.core.errors import DataError
-from rewild.engines.rubric.grades import judge_text
+from rewild.engines.rubric.forms import judge_text
 from rewild.evaluation.judged.mixeval import MixEval, lettered
 from rewild.evaluation.judged.source_prompts import read_chat_prompt, read_text
 from rewild.generation.asking.base import JudgeRequest, Reply

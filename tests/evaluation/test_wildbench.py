@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from judged_data import WILDBENCH_TEMPLATE, answers_of, by_metric, judgments_of, material
 from rewild.core.errors import DataError
-from rewild.engines.rubric.grades import judge_text
+from rewild.engines.rubric.forms import judge_text
 from rewild.evaluation.judged.wildbench import GROUPS, WEIGHTS, WildBench, read_score, rescale, shorten
 from rewild.generation.asking.base import Reply
 

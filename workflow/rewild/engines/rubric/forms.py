@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from rewild.engines.rubric.grades import correctness, grade
+from rewild.engines.rubric.grades import correctness, grade, read_case, verdict
 
 Chat = Sequence[Mapping[str, str]]
 
@@ -77,3 +77,16 @@ def _last_case(messages: Chat) -> str:
 
 
 FORMS = (better_model, known_answer, chosen_option, checklist_score)
+
+
+def judge_text(messages: Sequence[dict[str, str]]) -> str:
+    """The rubric's reply to a chat. What it cannot read it says, without a verdict."""
+    for read in (_marked, *FORMS):
+        if (reply := read(messages)) is not None:
+            return reply
+    return "By rubric: there is no answer to grade in this prompt, so there is no verdict."
+
+
+def _marked(messages: Sequence[dict[str, str]]) -> str | None:
+    case = read_case("\n".join(str(m.get("content", "")) for m in messages if m.get("role") != "assistant"))
+    return None if case is None else verdict(case)

@@ -227,18 +227,3 @@ def compare(totals: Sequence[float], scale: tuple[str, ...]) -> str:
     steps = 2 if abs(difference) >= FAR else 1
     at = middle - min(steps, middle) if difference > 0 else middle + min(steps, middle)
     return scale[at]
-
-
-def judge_text(messages: Sequence[dict[str, str]]) -> str:
-    """The rubric's reply to a chat. What it cannot read it says, without a verdict."""
-    from rewild.engines.rubric.forms import FORMS  # they grade with what stands above
-
-    for read in (_marked, *FORMS):
-        if (reply := read(messages)) is not None:
-            return reply
-    return "By rubric: there is no answer to grade in this prompt, so there is no verdict."
-
-
-def _marked(messages: Sequence[dict[str, str]]) -> str | None:
-    case = read_case("\n".join(str(m.get("content", "")) for m in messages if m.get("role") != "assistant"))
-    return None if case is None else verdict(case)

@@ -19,7 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from rewild.core.errors import ConfigError, nearest
-from rewild.engines.rubric.grades import NAME, judge_text
+from rewild.engines.rubric.forms import judge_text
+from rewild.engines.rubric.grades import NAME
 
 FAULTS = {
     "429": "too many requests",
