@@ -132,3 +132,14 @@ def test_what_a_mix_is_made_of_makes_it_again_and_trains(done: Path, rules: Rule
 def test_a_sampling_setting_answers_again(done: Path, rules: Rules) -> None:
     change(done / STUDY, "responses", "sampling", temperature=0.7)
     assert {"run_pilot", "answer_shard", "sample_answers"} <= rules()
+
+
+def test_a_measure_is_made_again_alone_and_a_filter_by_it_makes_its_mix(done: Path, rules: Rules) -> None:
+    change(done / STUDY, "measures", "length", tokenizer="demo-plain")
+    again = rules()
+    assert {"measure_texts", "summarise_measure"} <= again
+    assert again.isdisjoint({"make_mix", *EXPENSIVE})
+    change(done / STUDY, "mixes", "mini", filters={"measures": [{"measure": "styling", "at_most": 9}]})
+    again = rules()
+    assert {"measure_texts", "make_mix", "train_run"} <= again
+    assert again.isdisjoint({"answer_shard", "run_pilot", "sample_answers"})
