@@ -26,7 +26,6 @@ from rewild.core.fetch import read_manifest
 from rewild.core.table import read_table
 from rewild.engines import EngineError
 from rewild.engines.rubric import server as rubric_server
-from rewild.engines.rubric.server import RubricServer, parse_fault
 from rewild.evaluation.judged.ask import judge
 from rewild.evaluation.judged.estimate import estimate, table
 from rewild.evaluation.judged.score import describe, score
@@ -35,6 +34,7 @@ from rewild.evaluation.scores.tidy import ITEMS, SCORES
 from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import BudgetError, Ledger, ceiling, estimated_input, most_input
 from rewild.generation.asking.schema import JUDGMENTS
+from rubric_faults import RubricServer, parse_fault
 
 SECRET = "sk-a-key-that-must-not-be-seen"
 

@@ -220,18 +220,11 @@ def score(
 @app.command()
 def rubric_judge(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0,
-    faults: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fault", help="What goes wrong, and at which calls: 500@3-9, 401@20-, slow, malformed"
-        ),
-    ] = None,
-    delay: Annotated[float, typer.Option(min=0, help="Seconds that a slow reply takes")] = 5.0,
 ) -> None:
     """Serve the rubric, a program that grades by stated rules, as an OpenAI-compatible judge."""
-    from rewild.engines.rubric.server import RubricServer, parse_fault
+    from rewild.engines.rubric.server import RubricServer
 
-    with RubricServer(port, [parse_fault(text) for text in faults or []], delay) as server:
+    with RubricServer(port) as server:
         typer.echo(f"the judge 'rubric' (a program, not a language model) is at {server.url}")
         try:
             server.serve_forever()

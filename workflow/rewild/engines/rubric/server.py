@@ -1,76 +1,22 @@
-"""`rewild rubric-judge`: the rubric behind OpenAI's chat protocol, here. It can misbehave on demand.
-
-What it does wrong is said beforehand, by the number of the call: ``500@3-9`` answers calls 3 to 9 with status
-500, ``slow@1`` only the first call slowly, ``malformed`` all of them with something that is no JSON.
-"""
+"""`rewild rubric-judge`: the rubric behind OpenAI's chat protocol, on this machine."""
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError
 from rewild.engines.rubric.forms import judge_text
 from rewild.engines.rubric.grades import NAME
 
-FAULTS = {
-    "429": "too many requests",
-    "500": "a server's error",
-    "401": "the key has expired",
-    "hangup": "the connection is closed",
-    "slow": "the reply comes after --delay seconds",
-    "malformed": "the reply is no JSON",
-    "refusing": "the judge will not judge",
-    "language": "the judge writes in another language, and no verdict",
-    "biased": "the judge prefers whatever stands first, or rates it 10",
-}
-REFUSAL = "I'm sorry, but I can't help with evaluating these responses."
-ANOTHER_LANGUAGE = "Die Antwort ist ordentlich gegliedert und weitgehend richtig. Meine Note: acht von zehn."
 log = logging.getLogger("rewild")
 LARGEST = 2**26  # bytes of one request
-_SPEC = re.compile(r"(?P<kind>[a-z0-9]+)(?:@(?P<first>\d+)(?P<to>-)?(?P<last>\d+)?)?")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One way to misbehave, for calls ``first`` to ``last`` (from 1; None is for ever)."""
-
-    kind: str
-    first: int = 1
-    last: int | None = None
-
-    def applies(self, call: int) -> bool:
-        """Whether it is this call's turn."""
-        return self.first <= call and (self.last is None or call <= self.last)
-
-
-def parse_fault(text: str) -> Fault:
-    """Read ``KIND``, ``KIND@N``, ``KIND@N-`` or ``KIND@N-M``.
-
-    Raises:
-        ConfigError: another form, or an unknown kind.
-    """
-    found = _SPEC.fullmatch(text)
-    if found is None or found["kind"] not in FAULTS:
-        kinds = ", ".join(FAULTS)
-        raise ConfigError(
-            f"unknown fault '{text}'{nearest(text.partition('@')[0], FAULTS)} (faults: {kinds})"
-        )
-    if found["first"] is None:
-        return Fault(found["kind"])
-    first = int(found["first"])
-    if found["to"] is None:
-        return Fault(found["kind"], first, first)
-    return Fault(found["kind"], first, int(found["last"]) if found["last"] else None)
 
 
 class RubricServer(ThreadingHTTPServer):
@@ -79,21 +25,19 @@ class RubricServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int = 0, faults: Sequence[Fault] = (), delay: float = 5.0):
+    def __init__(self, port: int = 0, handler: type[Handler] | None = None):
         """
         Args:
             port: 0 takes a free one.
-            faults: what it does wrong, and when; the first that applies to a call counts.
-            delay: seconds that a slow reply takes.
+            handler: of calls; None answers them by the rubric.
 
         Raises:
             ConfigError: the port is taken.
         """
         try:
-            super().__init__(("127.0.0.1", port), _Handler)
+            super().__init__(("127.0.0.1", port), handler or Handler)
         except OSError as error:
             raise ConfigError(f"port {port} cannot be used: {error.strerror}") from error
-        self.faults, self.delay = tuple(faults), delay
         self.calls = 0
         self.counting = threading.Lock()
 
@@ -108,15 +52,16 @@ class RubricServer(ThreadingHTTPServer):
         if not isinstance(error, ConnectionError | TimeoutError):
             log.error("the rubric could not answer a call: %s", type(error).__name__)
 
-    def next_call(self) -> tuple[int, str | None]:
-        """The number of a call, from 1, and what goes wrong with it."""
+    def next_call(self) -> int:
+        """The number of a call, from 1."""
         with self.counting:
             self.calls += 1
-            call = self.calls
-        return call, next((fault.kind for fault in self.faults if fault.applies(call)), None)
+            return self.calls
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers calls by the rubric."""
+
     server: RubricServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -126,47 +71,37 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.rstrip("/").endswith("/models"):
-            self._send(
+            self.send(
                 200, {"object": "list", "data": [{"id": NAME, "object": "model", "owned_by": "rewild"}]}
             )
         else:
-            self._send(404, {"error": {"message": "there is POST /v1/chat/completions and GET /v1/models"}})
+            self.send(404, {"error": {"message": "there is POST /v1/chat/completions and GET /v1/models"}})
 
-    def do_POST(self) -> None:  # noqa: PLR0911 (one fault after another)
+    def do_POST(self) -> None:
         length = self.headers.get("Content-Length") or "0"
         if not (length.isascii() and length.isdigit() and int(length[:12]) <= LARGEST):
             self.close_connection = True
-            return self._send(
-                413, {"error": {"message": f"a length of at most {LARGEST} bytes was expected"}}
-            )
+            return self.send(413, {"error": {"message": f"a length of at most {LARGEST} bytes was expected"}})
         body = self.rfile.read(int(length))
         if not self.path.rstrip("/").endswith("/chat/completions"):
-            return self._send(404, {"error": {"message": "there is POST /v1/chat/completions"}})
+            return self.send(404, {"error": {"message": "there is POST /v1/chat/completions"}})
         try:
             asked = json.loads(body)
             messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in asked["messages"]]
         except (ValueError, KeyError, TypeError, RecursionError):
-            return self._send(400, {"error": {"message": "a chat completion request was expected"}})
-        _, fault = self.server.next_call()
-        if fault in ("429", "500", "401"):
-            status = int(fault)
-            return self._send(status, {"error": {"message": FAULTS[fault]}}, {"Retry-After": "0.05"})
-        if fault == "hangup":
-            self.close_connection = True
-            return None
-        if fault == "slow":
-            time.sleep(self.server.delay)
-        if fault == "malformed":
-            return self._send_bytes(200, b'{"choices": [{"mess')
-        text = {"refusing": REFUSAL, "language": ANOTHER_LANGUAGE}.get(fault or "") or judge_text(messages)
-        if fault == "biased":
-            text = re.sub(r"\[\[[AB<>=]+\]\]", "[[A>B]]", re.sub(r"\[\[\d+\]\]", "[[10]]", text))
-        return self._send(200, completion(asked, messages, text))
+            return self.send(400, {"error": {"message": "a chat completion request was expected"}})
+        return self.answer(asked, messages, self.server.next_call())
 
-    def _send(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
-        self._send_bytes(status, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), headers)
+    def answer(self, asked: dict[str, Any], messages: list[dict[str, str]], call: int) -> None:
+        """Answer one well-formed request, the ``call``-th."""
+        self.send(200, completion(asked, messages, judge_text(messages)))
 
-    def _send_bytes(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        """Send a status and a value as JSON."""
+        self.send_bytes(status, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), headers)
+
+    def send_bytes(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send a status and a body; a client that is gone is its own affair."""
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -205,9 +140,13 @@ def completion(asked: dict[str, Any], messages: Sequence[dict[str, str]], text: 
 
 
 @contextmanager
-def serving(faults: Sequence[Fault] = (), delay: float = 5.0) -> Iterator[str]:
-    """Run the rubric's server on a free port while the block runs; its URL."""
-    server = RubricServer(0, faults, delay)
+def serving(server: RubricServer | None = None) -> Iterator[str]:
+    """Run a server while the block runs; its URL.
+
+    Args:
+        server: None is the rubric's, on a free port.
+    """
+    server = server or RubricServer()
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
