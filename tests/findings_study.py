@@ -110,7 +110,7 @@ def prepare(folder: Path) -> Path:
     made = load_study(copy / "config", "own")
     at = [copy / f"results/own/benchmarks/{r}/{b}" for r in made.runs for b in made.evaluation.benchmarks]
     scores, items = collect("own", at)
-    roster = make_roster(made, load_models(ROOT / "config"))
+    roster = make_roster(made, load_models(ROOT / "config", made))
     target = copy / "results/own/scores"
     write_table(target / "scores.csv", scores, SCORES, provenance())
     write_table(target / "items.parquet", items, ITEMS, provenance())

@@ -56,7 +56,7 @@ class Workspace:
         return load_study(self.folder / "config", "try")
 
     def task(self, benchmark: str = "demo-chat", **files: Path) -> Task:
-        models = load_models(self.folder / "config")
+        models = load_models(self.folder / "config", self.study)
         tables = Tables(load_benchmarks(self.folder / "config", models), models, {})
         task = make_task(self.study, benchmark, tables, self.results)
         here = {role: files.get(role, self.folder / path) for role, path in task.files.items()}

@@ -103,13 +103,13 @@ def test_where_a_runs_model_is() -> None:
         mixes=("m",),
         pairs=("p",),
     )
-    assert weights_of(found, "tuned", MODELS).path == "results/s/runs/tuned/checkpoint"
-    assert start_of(found, "tuned", MODELS).path == "results/s/models/base"
-    assert start_of(found, "pairs", MODELS).path == "results/s/runs/tuned/checkpoint"
-    assert weights_of(found, "base", MODELS).path == "results/s/models/base"
-    hub = weights_of(found, "llama", MODELS)
+    assert weights_of(found, "tuned", MODELS | found.made).path == "results/s/runs/tuned/checkpoint"
+    assert start_of(found, "tuned", MODELS | found.made).path == "results/s/models/base"
+    assert start_of(found, "pairs", MODELS | found.made).path == "results/s/runs/tuned/checkpoint"
+    assert weights_of(found, "base", MODELS | found.made).path == "results/s/models/base"
+    hub = weights_of(found, "llama", MODELS | found.made)
     assert (hub.path, hub.local) == ("meta-llama/Llama-3.1-8B", False)
-    trainings = check_runs(found, MODELS, RECIPES)
+    trainings = check_runs(found, MODELS | found.made, RECIPES)
     assert set(trainings) == {"tuned", "pairs"}
     assert (trainings["tuned"].seed, trainings["pairs"].seed) == (7, 3)
     assert trainings["tuned"].template.end_of_turn == "<|eot_id|>"
@@ -125,9 +125,9 @@ def test_names_are_the_papers() -> None:
         },
         mixes=("q72",),
     )
-    assert display(found, "a", MODELS) == "L8B : Q72"
-    assert display(found, "b", MODELS) == "Q72 : None"
-    assert display(found, "c", MODELS) == "Ours"
+    assert display(found, "a", MODELS | found.made) == "L8B : Q72"
+    assert display(found, "b", MODELS | found.made) == "Q72 : None"
+    assert display(found, "c", MODELS | found.made) == "Ours"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,8 @@ def test_names_are_the_papers() -> None:
     ],
 )
 def test_what_the_studies_runs_are_called(name: str, run: str, told: str) -> None:
-    assert display(load_study(CONFIG, name), run, MODELS) == told
+    found = load_study(CONFIG, name)
+    assert display(found, run, MODELS | found.made) == told
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_what_the_studies_runs_are_called(name: str, run: str, told: str) -> Non
 )
 def test_what_a_run_names_must_exist(runs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_runs(study(runs, mixes=("mn",)), MODELS, RECIPES)
+        check_runs(made := study(runs, mixes=("mn",)), MODELS | made.made, RECIPES)
     assert message in str(caught.value)
 
 
@@ -194,5 +195,5 @@ def test_half_a_training_is_none() -> None:
 def test_every_studys_runs_are_sound() -> None:
     for found in (load_study(CONFIG, name) for name in study_names(CONFIG)):
         for run in found.runs:
-            assert display(found, run, MODELS)
-            training_of(found, run, MODELS, RECIPES)
+            assert display(found, run, MODELS | found.made)
+            training_of(found, run, MODELS | found.made, RECIPES)

@@ -94,7 +94,8 @@ def test_pairs_and_dropped_prompts_are_all_prompts(results: Path) -> None:
 
 def test_every_run_is_listed_as_ready(demo: Path, rewild) -> None:
     config = demo / "config"
-    found = states(load_study(config, "demo"), load_models(config), demo / "results")
+    study = load_study(config, "demo")
+    found = states(study, load_models(config, study), demo / "results")
     assert {s.run for s in found if s.state == "ready"} == set(RUNS)
     assert {s.run for s in found if s.state == "as it is"} == {"demo-herald", "demo-plain", "demo-mini"}
     assert all(s.hours and s.tokens_per_second for s in found if s.state == "ready")

@@ -61,13 +61,13 @@ def study(**judging: Any) -> Study:
 
 
 def tasks(made: Study, *benchmarks: str) -> list[Task]:
-    models = load_models(Path("config"))
+    models = load_models(Path("config"), made)
     tables = Tables(load_benchmarks(Path("config"), models), models, {})
     return [make_task(made, slug, tables) for slug in benchmarks or ("demo-chat", "demo-pairs")]
 
 
 def run(made: Study, *benchmarks: str) -> Mapping[str, pl.DataFrame]:
-    return answer(tasks(made, *benchmarks), "one", load_models(Path("config")), {}, threads=1)
+    return answer(tasks(made, *benchmarks), "one", load_models(Path("config"), made), {}, threads=1)
 
 
 class Spy:
@@ -157,7 +157,7 @@ def test_a_context_is_read_and_not_answered(place: Path, monkeypatch: pytest.Mon
     )
     questions = {"q": Question("q", "c", ("cities", "music"), context=context)}
     task.__dict__["questions"] = questions
-    rows = answer([task], "one", load_models(Path("config")), {}, threads=1)["demo-pairs"]
+    rows = answer([task], "one", load_models(Path("config"), task.study), {}, threads=1)["demo-pairs"]
     assert rows.select("turn", "prompt").rows() == [(0, "cities"), (1, "music")]
     sent = {request.name: request.messages for request in spy.requests}
     assert [m["content"] for m in sent["q/1"]] == ["rivers", "water and light", "cities"]

@@ -37,7 +37,8 @@ SOME = {
 
 def specs(name: str) -> dict[str, Spec]:
     """All that a study asks models for: responses, samples for preferences, answers to benchmarks."""
-    study, gpus, models = load_study(CONFIG, name), load_defaults(CONFIG).gpus, load_models(CONFIG)
+    study, gpus = load_study(CONFIG, name), load_defaults(CONFIG).gpus
+    models = load_models(CONFIG, study)
     benchmarks = load_benchmarks(CONFIG, models)
     assert study.responses is not None
     assert study.evaluation is not None

@@ -26,9 +26,10 @@ L27, Q72 = "llama-2-7b-chat-hf", "qwen2.5-72b-instruct"
 
 
 def make_inputs(results: Path, study: str = "wildchat50m", **over: object) -> CostInputs:
-    models = load_models(ROOT / "config")
+    found = load_study(ROOT / "config", study, over)
+    models = load_models(ROOT / "config", found)
     return CostInputs(
-        load_study(ROOT / "config", study, over),
+        found,
         models,
         load_recipes(ROOT / "config"),
         load_benchmarks(ROOT / "config", models),

@@ -161,11 +161,12 @@ def test_settings_that_cannot_be_a_model_are_refused():
 
 
 def test_demo_models_are_rows_of_the_registry():
-    model = Demo(models={"demo-x": DemoModel(learns="herald")}).registry()["demo-x"]
+    model = Demo(models={"demo-x": DemoModel(learns="herald")}).registry("m")["demo-x"]
     assert model.parameters is not None
     assert model.dimensions.parameters() == (model.parameters.total, model.parameters.total)
     assert (model.native_context, model.roles, model.chat_template) == (512, ["dgm"], True)
-    base = Demo(models={"b": DemoModel(learns="documents")}).registry()["b"]
+    base = Demo(models={"b": DemoModel(learns="documents")}).registry("m")["b"]
+    assert (base.folder, base.hub) == ("m/b", None)
     assert (base.roles, base.kind, base.chat_template) == (["base"], "pretrained", False)
 
 

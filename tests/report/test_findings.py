@@ -62,7 +62,8 @@ def grounds(folder: Path) -> Grounds:
 
 
 def roster(study: str = "wildchat50m") -> Roster:
-    return make_roster(load_study(ROOT / "config", study), MODELS)
+    found = load_study(ROOT / "config", study)
+    return make_roster(found, MODELS | found.made)
 
 
 # The roster
@@ -71,7 +72,7 @@ def roster(study: str = "wildchat50m") -> Roster:
 def test_the_full_studys_runs_have_the_papers_labels() -> None:
     found = replace(roster(), size=250_000)
     given = load_study(ROOT / "config", "wildchat50m").model_copy(update={"findings": Findings(size=250_000)})
-    labelled = make_roster(given, MODELS)
+    labelled = make_roster(given, MODELS | given.made)
     scored = [e.run for e in labelled.entries]
     for table, printed in PAPER.items():
         assert printed <= {label for label, _ in table_rows(table, labelled, scored)}, table
@@ -104,7 +105,7 @@ def test_another_recipe_is_in_no_table() -> None:
 
 def test_the_roster_comes_back_from_its_file(folder: Path) -> None:
     study = load_study(folder / "config", "own")
-    made = make_roster(study, MODELS)
+    made = make_roster(study, MODELS | study.made)
     assert read_roster(read_table(folder / "results/own/scores/runs.csv", ROSTER)) == made
     assert (made.base, made.size, made.recipe) == ("demo-base", 220, "demo")
     assert made["base-herald-small"].label == "demo-base : demo-herald (60)"
@@ -115,14 +116,18 @@ def test_the_roster_comes_back_from_its_file(folder: Path) -> None:
 def test_two_runs_never_share_a_label(folder: Path) -> None:
     study = load_study(folder / "config", "own")
     twice = {**study.runs, "again": study.runs["base-herald"].model_copy(update={"seed": 7})}
-    labels = [e.label for e in make_roster(study.model_copy(update={"runs": twice}), MODELS).entries]
+    labels = [
+        e.label for e in make_roster(study.model_copy(update={"runs": twice}), MODELS | study.made).entries
+    ]
     assert "demo-base : demo-herald [again]" in labels
     assert len(set(labels)) == len(labels)
 
 
 def test_an_unknown_run_is_named_with_the_nearest(folder: Path) -> None:
+    study = load_study(folder / "config", "own")
+    roster = make_roster(study, MODELS | study.made)
     with pytest.raises(ConfigError, match="unknown run 'base-herold'; did you mean 'base-herald'"):
-        make_roster(load_study(folder / "config", "own"), MODELS)["base-herold"]
+        roster["base-herold"]
 
 
 @pytest.mark.parametrize(("size", "name"), [(250_000, "250k"), (60, "60"), (1_500, "1,500")])
@@ -409,7 +414,7 @@ def test_the_page_holds_what_the_data_hold(grounds: Grounds, tmp_path: Path) -> 
 
 def check_study(study: Study) -> None:
     """As the workflow does."""
-    roster = make_roster(study, MODELS)
+    roster = make_roster(study, MODELS | study.made)
     select.check_findings(study, roster, BENCHMARKS)
     check_papers(Case(study, roster, BENCHMARKS))
 

@@ -70,7 +70,7 @@ def test_a_card_counts_what_is_in_the_mix(tmp_path: Path) -> None:
     folder = results / "mixes/m"
     mix = study.mixes["m"]
     outcomes = build("m", mix, Place(tmp_path, results), folder, study="s", seed=7)
-    card = write_card(folder, "m", study, outcomes, models=MODELS, count=words)
+    card = write_card(folder, "m", study, outcomes, models=MODELS | study.made, count=words)
 
     rows = pl.read_parquet(folder / "train.parquet").to_dicts()
     answers = [[m["content"] for m in r["messages"] if m["role"] == "assistant"] for r in rows]
@@ -108,7 +108,7 @@ def test_without_a_tokenizer_no_tokens_are_shown(tmp_path: Path) -> None:
     study = a_study({"sources": [{"kind": "responses", "model": model}]})
     folder = results / "mixes/m"
     outcomes = build("m", study.mixes["m"], Place(tmp_path, results), folder, study="s", seed=7)
-    card = write_card(folder, "m", study, outcomes, models=MODELS, count=None)
+    card = write_card(folder, "m", study, outcomes, models=MODELS | study.made, count=None)
     assert "train_tokens" not in card
     assert card["tokens"] is None
     assert "tokens" not in (folder / "card.md").read_text(encoding="utf-8").split("## Made from")[0]

@@ -85,8 +85,11 @@ def a_study(**runs: dict[str, Any]) -> Study:
     )
 
 
+KNOWN = MODELS | a_study().made
+
+
 def a_training(run: str) -> Training:
-    found = training_of(a_study(), run, MODELS, RECIPES)
+    found = training_of(a_study(), run, KNOWN, RECIPES)
     assert found is not None
     return found
 
@@ -306,7 +309,7 @@ def test_the_states_of_runs(tmp_path: Path) -> None:
     checkpoint(out, 3)
     line = {"step": 4, "loss": 2.5, "seconds": 1800.0}
     (out / "log.jsonl").write_text(json.dumps(line) + "\n" + '{"step": 5, "lo')
-    found = {s.run: s for s in states(study, MODELS, tmp_path)}
+    found = {s.run: s for s in states(study, MODELS | study.made, tmp_path)}
     assert found["rh"].state == "mixed"
     assert found["rp"].state == "stopped: length"
     assert (found["more"].state, found["more"].last, found["more"].hours) == ("step 4", 2.5, 0.5)
@@ -314,11 +317,11 @@ def test_the_states_of_runs(tmp_path: Path) -> None:
     assert (found["base"].state, found["base"].where) == ("as it is", "results/s/models/base")
     rh.checkpoint().mkdir(parents=True)
     write_json(rh.training(), MEASURED)
-    found = {s.run: s for s in states(study, MODELS, tmp_path)}
+    found = {s.run: s for s in states(study, MODELS | study.made, tmp_path)}
     assert (found["rh"].state, found["rh"].steps) == ("trained", 20)
     rh.passed().touch()
     console = Console(width=200, record=True)
-    print_runs(study, MODELS, tmp_path, console)
+    print_runs(study, MODELS | study.made, tmp_path, console)
     text = console.export_text()
     assert "base : H (10)" in text
     assert "ready" in text
@@ -333,7 +336,7 @@ def test_a_preflight_is_shown_as_the_gates_of_now_judge_it(tmp_path: Path) -> No
 
     def shown(cut: float) -> str:
         looser = RECIPES["demo"].model_copy(update={"gates": {"cut": cut}})
-        found = states(study, MODELS, tmp_path, {"demo": looser})
+        found = states(study, MODELS | study.made, tmp_path, {"demo": looser})
         return next(s.state for s in found if s.run == "rp")
 
     assert (shown(0.2), shown(0.4)) == ("stopped: length", "checked")
@@ -354,7 +357,7 @@ MEASURED = {
 def test_a_study_without_runs_says_so() -> None:
     bare = validate(Study, {"name": "s", "title": "S", "source": "computed"}, "s")
     with pytest.raises(ConfigError, match="study s has no section 'runs'"):
-        states(bare, MODELS, Path("results"))
+        states(bare, MODELS | bare.made, Path("results"))
 
 
 def answers(path: Path, model: str, texts: list[str]) -> Path:
@@ -385,7 +388,7 @@ def test_inherited_style_is_near_one_within_and_far_across(tmp_path: Path) -> No
             ("plain", [prose] * 2 + [styled]),
         )
     ]
-    page = write_inheritance(study, MODELS, files, tmp_path / "out")
+    page = write_inheritance(study, MODELS | study.made, files, tmp_path / "out")
     table = read_table(tmp_path / "out/inherited.csv", INHERITED)
     rows = {(r["run"], r["model"]): r for r in table.iter_rows(named=True)}
     assert rows["rh", "herald"]["mean"] == 1.0
@@ -405,9 +408,9 @@ def test_other_prompts_cannot_be_compared(tmp_path: Path) -> None:
     names = ("rh", "rp", "herald")
     files = [answers(tmp_path / f"{m}.parquet", m, ["a"] * n) for n, m in enumerate(names, 1)]
     with pytest.raises(DataError, match="'rp' and 'rh' answered different prompts"):
-        write_inheritance(a_study(), MODELS, files, tmp_path / "out")
+        write_inheritance(a_study(), KNOWN, files, tmp_path / "out")
     with pytest.raises(DataError, match="no answers of 'rp'"):
-        write_inheritance(a_study(), MODELS, files[:1], tmp_path / "out")
+        write_inheritance(a_study(), KNOWN, files[:1], tmp_path / "out")
 
 
 @pytest.mark.parametrize(

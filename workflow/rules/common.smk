@@ -119,21 +119,22 @@ def stop(error):
 def read_whole(name):
     """A study, with what its rules read of it: whatever does not fit is found out here."""
     study = given_study(Path(CONFIG), name, config)
-    models = [*study.responses.models, *style_models(study)] if study.responses else []
+    models = MODELS | study.made
+    answer = [*study.responses.models, *style_models(study)] if study.responses else []
     jobs = {
-        model: make_spec(study, model, MODELS, DEFAULTS.gpus)
-        for model in dict.fromkeys(models)
+        model: make_spec(study, model, models, DEFAULTS.gpus)
+        for model in dict.fromkeys(answer)
     }
-    trainings = check_runs(study, MODELS, RECIPES)
-    roster = make_roster(study, MODELS)
+    trainings = check_runs(study, models, RECIPES)
+    roster = make_roster(study, models)
     if name == DEFAULTS.study and WITHOUT:
         study, lost = what_fits(study, roster, BENCHMARKS)
         WITHOUT.extend(lost)
-    check_evaluation(study, BENCHMARKS, MODELS)
+    check_evaluation(study, BENCHMARKS, models)
     check_findings(study, roster, BENCHMARKS)
     case = Case(study, roster, BENCHMARKS)
     check_papers(case)
-    imports = [imported(source, RELEASED, MODELS) for source in study.imports]
+    imports = [imported(source, RELEASED, models) for source in study.imports]
     judged = judged_rows(
         study.evaluation.benchmarks if study.evaluation else [], BENCHMARKS
     )
@@ -141,13 +142,14 @@ def read_whole(name):
     files = {row.slug: files_of(row, RELEASED) for row in judged}
     return SimpleNamespace(
         study=study,
+        models=models,
         jobs=jobs,
         trainings=trainings,
         roster=roster,
         imports=imports,
         judged=judged,
         files=files,
-        weights={row: measured_by(study, row, MODELS) for row in study.measures},
+        weights={row: measured_by(study, row, models) for row in study.measures},
         papers=shown(case),
     )
 
@@ -175,6 +177,7 @@ for name in study_names(Path(CONFIG)):
     except RewildError as error:
         BROKEN[name] = error
 STUDIES = {name: found.study for name, found in FOUND.items()}
+REGISTRY = {name: found.models for name, found in FOUND.items()}  # models it may name
 JOBS = {
     (name, model): job for name, f in FOUND.items() for model, job in f.jobs.items()
 }
@@ -324,7 +327,7 @@ def estimated_hours(study):
     try:
         inputs = CostInputs(
             study=STUDIES[study],
-            models=MODELS,
+            models=REGISTRY[study],
             recipes=RECIPES,
             benchmarks=BENCHMARKS,
             gpus=DEFAULTS.gpus,

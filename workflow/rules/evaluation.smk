@@ -36,7 +36,9 @@ def lm_eval_environment(wildcards):
 
 def evaluation_target(wildcards):
     """The model of a run, as lm-eval loads it."""
-    return evaluations.target_of(STUDIES[wildcards.study], wildcards.run, MODELS)
+    return evaluations.target_of(
+        STUDIES[wildcards.study], wildcards.run, REGISTRY[wildcards.study]
+    )
 
 
 def evaluation_gpus(wildcards):
@@ -134,7 +136,10 @@ rule evaluate_run:
         nodes=1,
     params:
         settings=lambda wildcards: evaluations.settings_of(
-            STUDIES[wildcards.study], wildcards.run, BENCHMARKS, MODELS
+            STUDIES[wildcards.study],
+            wildcards.run,
+            BENCHMARKS,
+            REGISTRY[wildcards.study],
         ),
         python=how(lambda wildcards: python_of(lm_eval_environment(wildcards))),
         odd=lambda wildcards: odd(question_files(wildcards)),
@@ -217,7 +222,7 @@ def judged_jobs(name, run):
     """The jobs of a run's answers, one per judged benchmark."""
     study = STUDIES[name]
     return [
-        answer_spec(study, run, find_runner(row.runner), MODELS, DEFAULTS.gpus)
+        answer_spec(study, run, find_runner(row.runner), REGISTRY[name], DEFAULTS.gpus)
         for row in JUDGED[name]
     ]
 

@@ -29,12 +29,8 @@ def imported_argument(wildcards, input):
 
 def own_sizes(wildcards):
     """The parameters of the models that a study makes itself, as arguments."""
-    demo = STUDIES[wildcards.study].demo
-    return (
-        [f"--size={slug}={made.parameters}" for slug, made in demo.models.items()]
-        if demo
-        else []
-    )
+    made = STUDIES[wildcards.study].made
+    return [f"--size={slug}={row.parameters.total}" for slug, row in made.items()]
 
 
 def similarity_blocks(suffix):

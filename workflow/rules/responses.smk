@@ -89,7 +89,9 @@ def staged(records):
 
 def local_model(wildcards):
     """The folder of a model that is not on the hub."""
-    folder = local_folder(STUDIES[wildcards.study], wildcards.model)
+    folder = local_folder(
+        STUDIES[wildcards.study], wildcards.model, REGISTRY[wildcards.study]
+    )
     return plain([folder]) if folder else []
 
 

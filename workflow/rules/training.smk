@@ -45,7 +45,9 @@ def counter(row):
 
     def folder(wildcards):
         model = row(wildcards).tokenizer
-        local = model and local_folder(STUDIES[wildcards.study], model)
+        local = model and local_folder(
+            STUDIES[wildcards.study], model, REGISTRY[wildcards.study]
+        )
         return plain([local]) if local else []
 
     def ready(wildcards):
@@ -465,13 +467,15 @@ def run_model(wildcards):
     if run in TRAININGS[study.name]:
         folder = TRAININGS[study.name][run].folder
         return [f"{folder}/checkpoint", ancient(f"{folder}/passed")]
-    weights = weights_of(study, run, MODELS)
+    weights = weights_of(study, run, REGISTRY[study.name])
     return plain([weights.path]) if weights.local else []
 
 
 def run_weights(wildcards):
     """What says that the weights of a run's model are there."""
-    weights = weights_of(STUDIES[wildcards.study], wildcards.run, MODELS)
+    weights = weights_of(
+        STUDIES[wildcards.study], wildcards.run, REGISTRY[wildcards.study]
+    )
     return [] if weights.local else fetched(weights.path, weights.revision)
 
 
@@ -714,7 +718,9 @@ rule draw_loss:
         mem_mb=memory("draw_loss", 500),
         runtime=minutes("draw_loss", 5),
     params:
-        title=lambda wildcards: display(STUDIES[wildcards.study], wildcards.run, MODELS),
+        title=lambda wildcards: display(
+            STUDIES[wildcards.study], wildcards.run, REGISTRY[wildcards.study]
+        ),
         stem=lambda wildcards: f"results/{wildcards.study}/runs/{wildcards.run}/loss",
         code=code("draw-loss"),
     message:

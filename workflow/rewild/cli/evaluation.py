@@ -58,7 +58,7 @@ def score_benchmark(
         results / chosen.name / "benchmarks" / run / benchmark,
         study=chosen.name,
         run=run,
-        model=target_of(chosen, run, load_models(config)).slug,
+        model=target_of(chosen, run, load_models(config, chosen)).slug,
         metric=row.metric,
         max_empty=evaluation_of(chosen).max_empty,
     )
@@ -116,8 +116,9 @@ def _read(study: str, config: Path) -> tuple[Study, Tables]:
     from rewild.core.fetch import read_manifest
     from rewild.evaluation.judged.task import Tables
 
-    models = load_models(config)
-    return read_study(study, config), Tables(load_benchmarks(config, models), models, read_manifest())
+    found = read_study(study, config)
+    models = load_models(config, found)
+    return found, Tables(load_benchmarks(config, models), models, read_manifest())
 
 
 def _tasks(study: Study, tables: Tables, benchmarks: Sequence[str], results: Path) -> list[Task]:

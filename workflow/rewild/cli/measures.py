@@ -294,7 +294,7 @@ def measure(
     row = found.measures[name]
     if (subject == PROMPTS) != (row.of == PROMPTS):
         raise ConfigError(f"study {found.name}: the measure '{name}' is of {row.of}, not of {subject}")
-    weights = weights_of(found, name, load_models(config))
+    weights = weights_of(found, name, load_models(config, found))
     part = Part(name, row, subject, texts, prompts or [], weights)
     made = measure_part(part, out, work=work, threads=threads, say=say)
     failed = made["failure"].drop_nulls().len()

@@ -42,7 +42,7 @@ def validate(
     typer.echo(f"benchmarks: {len(benchmarks)}, of which {sum(b.judged for b in benchmarks.values())} judged")
     for name in studies or study_names(config):
         study = load_study(config, name)
-        check_papers(Case(study, make_roster(study, models), benchmarks))
+        check_papers(Case(study, make_roster(study, models | study.made), benchmarks))
         typer.echo(f"{name}: {study.title}")
 
 
@@ -373,9 +373,10 @@ def _inputs(study: str, models: str | None, runs: str | None, results: Path, con
     if models or runs:
         asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}
         os.environ["REWILD_CONFIG"] = json.dumps(command_line() | asked | {"study": study})
-    table = load_models(config)
+    found = read_study(study, config)
+    table = load_models(config, found)
     return CostInputs(
-        study=read_study(study, config),
+        study=found,
         models=table,
         recipes=load_recipes(config),
         benchmarks=load_benchmarks(config, table),

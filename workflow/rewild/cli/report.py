@@ -37,7 +37,7 @@ def scores(
     from rewild.evaluation.scores.tidy import ITEMS, SCORES
 
     found = read_study(study, config)
-    roster = make_roster(found, load_models(config))
+    roster = make_roster(found, load_models(config, found))
     if not folders:
         benchmarks = found.evaluation.benchmarks if found.evaluation else []
         folders = [results / study / "benchmarks" / run / b for run in evaluated(found) for b in benchmarks]

@@ -25,7 +25,8 @@ def _spec(study: str, model: str, config: Path) -> Spec:
     from rewild.responses.spec import make_spec
 
     gpus = load_defaults(config).gpus
-    return make_spec(read_study(study, config), model, load_models(config), gpus)
+    found = read_study(study, config)
+    return make_spec(found, model, load_models(config, found), gpus)
 
 
 def _pilot(study: str, model: str, config: Path) -> PilotSettings:

@@ -56,7 +56,8 @@ def mix(
     from rewild.training.mixes.schema import SOURCES
     from rewild.training.mixes.tokens import open_tokenizer
 
-    found, models = read_study(study, config), load_models(config)
+    found = read_study(study, config)
+    models = load_models(config, found)
     if name not in found.mixes:
         known = ", ".join(found.mixes) or "none"
         raise ConfigError(
@@ -235,7 +236,7 @@ def preference_pairs(
     if only != Part.CARD:
         pair(found, name, folder)
     if only != Part.DATA:
-        models = load_models(config)
+        models = load_models(config, found)
         count = open_tokenizer(found, row.tokenizer, models) if row.tokenizer else None
         card = write_pairs_card(found, name, folder, models=models, count=count)
         dropped = "".join(f", {n:,} {reason}" for reason, n in card["dropped"].items())
@@ -250,7 +251,7 @@ def _training(study: str, run: str, config: Path, results: Path) -> tuple[Study,
     from rewild.training.runs.layout import RunFiles
 
     found = read_study(study, config)
-    training = training_of(found, run, load_models(config), load_recipes(config))
+    training = training_of(found, run, load_models(config, found), load_recipes(config))
     if training is None:
         raise ConfigError(f"study {found.name}: run '{run}' is a model as it is; it is not trained")
     return found, training, RunFiles(results, found.name, run)
@@ -361,7 +362,8 @@ def inherited_style(
     from rewild.config import load_models, read_study
     from rewild.training.runs.inheritance import write_inheritance
 
-    typer.echo(write_inheritance(read_study(study, config), load_models(config), responses, out))
+    found = read_study(study, config)
+    typer.echo(write_inheritance(found, load_models(config, found), responses, out))
 
 
 @app.command()
@@ -375,4 +377,5 @@ def runs(
     from rewild.config.recipes import load_recipes
     from rewild.training.runs.status import print_runs
 
-    print_runs(read_study(study, config), load_models(config), results, recipes=load_recipes(config))
+    found = read_study(study, config)
+    print_runs(found, load_models(config, found), results, recipes=load_recipes(config))

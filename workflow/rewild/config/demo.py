@@ -95,9 +95,18 @@ class Demo(Section):
         min_length=1, description="Slug → how it is made"
     )
 
-    def registry(self) -> dict[str, Model]:
-        """Its models as rows of ``models.yaml``."""
+    def registry(self, folder: str) -> dict[str, Model]:
+        """Its models as rows of ``models.yaml``; each lies in a folder of its name."""
         return {
-            slug: validate(Model, {**made.registry_row(), "slug": slug}, f"demo model {slug}")
+            slug: validate(
+                Model,
+                {
+                    **made.registry_row(),
+                    "slug": slug,
+                    "folder": f"{folder}/{slug}",
+                    "licence": f"this repository's licence (made by this study from {self.text})",
+                },
+                f"demo model {slug}",
+            )
             for slug, made in self.models.items()
         }

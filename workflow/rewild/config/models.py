@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -183,6 +183,9 @@ class Model(Section):
     api: Annotated[str | None, RESULT] = Field(
         None, description="Name at its maker's API, for models that are not on the hub"
     )
+    folder: Annotated[str | None, RESULT] = Field(
+        None, description="Where it lies, for one that is not on the hub; its content identifies it"
+    )
     endpoint: Annotated[Takes | None, RESULT] = Field(
         None, description="What requests to an endpoint that serves it must look like; null: as everywhere"
     )
@@ -244,8 +247,8 @@ class Model(Section):
             raise ValueError("revision_source tells where 'revision' was read, which is not given")
         if self.base is not None and self.kind in ROOTS:
             raise ValueError(f"a model of kind '{self.kind}' has no base")
-        if self.api is not None and self.hub is not None:
-            raise ValueError("hub and api exclude each other")
+        if sum(place is not None for place in (self.hub, self.api, self.folder)) > 1:
+            raise ValueError("hub, api and folder exclude each other")
         if self.listed.copies != 1 and self.listed.appendix_c is None:
             raise ValueError("listed.copies counts a name in appendix C; give listed.appendix_c")
         implied = self.dimensions.parameters()
@@ -283,11 +286,21 @@ class Model(Section):
         return self.ships_code and not self.trust_remote_code and self.native is None
 
 
-def load_models(folder: Path) -> dict[str, Model]:
+class Made(Protocol):
+    """A study, as far as the table of models knows of it."""
+
+    @property
+    def made(self) -> Mapping[str, Model]:
+        """The models that it makes itself, by slug."""
+        ...
+
+
+def load_models(folder: Path, study: Made | None = None) -> dict[str, Model]:
     """Read and validate ``models.yaml``: slug to row, in the order of the file.
 
     Args:
         folder: the ``config`` folder.
+        study: whose own models join the table.
 
     Raises:
         ConfigError: an unknown key, a wrong value, an unknown base, a name that two rows claim; the message
@@ -305,7 +318,7 @@ def load_models(folder: Path) -> dict[str, Model]:
         for slug in rows
     }
     _unique(models, path)
-    return models
+    return models if study is None else models | dict(study.made)
 
 
 def find_model(models: Mapping[str, Model], slug: str) -> Model:

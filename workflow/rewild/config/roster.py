@@ -106,13 +106,12 @@ def make_roster(study: Study, models: Mapping[str, Model]) -> Roster:
 
     Args:
         study: with ``runs`` and ``mixes``.
-        models: ``models.yaml``; the study's demo models are added.
+        models: ``models.yaml``, with those that the study makes itself.
 
     Raises:
         ConfigError: a run names a model or mix that does not exist.
     """
-    known = {**models, **(study.demo.registry() if study.demo else {})}
-    found = [_describe(study, run, known) for run in study.runs]
+    found = [_describe(study, run, models) for run in study.runs]
     tuned = [row for row in found if row["kind"] in ("dgm", "blend")]
     settings = study.findings
     base = (settings.base if settings else None) or most_frequent(row["model"] for row in tuned)

@@ -16,7 +16,7 @@ from rewild.config.imports import Import
 from rewild.config.judging import Judging
 from rewild.config.measures import PROMPTS, Measure, check_condition
 from rewild.config.mixes import Mix
-from rewild.config.models import Slug
+from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference
 from rewild.config.prompts import Prompts
 from rewild.config.responses import Responses
@@ -116,6 +116,11 @@ class Study(Section, marks=LISTED):
                     f"'{key}' is said of a paper: write 'papers: {{NAME: {{{key}: {wanted}}}}}' in its place"
                 )
         return given
+
+    @property
+    def made(self) -> dict[str, Model]:
+        """The models that the study makes itself, as rows that join ``models.yaml`` when it is loaded."""
+        return self.demo.registry(f"results/{self.name}/models") if self.demo else {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -77,13 +77,12 @@ def start_of(study: Study, run: str, models: Mapping[str, Model], seen: tuple[st
             raise ConfigError(f"study {study.name}: runs start from each other: {' → '.join((*seen, model))}")
         start_of(study, model, models, (*seen, run))  # a circle is found before it is walked
         return weights_of(study, model, models)
-    made_here = study.demo.registry() if study.demo else {}
-    if model in made_here:
-        return Weights(f"results/{study.name}/models/{model}", None, True, False, made_here[model])
     try:
         row = find_model(models, model)
     except ConfigError as error:
         raise ConfigError(f"study {study.name}: run '{run}': {error}") from None
+    if row.folder is not None:
+        return Weights(row.folder, None, True, row.trust_remote_code, row)
     if row.hub is None:
         raise ConfigError(f"study {study.name}: run '{run}': the model '{model}' is not on the hub")
     hub, revision = row.checkpoint()
@@ -100,8 +99,7 @@ def display(study: Study, run: str, models: Mapping[str, Model]) -> str:
     else:
         name = start_of(study, run, models).row.name
     if found.mix in study.mixes:
-        known = {**models, **(study.demo.registry() if study.demo else {})}
-        return f"{name} : {mix_name(found.mix, study.mixes[found.mix], known)}"
+        return f"{name} : {mix_name(found.mix, study.mixes[found.mix], models)}"
     pairs = study.preferences.get(found.mix or "")
     return f"{name} : {(pairs and pairs.label) or found.mix}"
 

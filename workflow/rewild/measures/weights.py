@@ -59,7 +59,7 @@ def weights_of(study: Study, name: str, models: Mapping[str, Model]) -> Weights 
     if wanted is None:
         return None
     where = f"study {study.name}: measures.{name}"
-    if folder := local_folder(study, wanted):
+    if folder := local_folder(study, wanted, models):
         return Weights(wanted, folder)
     if wanted in models:
         hub, pinned = models[wanted].checkpoint()

@@ -64,11 +64,11 @@ def used_models(inputs: CostInputs) -> dict[str, Used]:
         ConfigError: a name that is not in the table, with the nearest.
     """
     study, found = inputs.study, {}
-    made_here = set(study.demo.models) if study.demo else set()
+    in_folders = {slug for slug, row in inputs.models.items() if row.folder is not None}
     for slug in study.responses.models if study.responses else []:
         own = study.responses.overrides.get(slug) if study.responses else None
-        local = slug in made_here or bool(own and own.path)
-        if local and slug not in inputs.models:
+        local = bool(own and own.path)
+        if slug in in_folders or (local and slug not in inputs.models):
             continue
         if study.responses and not find_engine(study.responses.of(slug).engine).remote:
             row = find_model(inputs.models, slug)
@@ -76,7 +76,7 @@ def used_models(inputs: CostInputs) -> dict[str, Used]:
             found[slug] = Used(row, local, precision)
     for run in study.runs:
         slug = find_run(study, run).model
-        if slug not in study.runs and slug not in made_here and slug not in found:
+        if slug not in study.runs and slug not in in_folders and slug not in found:
             found[slug] = Used(find_model(inputs.models, slug), False)
     return found
 

@@ -73,7 +73,7 @@ def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
     A model that lies nowhere, and a folder that is not made yet, are left out: other checks name those.
     """
     study, seen = inputs.study, set()
-    made_here = set(study.demo.models) if study.demo else set()
+    in_folders = {slug for slug, row in inputs.models.items() if row.folder is not None}
     for slug in study.responses.models if study.responses else []:
         assert study.responses is not None
         if find_engine(study.responses.of(slug).engine).remote:
@@ -83,7 +83,7 @@ def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
         except ConfigError:
             continue
         source = job.source
-        folder = source.revision is None and (slug in made_here or Path(source.path).is_absolute())
+        folder = source.revision is None and (slug in in_folders or Path(source.path).is_absolute())
         if not source.path or (folder and not Path(source.path).is_dir()):
             continue
         seen.add(source.path)
@@ -99,7 +99,7 @@ def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
         }
     for run in study.runs:
         slug = find_run(study, run).model
-        if slug in study.runs or slug in made_here:
+        if slug in study.runs or slug in in_folders:
             continue
         row = find_model(inputs.models, slug)
         path, revision = row.checkpoint()

@@ -146,5 +146,5 @@ def study_as_used(name: str, folder: Path) -> Study:
     over = command_line()
     if load_defaults(folder, over).study != study.name or not left_out(folder, over):
         return study
-    models = load_models(folder)
+    models = load_models(folder, study)
     return what_fits(study, make_roster(study, models), load_benchmarks(folder, models))[0]

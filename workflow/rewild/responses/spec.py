@@ -32,11 +32,9 @@ def make_spec(
         raise ConfigError(f"study {study.name}: '{model}' is not among its models ({listed})")
     settings = study.responses.of(model)
     own = study.responses.overrides.get(model) or ModelSettings.model_validate({})
-    folder = local_folder(study, model)
-    made_here = study.demo.registry() if study.demo else {}
-    row = made_here.get(model) or (models.get(model) if folder else find_model(models, model))
-    row = fine_tune or row
-    precision = own.precision or ("bf16" if fine_tune and fine_tune.family != "demo" else None)
+    folder = local_folder(study, model, models)
+    row = fine_tune or (models.get(model) if folder else find_model(models, model))
+    precision = own.precision or ("bf16" if fine_tune and fine_tune.folder is None else None)
     remote = find_engine(settings.engine).remote
     source = replace(_source(model, remote, row, folder, precision), template=own.chat_template)
     if row is not None and remote:
@@ -64,15 +62,14 @@ def make_spec(
     )
 
 
-def local_folder(study: Study, model: str) -> str | None:
-    """The folder of a model that is not taken from the hub: one that the study names or makes itself."""
+def local_folder(study: Study, model: str, models: Mapping[str, Model]) -> str | None:
+    """The folder of a model that is not taken from the hub: one that the study or the table names."""
     own = study.responses.overrides.get(model) if study.responses else None
     if own and own.path:
         return own.path
     if study.inherited_style and model in study.inherited_style.runs:
         return checkpoint_of(study, model)
-    made_here = study.demo and model in study.demo.models
-    return f"results/{study.name}/models/{model}" if made_here else None
+    return models[model].folder if model in models else None
 
 
 def _fine_tune(study: Study, model: str, models: Mapping[str, Model]) -> Model | None:

@@ -46,7 +46,8 @@ def run_job(study: str, run: str, results: Path, config: Path, threads: int | No
     Returns:
         Benchmark → what was done (see :func:`rewild.evaluation.harness.evaluate.evaluate`).
     """
-    chosen, models = read_study(study, config), load_models(config)
+    chosen = read_study(study, config)
+    models = load_models(config, chosen)
     section, target = evaluation_of(chosen), target_of(chosen, run, models)
     tasks = tasks_of(chosen, load_benchmarks(config))
     settings = settings_for(chosen, target, load_defaults(config).gpus)

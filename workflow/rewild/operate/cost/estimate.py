@@ -228,7 +228,7 @@ def _weights(inputs: CostInputs) -> Iterator[Line]:
     sizes = {
         job.model: weight_bytes(inputs.models[job.model], job.source.precision)
         for job in jobs_of(inputs)
-        if job.source.path and job.model in inputs.models and not job.remote
+        if (row := inputs.models.get(job.model)) and job.source.path and not (job.remote or row.folder)
     }
     for run in inputs.study.runs:
         row = start_of(inputs.study, run, inputs.models).row

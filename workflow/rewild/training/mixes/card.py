@@ -128,8 +128,6 @@ def terms(
 
 def model_terms(study: Study, model: str, models: Mapping[str, Model]) -> str:
     """The terms of a model, which bind what it wrote."""
-    if study.demo and model in study.demo.models:
-        return f"{model}, made by this study from {study.demo.text}: this repository's licence"
     row = models.get(model)
     if row is None or row.licence is None:
         return f"{model}: its licence is not established"

@@ -27,7 +27,7 @@ def open_tokenizer(study: Study, model: str, models: Mapping[str, Model]) -> Cou
 
 def where(study: Study, model: str, models: Mapping[str, Model]) -> tuple[str, str | None]:
     """A model's folder or hub id, and its revision."""
-    folder = local_folder(study, model)
+    folder = local_folder(study, model, models)
     if folder:
         return folder, None
     hub, revision = find_model(models, model).checkpoint()

@@ -166,5 +166,4 @@ def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping
 
 
 def _name(study: Study, models: Mapping[str, Model], model: str) -> str:
-    known = {**models, **(study.demo.registry() if study.demo else {})}
-    return known[model].name if model in known else model
+    return models[model].name if model in models else model
