@@ -305,7 +305,7 @@ ROW = "family: f, roles: [dgm], kind: sft"
             "x: {%s, abbreviation: Q}\ny: {%s, abbreviation: Q}",
             "the abbreviation 'Q' stands in more than one row",
         ),
-        ("x: {%s, hub: a/b, api: c}", "hub and api exclude each other"),
+        ("x: {%s, hub: a/b, api: c}", "hub, api and folder exclude each other"),
         ("x: {%s}\nx: {%s}", "config/models.yaml, line 2: not valid YAML: the key 'x' stands twice"),
     ],
 )

@@ -41,7 +41,7 @@ def study(runs: dict[str, Any], mixes: tuple[str, ...] = (), pairs: tuple[str, .
         for section, names in (("mixes", mixes), ("preferences", pairs))
     }
     fields = {name: getattr(made, name) for name in Study.model_fields}
-    return SimpleNamespace(**fields | rows)
+    return SimpleNamespace(**fields | rows, made=made.made)
 
 
 def test_the_papers_recipe_is_section_3_1() -> None:
@@ -178,8 +178,9 @@ def test_what_the_studies_runs_are_called(name: str, run: str, told: str) -> Non
     ],
 )
 def test_what_a_run_names_must_exist(runs: dict[str, Any], message: str) -> None:
+    found = study(runs, mixes=("mn",))
     with pytest.raises(ConfigError) as caught:
-        check_runs(made := study(runs, mixes=("mn",)), MODELS | made.made, RECIPES)
+        check_runs(found, MODELS | found.made, RECIPES)
     assert message in str(caught.value)
 
 

@@ -67,3 +67,14 @@ def test_the_settings_of_a_study_identify_what_they_did_before(study: str) -> No
     assert (len(found), sha256(text.encode()).hexdigest()[:16]) == ALL.get(study) or study not in ALL
     some = {name: hash_ for name, hash_ in SOME.items() if name.startswith(study)}
     assert {name: digest(found[name]) for name in some} == some
+
+
+def test_a_row_of_the_registry_may_lie_in_a_folder() -> None:
+    """The models that a study makes join the registry so; nothing else knows of them."""
+    study = load_study(CONFIG, "demo")
+    models = load_models(CONFIG, study)
+    assert models["demo-herald"].folder == "results/demo/models/demo-herald"
+    assert "demo-herald" not in load_models(CONFIG)
+    row = models["demo-herald"].model_copy(update={"folder": "elsewhere/m"})
+    source = make_spec(study, "demo-herald", models | {"demo-herald": row}).source
+    assert (source.path, source.revision, source.precision) == ("elsewhere/m", None, "fp32")
