@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rewild.config import load_benchmarks, read_study
 from rewild.config.gpus import GPUS, Gpu
-from rewild.config.judging import find_runner
 from rewild.config.models import load_models
+from rewild.config.runners import find_runner
 from rewild.core.errors import ConfigError
 from rewild.engines.plan import GPU_COUNTS, STEP, Architecture, architecture_of, find_gpu, plan, plan_on
 from rewild.evaluation.judged.job import answer_spec

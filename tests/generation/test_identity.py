@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rewild.config import load_benchmarks, load_defaults, load_models, load_study
-from rewild.config.judging import find_runner, judged_rows
+from rewild.config.judging import judged_rows
+from rewild.config.runners import find_runner
 from rewild.config.trainings import style_models
 from rewild.evaluation.harness.settings import evaluated
 from rewild.evaluation.judged.job import answer_spec

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from conftest import copy_workflow
-from mixes_data import conversation, write_responses
-from rewild.core.measures import read_measure
 
 pytestmark = pytest.mark.workflow
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -98,56 +93,3 @@ def test_resources_follow_what_a_measure_needs() -> None:
     assert validate(Perplexity, scorer, "m").environment == "vllm"
     assert validate(Length, {"kind": "length"}, "m").environment is None
     assert validate(Length, {"kind": "length", "tokenizer": "x"}, "m").environment == "engine-cpu"
-
-
-@pytest.mark.heavy
-def test_a_kind_is_added_by_the_two_files_that_the_docs_name(tmp_path: Path) -> None:
-    """In a copy of the workflow: a section and a row, and a module; then it measures, and filters know it."""
-    folder = copy_workflow(tmp_path / "copy")
-    table = folder / "workflow/rewild/config/measures.py"
-    text = table.read_text()
-    section = (
-        "class Vowels(_Measure):\n"
-        '    """How many vowels a text has."""\n\n'
-        '    kind: Literal["vowels"]\n'
-        '    letters: str = Field("aeiou", description="What counts")\n\n\n'
-    )
-    row = '    "vowels": Kind("rewild.measures.vowels:Vowels", {"vowels": Value("integer", "Vowels")}),\n'
-    for before, added in (("Measure = Annotated[", section), ('    "language": Kind(\n', row)):
-        assert text.count(before) == 1
-        text = text.replace(before, added + before)
-    text = text.replace("    Language | Length", "    Vowels | Language | Length")
-    table.write_text(text)
-    (folder / "workflow/rewild/measures/vowels.py").write_text(
-        "from rewild.measures.base import Measurer\n\n\n"
-        "class Vowels(Measurer):\n"
-        "    def one(self, text):\n"
-        '        return {"vowels": sum(text.count(v) for v in self.settings.letters)}\n'
-    )
-    study = folder / "config/studies/demo.yaml"
-    given = yaml.safe_load(study.read_text())
-    given["measures"] |= {"v": {"kind": "vowels", "letters": "ae"}}
-    given["mixes"]["herald"] = {
-        "sources": [{"kind": "responses", "model": "demo-herald"}],
-        "filters": {"measures": [{"measure": "v", "at_least": 3}]},
-    }
-    study.write_text(yaml.safe_dump(given))
-    write_responses(folder / "results/demo", "demo-herald", conversation(2, "demo-herald"), shards=1)
-    answers = "results/demo/responses/demo-herald/0000.parquet"
-    for words in (
-        f"measure demo v {answers} --subject demo-herald --out v.parquet",
-        "summarise-measure v.parquet --out v.csv",
-    ):
-        run = subprocess.run(
-            [sys.executable, "-m", "rewild", *words.split()],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder / "workflow")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-    texts = [row["response"] for row in conversation(2, "demo-herald")]
-    found = read_measure([folder / "v.parquet"], "v", "demo-herald")
-    assert found["vowels"].to_list() == [text.count("a") + text.count("e") for text in texts]
-    assert "v,demo-herald,vowels,,3," in (folder / "v.csv").read_text()

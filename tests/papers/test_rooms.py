@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Run, copy_workflow
+from paper_room import write_room
 from rewild.papers import find_paper, papers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,57 +17,6 @@ PACKAGE = ROOT / "workflow/rewild"
 SHARED = ("audit", "report/tables", "papers/room.py", "papers/studies.py", "papers/__init__.py")
 SCHEMA = ("config/study.py", "config/subset.py", "config/load.py")
 OF_A_PAPER = re.compile(r"\btable\d|\bfigure\d|wildchat|resources/paper|Feuer", re.IGNORECASE)
-ROOM = {
-    "__init__.py": """
-from rewild.papers.room import Paper
-
-PAPER = Paper(__name__, title="On Nothing", cite="A. Nobody, ON NOTHING, 2030")
-""",
-    "data/tables.yaml": """
-columns:
-  Score: {meaning: What was scored, unit: points, best: high, digits: 1}
-  Setting: {meaning: What was set, unit: as printed, text: true}
-tables:
-  scores: {title: Scores of two, row: Who, place: section 1, columns: [Score]}
-  settings: {title: How it was set, row: What, place: appendix A, columns: [Setting]}
-""",
-    "data/scores.csv": """row,column,value,digits,ci,printed,source,also,note
-one,Score,3.5,1,,3.5,paper,,
-two,Score,2.5,1,,2.5,paper,,
-""",
-    "data/settings.csv": """row,column,value,digits,ci,printed,source,also,note
-Learning rate,Setting,,,,2×10^{-5},paper,,
-Epochs,Setting,2,0,,2,paper,,
-""",
-    "data/facts.yaml": "twice:\n  value: 2\n  what: how often\n  source: nowhere\n",
-    "data/claims.yaml": """
-claims:
-  - id: one-leads
-    section: Section 1
-    place: first sentence
-    says: One leads two by a point.
-    published: a point
-    kind: number
-    importance: headline
-    check: leads
-    with: {margin: twice}
-    needs: [tables, facts]
-""",
-    "checks_scores.py": '''
-from rewild.audit.checks import check
-from rewild.audit.evidence import Evidence
-from rewild.audit.outcome import Outcome, decide
-
-
-@check
-def leads(evidence: Evidence, margin: str) -> Outcome:
-    """Whether one leads two by less than a fact."""
-    table, least = evidence.table("scores"), evidence.number(margin)
-    lead = table.cell("one", "Score").range.middle - table.cell("two", "Score").range.middle
-    rate = evidence.table("settings").text("Learning rate", "Setting")
-    return decide(lead < least.range.low, f"{lead} at {rate.value}", "", "As stated.", [least.fact])
-''',
-}
 
 
 def test_what_papers_share_names_no_paper() -> None:
@@ -96,11 +46,7 @@ def test_every_rooms_data_is_whole() -> None:
 def another(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workflow with one more room."""
     copy = copy_workflow(tmp_path_factory.mktemp("rooms") / "copy")
-    room = copy / "workflow/rewild/papers/nothing"
-    for name, text in ROOM.items():
-        path = room / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_room(copy)
     return copy
 
 

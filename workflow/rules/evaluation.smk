@@ -182,7 +182,8 @@ rule score_benchmark:
 # Judged benchmarks: which run answers which, who is compared with whom, and the files of each.
 from types import SimpleNamespace
 
-from rewild.config.judging import find_runner, judging_of
+from rewild.config.judging import judging_of
+from rewild.config.runners import find_runner
 from rewild.evaluation.judged.job import answer_spec
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import LISTED, RESULT, SHOWN, VERDICT, File, Section, part, validate
 from rewild.config.models import Citation, Model, Slug, find_model
+from rewild.config.runners import RunnerName
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.reading_yaml import read_yaml
 
@@ -17,17 +18,6 @@ RUBRIC = "rubric"
 """The judge that is a program (`rewild rubric-judge`), not a language model. It is named so everywhere."""
 
 NINE = 9  # columns of the paper's tables 2, 6 and 7
-Runner = Literal[
-    "mt-bench",
-    "alpaca-eval",
-    "alpaca-eval-plain",
-    "lm-eval",
-    "mixeval",
-    "mixeval-hard",
-    "wildbench",
-    "arena-hard",
-    "evalchemy",
-]
 
 
 class Scale(Section, marks=RESULT):
@@ -48,7 +38,7 @@ class Benchmark(Section):
     group: Annotated[Literal["chat", "knowledge", "instruction", "code"], SHOWN] = Field(
         description="As section 3.1 divides them"
     )
-    runner: Annotated[Runner, RESULT] = Field(description="The tool that runs it")
+    runner: Annotated[RunnerName, RESULT] = Field(description="The tool that runs it")
     task: Annotated[str | None, RESULT] = Field(None, description="The runner's task")
     tasks: Annotated[File | None, RESULT] = Field(
         None,

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewild.config.engines import find_engine
-from rewild.config.judging import find_runner, judged_rows
+from rewild.config.judging import judged_rows
 from rewild.config.mixes import FromHub
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import Hub, hub_file
+from rewild.config.runners import find_runner
 from rewild.config.site import Site, load_site, minutes
 from rewild.config.study import Study
 from rewild.config.trainings import find_run

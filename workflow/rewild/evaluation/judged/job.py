@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rewild.config.gpus import Gpu
-from rewild.config.judging import Answering, Runner
+from rewild.config.judging import Answering
 from rewild.config.models import Model
 from rewild.config.responses import Limits, SamplingSettings
+from rewild.config.runners import Runner
 from rewild.config.study import Study
 from rewild.config.trainings import weights_of
 from rewild.generation.spec import Source, Spec, planned

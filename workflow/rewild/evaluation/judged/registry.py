@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from rewild.config.judging import find_runner
+from rewild.config.runners import find_runner
 from rewild.generation.asking.base import JudgedBenchmark
 
 

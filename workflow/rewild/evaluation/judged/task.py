@@ -11,8 +11,9 @@ import polars as pl
 
 from rewild.config.benchmarks import Benchmark, find_benchmark
 from rewild.config.endpoint import Takes
-from rewild.config.judging import Asked, Runner, asked_judge, files_of, find_runner
+from rewild.config.judging import Asked, asked_judge, files_of
 from rewild.config.models import Model
+from rewild.config.runners import Runner, find_runner
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError, nearest
 from rewild.core.fetch import ReleasedFile

@@ -1,7 +1,7 @@
 """What a judged benchmark is: questions, requests to a judge, verdicts, scores. Everything else is shared.
 
 A benchmark is a class with these methods and an entry in
-:data:`rewild.config.judging.RUNNERS`. It reads its own
+:data:`rewild.config.runners.RUNNERS`. It reads its own
 files and writes none: generating, asking, retrying, paying, resuming and storing are the pipeline's.
 """
 
@@ -152,7 +152,7 @@ class JudgedBenchmark(Reader):
     """A kind of judged benchmark: a *runner* of ``config/benchmarks.yaml``.
 
     What the workflow must know without importing it (its files, whether it compares) is in
-    :data:`rewild.config.judging.RUNNERS`.
+    :data:`rewild.config.runners.RUNNERS`.
 
     Attributes:
         version: of the code that makes requests and scores; raise it when the same files give other scores.
