@@ -18,6 +18,7 @@ from conftest import copy_workflow
 
 pytestmark = pytest.mark.workflow
 STUDY, RECIPES, MODELS = "config/studies/demo.yaml", "config/recipes.yaml", "config/models.yaml"
+STAGES, TABLE = "workflow/rewild/config/stages.py", "workflow/rewild/report/tables/render.py"
 Rules = Callable[[], set[str]]
 EXPENSIVE = {
     *("run_pilot", "answer_shard", "sample_answers", "score_answers", "preflight_run", "train_run"),
@@ -49,7 +50,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, snakemake) -> Path:
 @pytest.fixture
 def rules(done: Path, snakemake) -> Iterator[Rules]:
     """The rules that would run now; afterwards the settings are as they were."""
-    before = {name: (done / name).read_text() for name in (STUDY, RECIPES, MODELS)}
+    before = {name: (done / name).read_text() for name in (STUDY, RECIPES, MODELS, STAGES, TABLE)}
 
     def found() -> set[str]:
         said = snakemake(done, "-n", "--config", "study=demo")
@@ -143,3 +144,27 @@ def test_a_measure_is_made_again_alone_and_a_filter_by_it_makes_its_mix(done: Pa
     again = rules()
     assert {"measure_texts", "make_mix", "train_run"} <= again
     assert again.isdisjoint({"answer_shard", "run_pilot", "sample_answers"})
+
+
+def test_a_raised_stage_makes_it_again_and_what_follows(done: Path, rules: Rules) -> None:
+    path = done / STAGES
+    path.write_text(path.read_text().replace('"mixes": 1', '"mixes": 2'))
+    found = rules()
+    assert {"make_mix", "describe_mix", "train_run"} <= found
+    assert found.isdisjoint({"run_pilot", "prepare_prompts_demo", "make_demo_model"}), found
+
+
+def test_the_code_of_a_cheap_rule_runs_it_again_and_nothing_dear(done: Path, rules: Rules) -> None:
+    path = done / TABLE
+    path.write_text(path.read_text() + "\n# Another line.\n")
+    found = rules()
+    assert {"make_table", "state_findings"} <= found
+    assert found.isdisjoint(EXPENSIVE | {"make_mix", "collect_responses"}), found
+
+
+def test_an_edited_chat_template_trains_again(done: Path, rules: Rules) -> None:
+    """Last: its file stays newer than what was made with it."""
+    recipe = yaml.safe_load((done / RECIPES).read_text())["demo"]
+    path = done / recipe["templates"]["demo"]["file"]
+    path.write_text(path.read_text() + "{# another #}")
+    assert {"preflight_run", "train_run"} <= rules()

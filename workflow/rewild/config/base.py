@@ -56,7 +56,18 @@ VERDICT = part("verdict")
 SHOWN = part("shown")
 """On cards and in tables only."""
 LISTED = part("listed")
-"""Which results there are, each identified by itself: models, tables, rows."""
+"""Which results there are, each identified by itself: models, tables, rows, sections."""
+
+
+ENVIRONMENT = part("environment")
+"""Of the environment a job runs in: in no hash; Snakemake makes files again that were made in another."""
+
+
+def within(outer: Mark, own: Mark) -> Mark:
+    """The mark of a field in a section that a field with the mark ``outer`` holds."""
+    if outer == HOW:
+        return HOW
+    return outer if own == RESULT and outer != LISTED else own
 
 
 class Strict(BaseModel):
@@ -111,9 +122,9 @@ def _picked(value: Any, plain: Any, mark: Mark, parts: frozenset[str]) -> Any:
     """What of a value identifies one of the parts, if the value itself has this mark."""
     if isinstance(value, Section):
         picked = {
-            name: _picked(getattr(value, name), plain[name], mark if own == RESULT else own, parts)
+            name: _picked(getattr(value, name), plain[name], within(mark, own), parts)
             for name, own in value.marks.items()
-            if mark != HOW and name in plain
+            if name in plain
         }
     elif isinstance(value, Mapping) and any(isinstance(one, Section) for one in value.values()):
         picked = {key: _picked(one, plain[key], mark, parts) for key, one in value.items()}

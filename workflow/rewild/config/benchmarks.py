@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import LISTED, RESULT, SHOWN, VERDICT, File, Section, part, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, File, Section, part, validate
 from rewild.config.models import Citation, Model, Slug, find_model
 from rewild.config.runners import RunnerName
 from rewild.core.errors import ConfigError, nearest
@@ -44,7 +44,7 @@ class Benchmark(Section):
         None,
         description="A folder with lm-eval's definition of the task, for one that lm-eval does not bring",
     )
-    columns: Annotated[list[str], VERDICT] = Field(
+    columns: Annotated[list[str], HOW] = Field(
         default_factory=list, description="What every question must have, where they come from files"
     )
     runs_code: Annotated[bool, RESULT] = Field(

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, VERDICT, File, Section, part
+from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, File, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
 from rewild.core.errors import nearest
 
@@ -38,9 +38,11 @@ class EvaluationCompute(Section, marks=HOW):
 
     batch: Count | Literal["auto"] = Field(8, description="Questions at once (hf); vllm chooses for itself")
     threads: Count = Field(1, description="CPU threads of a job")
-    gpu: str | None = Field(None, description="GPU type, which plans the number of GPUs; null is the CPU")
+    gpu: Annotated[str | None, ENVIRONMENT] = Field(
+        None, description="GPU type, which plans the number of GPUs; null is the CPU"
+    )
     minutes: int = Field(720, ge=5, description="Time a job may take; a rerun keeps every finished benchmark")
-    environment: str | None = Field(
+    environment: Annotated[str | None, ENVIRONMENT] = Field(
         None, description="Environment (envs/*.txt), where not lm-eval-cpu without a GPU and lm-eval with one"
     )
     gpu_memory_utilization: float | None = Field(None, gt=0, le=1, description="GPU memory vLLM may take")
@@ -93,7 +95,7 @@ class Evaluation(Section):
     settings: Annotated[dict[str, BenchmarkSettings], part("task")] = Field(
         default_factory=dict, description="Per benchmark, what differs from its row and from the above"
     )
-    compute: Annotated[EvaluationCompute, HOW] = Field(
+    compute: Annotated[EvaluationCompute, RESULT] = Field(
         default_factory=lambda: EvaluationCompute.model_validate({}), description="How it is computed"
     )
 

@@ -85,7 +85,7 @@ class Answering(Section):
     attempts: Annotated[int, RESULT] = Field(
         3, ge=1, le=20, description="Tries per answer before its failure is recorded"
     )
-    compute: Annotated[Compute, HOW] = Compute()
+    compute: Annotated[Compute, RESULT] = Compute()
 
 
 class Judging(Section):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, VERDICT, Section, part
+from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, Section, part
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.engines import EngineName, find_engine
 
@@ -92,8 +92,10 @@ class PilotSettings(Section, marks=RESULT):
 class Compute(Section, marks=HOW):
     """How responses are computed. Nothing here identifies a response or triggers a rerun."""
 
-    gpu: str | None = Field(default=None, description="GPU type of the engine plan; null runs on the CPU")
-    environments: dict[EngineName, str] = Field(
+    gpu: Annotated[str | None, ENVIRONMENT] = Field(
+        default=None, description="GPU type of the engine plan; null runs on the CPU"
+    )
+    environments: Annotated[dict[EngineName, str], ENVIRONMENT] = Field(
         default_factory=dict, description="Environment (envs/*.txt) per engine, where not the usual one"
     )
     chunk: int = Field(
@@ -171,7 +173,7 @@ class Responses(Section, marks=RESULT):
     limits: Limits = Limits()
     attempts: int = Field(default=3, ge=1, le=20, description="Tries per row before its failure is recorded")
     pilot: Annotated[PilotSettings, part("pilot")] = PilotSettings()
-    compute: Annotated[Compute, HOW] = Compute()
+    compute: Compute = Compute()
     overrides: Annotated[dict[str, ModelSettings], LISTED] = Field(
         default_factory=dict, description="Per model, what differs from the above"
     )
