@@ -48,6 +48,7 @@ OTHER: dict[str, list[Any]] = {
 def general(path: Path) -> str:
     """A path with rows as ``*``: of all mixes, a field has one name."""
     rows = (
+        "measures",
         "mixes",
         "preferences",
         "runs",

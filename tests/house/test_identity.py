@@ -21,7 +21,7 @@ ALWAYS = {"all", "write_config"}  # what the whole study promises, and its resol
 ANSWERS = {"run_pilot", "answer_shard", "sample_answers"}
 TRAINS = {"preflight_run", "train_run", "postflight_run"}
 NAMES = {"collect_scores", "draw_loss", "state_findings"}  # the names of runs are in what they make
-STATES = {"draw_radar", "draw_scaling", "fill_table", "compare_answers", "state_findings"}
+STATES = {"draw_figure", "fill_table", "compare_judgments", "state_findings"}
 CARDS = {"describe_mix", "describe_pairs"}
 PLAN = re.compile(r"study\.responses\.compute\.gpu|models\.\*\.(dimensions|parameters)\.")
 """They reach answers as the context of the engine plan, where the study sets none."""
@@ -30,18 +30,19 @@ Expected = tuple[set[str], set[str]]
 TABLE: dict[str, Expected] = {
     # field, or those that begin so → rules that run again, and those that may, by what the value touches
     "study.title": ({"make_viewer"}, set()),
-    "study.source": ({"make_table", "draw_radar"}, {"draw_scaling"}),
+    "study.source": ({"make_table", "draw_figure"}, {"fill_table"}),
     "study.seed": (
         {"run_pilot", "answer_shard", "make_mix", "evaluate_run", "answer_benchmarks", "judge_answers"}
         | {"draw_preference_prompts", "sample_answers", "score_similarity", "merge_similarity"}
         | {"measure_diversity", *TRAINS, *STATES},
-        {"draw_words"},
+        {"summarise_measure"},
     ),
     "study.prompts.": ({"prepare_prompts"}, set()),
     "study.prompts.shards": (
         {"prepare_prompts", "collect_responses"},
-        {"run_pilot", "draw_preference_prompts", "measure_throughput", "postflight_run"},
+        {"run_pilot", "draw_preference_prompts", "measure_throughput", "measure_texts", "postflight_run"},
     ),
+    "study.measures.": ({"measure_texts"}, {"summarise_measure"}),
     "study.similarity.": ({"score_similarity"}, set()),
     "study.similarity.blocks": ({"score_similarity", "merge_similarity"}, {"make_viewer"}),
     "study.similarity.drawn": (set(), set()),
@@ -66,7 +67,7 @@ TABLE: dict[str, Expected] = {
     "study.mixes.*.sources.*.licence": ({"describe_mix"}, set()),
     "study.mixes.*.sources.*.model": (
         {"make_mix"},
-        {*NAMES, "describe_mix", "compare_inherited_style", "compare_answers", "draw_words"},
+        {*NAMES, "describe_mix", "compare_inherited_style", "compare_judgments", "fill_table"},
     ),
     "study.mixes.*.sources.*.length_control": ({"make_mix"}, {*NAMES, "describe_mix"}),
     "study.preferences.*.prompts": ({"draw_preference_prompts", "pair_answers"}, set()),
@@ -87,10 +88,10 @@ TABLE: dict[str, Expected] = {
     "study.preferences.*.tokenizer": ({"describe_pairs"}, set()),
     "study.runs.": (TRAINS, NAMES),
     "study.runs.*.model": (TRAINS, {*NAMES, "evaluate_run", "answer_benchmarks"}),
-    "study.runs.*.mix": (TRAINS, {*NAMES, "compare_inherited_style", "compare_answers", "draw_words"}),
+    "study.runs.*.mix": (TRAINS, {*NAMES, "compare_inherited_style", "compare_judgments", "fill_table"}),
     "study.runs.*.label": ({"collect_scores", "draw_loss"}, set()),
     "study.inherited_style.": ({"compare_inherited_style"}, set()),
-    "study.findings.": (STATES, {"collect_scores", "draw_words"}),
+    "study.findings.": (STATES, {"collect_scores"}),
     "study.judging.": ({"judge_answers"}, set()),
     "study.judging.baselines": ({"judge_answers", "score_judgments"}, set()),
     "study.judging.limits": ({"answer_benchmarks", "score_judgments"}, set()),
@@ -127,12 +128,13 @@ TABLE: dict[str, Expected] = {
 }
 UNTRIED = re.compile(
     r"""^(
-    study\.(imports|demo|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
+    study\.(imports|demo|measures|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
     |study\.responses\.overrides\.\*\.gpus          # needs a GPU
     |study\.evaluation\.backend                     # vllm needs one
     |study\.findings\.(base|size|pair|lead|radar)   # they name what the runs are
     |study\.judging\.baselines|study\.mixes\.\*\.sources\.\*\.count|study\.runs\.\*\.(model|mix|recipe)
     |study\.mixes\.\*\.sources\.\*\.(model|length_control)
+    |study\.mixes\.\*\.filters\.measures            # they name a measure of the study
     |.*\.kind|benchmarks\.\*\.(slug|judged|judge|revision|source|citation|files|scale\.max)
     |recipes\.\*\.(warmup_ratio|precision|attention|fsdp|beta|unstated)
     |models\.\*\.(native|api|endpoint|base|parameters\.active|quantized_revision|listed\.copies|dimensions\..*)
@@ -207,6 +209,7 @@ def test_a_gpu_identifies_nothing_where_the_context_is_set(planned: Planned) -> 
         ("responses", {*ANSWERS, "answer_benchmarks"}),
         ("collect", {"collect_responses"}),
         ("similarity", {"score_similarity"}),
+        ("measures", {"measure_texts"}),
         ("mixes", {"make_mix"}),
         ("pairs", {"draw_preference_prompts", "pair_answers"}),
         ("grades", {"score_answers"}),
@@ -243,8 +246,10 @@ def test_the_code_of_a_rule_is_that_of_the_command_it_calls() -> None:
     """The hash of another command's code would say nothing."""
     for rule in rules():
         code = dict(rule.params._allitems()).get("code")
-        if code is not None and rule.name != "fetch_model":  # there it is whether the model's own may run
-            command = code.__closure__[1].cell_contents
+        cells = [cell.cell_contents for cell in getattr(code, "__closure__", None) or ()]
+        # `code` of a command; of fetch_model it is whether the model's own may run.
+        if cells and isinstance(cells[-1], str):
+            command = cells[-1]
             assert re.search(rf"rewild (--words <\(.*\) )?{command} ", rule.shellcmd), (rule.name, command)
 
 
