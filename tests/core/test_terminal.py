@@ -156,7 +156,7 @@ def test_the_help_of_every_command_prints_on_an_ascii_terminal() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--help",), "Commands"),
+        (("--help",), "Start here"),
         (("plan", "qwen2.5-72b-instruct"), "qwen2.5-72b-instruct"),
         (("cost", "wildchat50m"), "beside the paper"),
         (("models", "--family", "mixtral"), "mixtral-8x7b-v0.1"),
