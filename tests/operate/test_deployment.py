@@ -102,7 +102,7 @@ LIBRARY = 'ready=".envs/alpaca-eval/ready",'
 
 @pytest.mark.heavy
 def test_rules_find_their_environment_by_the_deployment() -> None:
-    """Only what decides it names a folder of environments; a study may ask for AlpacaEval's library itself."""
+    """Only what decides it names a folder of environments; a study may ask for AlpacaEval's library."""
     deciding = {"common.smk", "operate.smk"}
     for path in (ROOT / "workflow").rglob("*.smk"):
         lines = [line for line in path.read_text().splitlines() if not line.strip().startswith("#")]
