@@ -127,7 +127,7 @@ def numbers(model: type[BaseModel], at: tuple[str, ...] = ()) -> list[tuple[str,
     """Where a study has a setting that is a number with a point; ``any`` stands for a key of one's own."""
     found = []
     for key, field in model.model_fields.items():
-        if field.discriminator:  # of several kinds: which one is another key's matter
+        if field.discriminator or get_origin(field.annotation) is list:  # no key of its own leads there
             continue
         for kind in (field.annotation, *get_args(field.annotation)):
             own = ("any",) if get_origin(field.annotation) is dict else ()
