@@ -137,7 +137,7 @@ UNTRIED = re.compile(
     |study\.mixes\.\*\.filters\.measures            # they name a measure of the study
     |.*\.kind|benchmarks\.\*\.(slug|judged|judge|revision|source|citation|files|scale\.max)
     |recipes\.\*\.(warmup_ratio|precision|attention|fsdp|beta|unstated)
-    |models\.\*\.(native|api|endpoint|base|parameters\.active|quantized_revision|listed\.copies|dimensions\..*)
+    |models\.\*\.(folder|native|api|endpoint|base|parameters\.active|quantized_revision|listed\.copies|dimensions\..*)
     )$""",
     re.VERBOSE,
 )
