@@ -19,8 +19,8 @@ module rewild:
 
 use rule * from rewild as {name}
 """
-TABLE = "results/paper/tables/table1.csv"
-PAPER = ("audit_claims", "draw_scaling", "make_table", "note_figures", "write_config")
+TABLE = "results/paper/wildchat50m/tables/table1.csv"
+PAPER = ("audit_claims", "draw_figure", "make_table", "note_figures", "write_config")
 
 
 def another_folder(folder: Path, snakefile: str, config: str = '{"study": "paper"}', name: str = "rewild_*"):
@@ -67,7 +67,9 @@ def test_a_deployed_workflow_has_a_configuration_of_its_own(copy: Path, tmp_path
     path.write_text(f'configfile: "config/config.yaml"\n{path.read_text()}')
     subprocess.run(["cp", "-r", copy / "config", folder / "config"], check=True)
     study = folder / "config/studies/mine.yaml"
-    study.write_text("title: Mine\nsource: published\ntables: [table1]\naudit: {}\n")
+    study.write_text(
+        "title: Mine\nsource: published\npapers: {wildchat50m: {tables: [table1], audit: true}}\n"
+    )
     settings = yaml.safe_load((folder / "config/config.yaml").read_text())
     settings["study"] = "mine"
     (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
@@ -76,26 +78,29 @@ def test_a_deployed_workflow_has_a_configuration_of_its_own(copy: Path, tmp_path
         patch.setenv("GIT_CONFIG_COUNT", "1")
         patch.setenv("GIT_CONFIG_KEY_0", f"url.{copy}.insteadOf")
         patch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/example/rewild")
-        targets = ["results/mine/tables/table1.csv", "results/mine/config.yaml"]
+        targets = ["results/mine/wildchat50m/tables/table1.csv", "results/mine/config.yaml"]
         run = snakemake(folder, "--cores", "1", "--", *targets)
         assert run.returncode == 0, run.stdout
         plan = snakemake(folder, "-n", "--quiet", "all")
     assert plan.returncode == 0, plan.stdout
     made = yaml.safe_load((folder / "results/mine/config.yaml").read_text())
     assert made["title"] == "Mine"
+    assert made["papers"]["wildchat50m"]["tables"] == ["table1"]
     (commit,) = (path.parent for path in (tmp_path / "cache").glob("**/rewild/*/Snakefile"))
-    assert made["audit"]["claims"] == str(commit / "resources/paper/claims.yaml")
+    assert (commit / "workflow/rewild/papers/wildchat50m/data/claims.yaml").is_file()
 
 
 @pytest.mark.workflow
 @pytest.mark.heavy
 def test_a_broken_other_study_is_a_warning_and_an_error_for_who_asks_for_it(copy: Path, snakemake) -> None:
-    (copy / "config/studies/other.yaml").write_text("title: x\nsource: published\ntabels: []\n")
-    why = "unknown key 'tabels'; did you mean 'tables'?"
+    (copy / "config/studies/other.yaml").write_text("title: x\nsource: published\npapres: {}\n")
+    why = "unknown key 'papres'; did you mean 'papers'?"
     plan = snakemake(copy, "-n", "--config", "study=paper")
     assert plan.returncode == 0, plan.stdout
     assert f"warning: study other is left out: study other (config/studies/other.yaml): {why}" in plan.stdout
-    asked = snakemake(copy, "-n", "--config", "study=paper", "--", "results/other/tables/table1.csv")
+    asked = snakemake(
+        copy, "-n", "--config", "study=paper", "--", "results/other/wildchat50m/tables/table1.csv"
+    )
     assert asked.returncode == 1
     assert asked.stdout.count(why) == 2, asked.stdout
     chosen = snakemake(copy, "-n", "--config", "study=other")

@@ -62,14 +62,14 @@ def test_released_responses_are_compared_source_by_source(copy: Path, snakemake,
         """\
 title: A few prompts of each source
 source: released
-tables: [table5]
+papers: {wildchat50m: {tables: [table5], figures: []}}
 imports: [{kind: alpaca-eval}, {kind: wildbench, rows: 1024}]
 similarity: {blocks: 1, prompts: 12, synonyms: false, tokenisers: [parity], bootstrap: 100}
 """
     )
     groups = {"alpaca-eval": 26, "wildbench": 8}
     wanted = [f"results/small/similarity/{group}/agreement.csv" for group in groups]
-    wanted.append("results/small/tables/table5.md")
+    wanted.append("results/small/wildchat50m/tables/table5.md")
     run = snakemake(copy, "--config", "study=small", f"mirror={mirror}", "--cores", "2", "--", *wanted)
     assert run.returncode == 0, run.stdout
     for group, models in groups.items():
@@ -78,7 +78,7 @@ similarity: {blocks: 1, prompts: 12, synonyms: false, tokenisers: [parity], boot
         assert whole.height == models
         assert whole["references"].max() == models - 1  # no holes: every model met every other
         assert "gemma-7b-it" in whole["model"]
-    cells = read_table(copy / "results/small/cells/table5.csv", COMPUTED_CELLS)
+    cells = read_table(copy / "results/small/wildchat50m/cells/table5.csv", COMPUTED_CELLS)
     assert cells["row"].unique(maintain_order=True).to_list() == [
         "Mixtral-8x7B-Instruct",
         "Llama-2-7b-chat-hf",
@@ -89,7 +89,7 @@ similarity: {blocks: 1, prompts: 12, synonyms: false, tokenisers: [parity], boot
     assert all(note.startswith("prompts of wildbench: ") for note in sharegpt["note"])
     meteor = cells.filter(pl.col("column").str.ends_with("meteor"))
     assert meteor["value"].null_count() == meteor.height == 8
-    assert "need not agree" in (copy / "results/small/tables/table5.md").read_text()
+    assert "need not agree" in (copy / "results/small/wildchat50m/tables/table5.md").read_text()
 
 
 @pytest.mark.parametrize(
