@@ -135,6 +135,7 @@ rule evaluate_run:
         cpus_per_task=gres_cpus(evaluation_gpus),
         nodes=1,
     params:
+        out=subpath(output.results, parent=True),
         settings=lambda wildcards: evaluations.settings_of(
             STUDIES[wildcards.study],
             wildcards.run,
@@ -147,7 +148,7 @@ rule evaluate_run:
         "{wildcards.study}: {wildcards.run} takes the ground-truth benchmarks"
     shell:
         "{params.python:q} -m rewild evaluate {wildcards.study:q} {wildcards.run:q}"
-        " --threads {threads:q} > {log:q} 2>&1"
+        " --out {params.out:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 rule score_benchmark:
@@ -170,13 +171,15 @@ rule score_benchmark:
         mem_mb=memory("score_benchmark", 1000),
         runtime=minutes("score_benchmark", 10),
     params:
+        out=subpath(output.scores, parent=True),
         metric=lambda wildcards: BENCHMARKS[wildcards.benchmark].metric,
         max_empty=lambda wildcards: STUDIES[wildcards.study].evaluation.max_empty,
         code=code("score-benchmark"),
     message:
         "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
     shell:
-        "rewild score-benchmark {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q} > {log:q} 2>&1"
+        "rewild score-benchmark {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 # Judged benchmarks: which run answers which, who is compared with whom, and the files of each.

@@ -441,7 +441,7 @@ rule measure_throughput:
         runtime=minutes("measure_throughput", 10),
     params:
         out=subpath(output.models, parent=True),
-        figure=lambda wildcards: f"results/{wildcards.study}/figures/throughput",
+        figure=lambda wildcards, output: Path(output.figure).with_suffix(""),
         code=code("throughput"),
     message:
         "{wildcards.study}: comparing the speed of models"

@@ -90,11 +90,12 @@ for collection, files in RELEASED.items():
             runtime=minutes(f"fetch_{collection.replace('-', '_')}", 30),
         params:
             collection=collection,
+            into="results/downloads",
             stage=stage("fetch"),
         message:
             "Fetching {params.collection}"
         shell:
-            "rewild fetch {params.collection:q} 2>&1 | tee {log:q} >&2"
+            "rewild fetch {params.collection:q} --into {params.into:q} 2>&1 | tee {log:q} >&2"
 
 
 # Models made from scratch, from the settings in the study's section `demo`.

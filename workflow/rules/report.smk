@@ -169,6 +169,8 @@ rule state_findings:
         mem_mb=memory("state_findings", 2000),
         runtime=minutes("state_findings", 10),
     params:
+        scores=subpath(input.scores, parent=True),
+        out=subpath(output.json, parent=True),
         settings=findings_settings,
         figures=lambda wildcards, input: [f"--figure={f}" for f in input.figures],
         tables=lambda wildcards, input: [f"--table={t}" for t in input.tables],
@@ -176,7 +178,8 @@ rule state_findings:
     message:
         "{wildcards.study}: stating the findings"
     shell:
-        "rewild findings {wildcards.study:q} {params.figures:q} {params.tables:q} > {log:q} 2>&1"
+        "rewild findings {wildcards.study:q} {params.figures:q} {params.tables:q} --scores {params.scores:q}"
+        " --benchmarks results/{wildcards.study:q}/benchmarks --out {params.out:q} > {log:q} 2>&1"
 
 
 # The viewer: what its page shows.

@@ -198,14 +198,14 @@ rule run_pilot:
         pilot=lambda wildcards: trigger(pilot_of(wildcards)),
         python=how(engine_python),
         hub=lambda wildcards: staged(model_weights(wildcards)),
-        shards=lambda wildcards: [
-            f"--shard={name}" for name in shards(wildcards.study)[:4]
-        ],
+        shards=lambda wildcards, input: [f"--shard={path}" for path in input.prompts],
+        out=subpath(output.json, parent=True),
+        work="results/{study}/work/responses/{model}/pilot",
     message:
         "{wildcards.study}: trying {wildcards.model} on a small sample"
     shell:
         "staged {params.hub:q}; {params.python:q} -m rewild pilot {wildcards.study:q} {wildcards.model:q} {params.shards:q}"
-        " --threads {threads:q} > {log:q} 2>&1"
+        " --out {params.out:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 # A rule of its own, so that the report of a failed pilot stays.
@@ -271,11 +271,12 @@ rule answer_shard:
         odd=odd_template,
         python=how(engine_python),
         hub=lambda wildcards: staged(model_weights(wildcards)),
+        work="results/{study}/work/responses/{model}/{shard}",
     message:
         "{wildcards.study}: {wildcards.model} answers shard {wildcards.shard}"
     shell:
-        "staged {params.hub:q}; {params.python:q} -m rewild respond {wildcards.study:q} {wildcards.model:q} {wildcards.shard:q}"
-        " --threads {threads:q} > {log:q} 2>&1"
+        "staged {params.hub:q}; {params.python:q} -m rewild respond {wildcards.study:q} {wildcards.model:q} {input.prompts:q}"
+        " --out {output.responses:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 rule collect_responses:
@@ -300,13 +301,13 @@ rule collect_responses:
         mem_mb=memory("collect_responses", 2000),
         runtime=minutes("collect_responses", 60),
     params:
-        shards=lambda wildcards: [f"--shard={name}" for name in shards(wildcards.study)],
+        shards=lambda wildcards, input: [f"--shard={path}" for path in input.prompts],
         stage=stage("collect"),
     message:
         "{wildcards.study}: counting the responses of {wildcards.model}"
     shell:
         "rewild --words <(words {params.shards:q}) collect {wildcards.study:q} {wildcards.model:q}"
-        " > {log:q} 2>&1"
+        " --pilot {input.pilot:q} --out {output.manifest:q} > {log:q} 2>&1"
 
 
 # Weights of a model of the hub, before a job with GPUs asks for them. Nodes of a cluster may have no network.
@@ -381,6 +382,7 @@ for name, study in STUDIES.items():
                 runtime=minutes(f"import_{name.replace('-', '_')}_{number}", 60),
             params:
                 number=number,
+                folder=subpath(input.config, parent=True),
                 odd=lambda wildcards, files=files, source=study.imports[number]: odd(
                     import_files(source, files)
                 ),
@@ -391,7 +393,7 @@ for name, study in STUDIES.items():
             message:
                 f"{name}: importing the responses of {len(files)} models ({study.imports[number].name})"
             shell:
-                "rewild import {input.config:q} {params.number:q} > {log:q} 2>&1"
+                "rewild import {input.config:q} {params.number:q} --folder {params.folder:q} > {log:q} 2>&1"
 
 
 # One job for all models: each is quickly counted.

@@ -110,6 +110,7 @@ rule make_mix:
         mem_mb=memory("make_mix", 6000),
         runtime=minutes("make_mix", 120),
     params:
+        folder=subpath(output.train, parent=True),
         settings=lambda wildcards: json.dumps(identity(mix_of(wildcards))),
         seed=mix_seed,
         odd=mix_odd,
@@ -119,7 +120,7 @@ rule make_mix:
     shell:
         "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
         "rewild --words <(words {input.measured:q}) mix {wildcards.study:q} {wildcards.mix:q} --only data"
-        " > {log:q} 2>&1"
+        " --folder {params.folder:q} > {log:q} 2>&1"
 
 
 rule describe_mix:
@@ -143,6 +144,7 @@ rule describe_mix:
         mem_mb=memory("describe_mix", 6000),
         runtime=minutes("describe_mix", 120),
     params:
+        folder=subpath(input.train, parent=True),
         shown=lambda wildcards: trigger(mix_of(wildcards), "shown"),
         terms=lambda wildcards: terms_of(mix_of(wildcards).models()),
         python=how(counter(mix_of).python),
@@ -151,7 +153,8 @@ rule describe_mix:
         "{wildcards.study}: writing the card of the mix {wildcards.mix}"
     shell:
         "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
-        "{params.python:q} -m rewild mix {wildcards.study:q} {wildcards.mix:q} --only card > {log:q} 2>&1"
+        "{params.python:q} -m rewild mix {wildcards.study:q} {wildcards.mix:q} --only card"
+        " --folder {params.folder:q} > {log:q} 2>&1"
 
 
 # A dataset of the hub as it is, streamed once at its pinned revision. Without one the job says so and fails.
@@ -299,7 +302,8 @@ rule draw_preference_prompts:
     message:
         "{wildcards.study}: drawing the prompts of {wildcards.preference}"
     shell:
-        "rewild preference-prompts {wildcards.study:q} {wildcards.preference:q} > {log:q} 2>&1"
+        "rewild --words <(words {input.prompts:q}) preference-prompts {wildcards.study:q} {wildcards.preference:q}"
+        " --out {output.prompts:q} > {log:q} 2>&1"
 
 
 rule sample_answers:
@@ -337,6 +341,7 @@ rule sample_answers:
         cpus_per_task=gres_cpus(answering_gpus),
         nodes=1,
     params:
+        work="results/{study}/work/preferences/{preference}/{shard}",
         settings=lambda wildcards: settings_of(answering_job(wildcards)),
         odd=lambda wildcards: odd_template(answering(wildcards)),
         samples=lambda wildcards: preference_of(wildcards).samples,
@@ -347,7 +352,8 @@ rule sample_answers:
         "{wildcards.study}: answers for {wildcards.preference}, shard {wildcards.shard}"
     shell:
         "staged {params.hub:q}; {params.python:q} -m rewild preference-answers {wildcards.study:q} {wildcards.preference:q}"
-        " {wildcards.shard:q} --threads {threads:q} > {log:q} 2>&1"
+        " {wildcards.shard:q} --prompts {input.prompts:q} --out {output.answers:q} --work {params.work:q}"
+        " --threads {threads:q} > {log:q} 2>&1"
 
 
 rule score_answers:
@@ -389,7 +395,8 @@ rule score_answers:
         "{wildcards.study}: grading the answers of {wildcards.preference}, shard {wildcards.shard}"
     shell:
         "staged {params.hub:q}; {params.python:q} -m rewild preference-scores {wildcards.study:q} {wildcards.preference:q}"
-        " {wildcards.shard:q} > {log:q} 2>&1"
+        " {wildcards.shard:q} --prompts {input.prompts:q} --answers {input.answers:q} --out {output.scores:q}"
+        " > {log:q} 2>&1"
 
 
 rule pair_answers:
@@ -414,6 +421,7 @@ rule pair_answers:
         mem_mb=memory("pair_answers", 4000),
         runtime=minutes("pair_answers", 60),
     params:
+        folder=subpath(output.train, parent=True),
         settings=lambda wildcards: json.dumps(
             identity_of_pairs(preference_of(wildcards))
         ),
@@ -421,7 +429,8 @@ rule pair_answers:
     message:
         "{wildcards.study}: pairing the answers of {wildcards.preference}"
     shell:
-        "rewild preference-pairs {wildcards.study:q} {wildcards.preference:q} --only data > {log:q} 2>&1"
+        "rewild preference-pairs {wildcards.study:q} {wildcards.preference:q} --only data --folder {params.folder:q}"
+        " > {log:q} 2>&1"
 
 
 rule describe_pairs:
@@ -444,6 +453,7 @@ rule describe_pairs:
         mem_mb=memory("describe_pairs", 4000),
         runtime=minutes("describe_pairs", 60),
     params:
+        folder=subpath(input.train, parent=True),
         shown=lambda wildcards: trigger(preference_of(wildcards), "shown"),
         terms=lambda wildcards: terms_of([preference_of(wildcards).model]),
         python=how(counter(preference_of).python),
@@ -452,7 +462,7 @@ rule describe_pairs:
         "{wildcards.study}: writing the card of the pairs {wildcards.preference}"
     shell:
         "{params.python:q} -m rewild preference-pairs {wildcards.study:q} {wildcards.preference:q} --only card"
-        " > {log:q} 2>&1"
+        " --folder {params.folder:q} > {log:q} 2>&1"
 
 
 # Runs: what is evaluated. A fine-tune comes from a mix; a model as it is comes from the hub or the demo.
@@ -639,13 +649,15 @@ rule preflight_run:
         ),
         runtime=minutes("preflight_run", 120),
     params:
+        folder=subpath(output.json, parent=True),
+        work="results/{study}/work/runs/{run}",
         settings=lambda wildcards: training(wildcards).settings,
         python=how(lambda wildcards: python_of(axolotl_of(wildcards))),
     message:
         "{wildcards.study}: checking the data of {wildcards.run} before it is trained"
     shell:
         "{params.python:q} -m rewild preflight-run {wildcards.study:q} {wildcards.run:q} --mix {input.mix:q}"
-        " --threads {threads:q} > {log:q} 2>&1"
+        " --folder {params.folder:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 rule train_run:
@@ -685,6 +697,8 @@ rule train_run:
         cpus_per_task=gres_cpus(training_gpus),
         nodes=1,
     params:
+        folder=subpath(output.training, parent=True),
+        work="results/{study}/work/runs/{run}",
         settings=lambda wildcards: training(wildcards).settings,
         python=how(lambda wildcards: python_of(axolotl_of(wildcards))),
         each=lambda wildcards, threads: threads
@@ -693,7 +707,7 @@ rule train_run:
         "{wildcards.study}: fine-tuning {wildcards.run}"
     shell:
         "{params.python:q} -m rewild train-run {wildcards.study:q} {wildcards.run:q} --mix {input.mix:q}"
-        " --threads {params.each:q} > {log:q} 2>&1"
+        " --folder {params.folder:q} --work {params.work:q} --threads {params.each:q} > {log:q} 2>&1"
 
 
 rule draw_loss:
@@ -721,7 +735,7 @@ rule draw_loss:
         title=lambda wildcards: display(
             STUDIES[wildcards.study], wildcards.run, REGISTRY[wildcards.study]
         ),
-        stem=lambda wildcards: f"results/{wildcards.study}/runs/{wildcards.run}/loss",
+        stem=lambda wildcards, output: Path(output.figure).with_suffix(""),
         code=code("draw-loss"),
     message:
         "{wildcards.study}: drawing the loss of {wildcards.run}"
@@ -761,6 +775,7 @@ rule postflight_run:
         cpus_per_task=gres_cpus(trial_gpus),
         nodes=1,
     params:
+        folder=subpath(output.json, parent=True),
         settings=lambda wildcards: training(wildcards).settings,
         gates=lambda wildcards: training(wildcards).gates,
         python=how(python_of("engine-cpu")),
@@ -769,7 +784,7 @@ rule postflight_run:
         "{wildcards.study}: trying the checkpoint of {wildcards.run}"
     shell:
         "{params.python:q} -m rewild postflight-run {wildcards.study:q} {wildcards.run:q}"
-        " --mix {input.mix:q} {params.shards:q} --threads {threads:q} > {log:q} 2>&1"
+        " --mix {input.mix:q} {params.shards:q} --folder {params.folder:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 # A rule of its own, so that the report of a failed post-flight stays.

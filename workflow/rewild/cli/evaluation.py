@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, Results, RunName, StudyName, log_progress
+from rewild.cli.options import ConfigFolder, Out, Results, RunName, StudyName, log_progress
 
 if TYPE_CHECKING:
     from rewild.config.study import Study
@@ -25,6 +25,8 @@ Annotated_ = Annotated[list[Path], typer.Argument(help="Files annotations.json, 
 def evaluate(
     study: StudyName,
     run: RunName,
+    *,
+    out: Out = None,
     results: Results = Path("results"),
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: all)")] = None,
     config: ConfigFolder = Path("config"),
@@ -32,7 +34,7 @@ def evaluate(
     """Run a study's ground-truth benchmarks on one run, in lm-eval; what is unchanged is kept."""
     from rewild.evaluation.harness.job import run_job
 
-    done = run_job(study, run, results, config, threads)
+    done = run_job(study, run, results, config, threads=threads, out=out)
     said = ", ".join(f"{benchmark} {what}" for benchmark, what in done.items())
     typer.echo(f"{run}: {said}")
 
@@ -42,6 +44,8 @@ def score_benchmark(
     study: StudyName,
     run: RunName,
     benchmark: Annotated[str, typer.Argument(help="A ground-truth benchmark of the study")],
+    *,
+    out: Out = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -55,7 +59,7 @@ def score_benchmark(
     chosen = read_study(study, config)
     row = find_benchmark(load_benchmarks(config), benchmark)
     found = write(
-        results / chosen.name / "benchmarks" / run / benchmark,
+        out or results / chosen.name / "benchmarks" / run / benchmark,
         study=chosen.name,
         run=run,
         model=target_of(chosen, run, load_models(config, chosen)).slug,

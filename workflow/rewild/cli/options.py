@@ -18,6 +18,10 @@ ConfigFolder = Annotated[
     ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results")]
+Out = Annotated[Path | None, typer.Option(help="Where it goes (default: its place in --results)")]
+Work = Annotated[
+    Path | None, typer.Option(help="Where what is half done is kept (default: its place in --results)")
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads (default: all)")]
 
 

@@ -82,6 +82,8 @@ def findings(
     study: StudyName,
     *,
     results: Results = Path("results"),
+    scores: Annotated[Path | None, typer.Option(help="[default: results/STUDY/scores]")] = None,
+    benchmarks: Annotated[Path | None, typer.Option(help="[default: results/STUDY/benchmarks]")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of the report [default: results/STUDY/findings]")
     ] = None,
@@ -100,11 +102,12 @@ def findings(
     from rewild.report.findings.state import state_findings
 
     folder = results / study
-    grounds = with_answers(open_study(study, config, folder / "scores"), folder / "benchmarks")
-    used = [folder / "scores" / name for name in FILES]
+    scores, benchmarks = scores or folder / "scores", benchmarks or folder / "benchmarks"
+    grounds = with_answers(open_study(study, config, scores), benchmarks)
+    used = [scores / name for name in FILES]
     if grounds.answered and grounds.judged:
         used += [
-            folder / "benchmarks" / e.run / grounds.judged / name
+            benchmarks / e.run / grounds.judged / name
             for e in grounds.answered.pair.entries
             for name in ("answers.parquet", "judgments.parquet")
         ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, Results, StudyName, Threads, log_progress
+from rewild.cli.options import ConfigFolder, Out, Results, StudyName, Threads, Work, log_progress
 from rewild.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,10 +63,13 @@ def plan(
 
 
 @app.command()
-def pilot(  # noqa: PLR0917
+def pilot(
     study: StudyName,
     model: ModelName,
     shards: Annotated[list[str], typer.Option("--shard", help="Shards of prompts to draw the sample from")],
+    *,
+    out: Out = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: Threads = None,
     config: ConfigFolder = Path("config"),
@@ -81,11 +84,10 @@ def pilot(  # noqa: PLR0917
     layout = Layout(results, spec.study)
     prompts = [layout.prompts(shard) for shard in shards]
     settings = _pilot(study, model, config)
+    out, work = out or layout.pilot(model), work or layout.work(model, "pilot")
     with open_model(spec, threads) as made:
-        report = run_pilot(made, settings, prompts, layout.work(model, "pilot"), layout.pilot(model))
-    typer.echo(
-        f"the pilot of {model} {'passed' if report.passed else 'FAILED'}: {layout.pilot(model)}/report.md"
-    )
+        report = run_pilot(made, settings, prompts, work, out)
+    typer.echo(f"the pilot of {model} {'passed' if report.passed else 'FAILED'}: {out}/report.md")
 
 
 @app.command("check-pilot")
@@ -115,10 +117,13 @@ def check_pilot(
 
 
 @app.command()
-def respond(  # noqa: PLR0917
+def respond(
     study: StudyName,
     model: ModelName,
-    shard: Annotated[str, typer.Argument(help="A shard of prompts, such as 0003")],
+    shard: Annotated[str, typer.Argument(help="A shard of prompts, such as 0003, or its file")],
+    *,
+    out: Out = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: Threads = None,
     config: ConfigFolder = Path("config"),
@@ -131,12 +136,13 @@ def respond(  # noqa: PLR0917
     log_progress()
     spec = _spec(study, model, config)
     layout = Layout(results, spec.study)
-    out = layout.responses(model) / f"{shard}.parquet"
-    work = layout.work(model, shard)
+    prompts = layout.prompts(shard)
+    out = out or layout.responses(model) / prompts.name
+    work = work or layout.work(model, prompts.stem)
     with open_model(spec, threads) as made:
-        done = run_shard(made, layout.prompts(shard), work, out, out.with_suffix(".json"))
+        done = run_shard(made, prompts, work, out, out.with_suffix(".json"))
     speed = f"{done.tokens_per_second:,.0f} tokens/s" if done.tokens_per_second else "no tokens"
-    typer.echo(f"{model}, shard {shard}: {done.rows} rows, {done.failures} failures, {speed}")
+    typer.echo(f"{model}, shard {prompts.stem}: {done.rows} rows, {done.failures} failures, {speed}")
 
 
 @app.command()
@@ -144,6 +150,9 @@ def collect(
     study: StudyName,
     model: ModelName,
     shards: Annotated[list[str], typer.Option("--shard", help="The shards of the study")],
+    *,
+    out: Out = None,
+    pilot: Annotated[Path | None, typer.Option(help="report.json of the model's pilot")] = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -154,10 +163,10 @@ def collect(
 
     spec = _spec(study, model, config)
     layout = Layout(results, spec.study)
-    folder = layout.responses(model)
-    report = read_report(layout.pilot(model) / "report.json")
+    out = out or layout.responses(model) / "manifest.json"
+    report = read_report(pilot or layout.pilot(model) / "report.json")
     prompts = [layout.prompts(shard) for shard in shards]
-    found = collect_model(spec, report, prompts, folder, folder / "manifest.json")
+    found = collect_model(spec, report, prompts, out.parent, out)
     typer.echo(
         f"{model}: {found.rows:,} rows of {found.conversations:,} conversations, {found.failures:,} failures"
     )
@@ -195,6 +204,7 @@ def show(
 def import_responses(
     study: StudyName,
     number: Annotated[int, typer.Argument(min=0, help="Which of the study's imports, counted from 0")],
+    folder: Annotated[Path | None, typer.Option(help="The study's results (default: in --results)")] = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -215,7 +225,7 @@ def import_responses(
     source = chosen.imports[number]
     models = load_models(config)
     files = imported(source, read_manifest(), models)
-    folder = results / chosen.name
+    folder = folder or results / chosen.name
     shard = shard_name(number)
     counts = import_source(source, files, shard=shard, study=chosen.name, folder=folder)
     made_from = provenance([f.path for f in files], kind=source.kind, source=source.name)

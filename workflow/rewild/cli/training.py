@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, Results, RunName, StudyName, Threads, log_progress, say
+from rewild.cli.options import (
+    ConfigFolder,
+    Out,
+    Results,
+    RunName,
+    StudyName,
+    Threads,
+    Work,
+    log_progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from rewild.config import Study
@@ -30,6 +40,8 @@ class Part(StrEnum):
 Only = Annotated[Part | None, typer.Option(help="Make the data, or the card of data that are there")]
 SetName = Annotated[str, typer.Argument(help="A set of preference pairs of the study")]
 Shard = Annotated[str, typer.Argument(help="A shard of the set, such as 0000")]
+Drawn = Annotated[Path | None, typer.Option(help="The prompts that were drawn for the set")]
+Folder = Annotated[Path | None, typer.Option(help="The folder that it is in (default: in --results)")]
 Mix = Annotated[Path, typer.Option(help="What the run learns from: train.parquet")]
 TrainingThreads = Annotated[int, typer.Option(min=1, help="CPU threads, per process")]
 
@@ -43,6 +55,7 @@ def mix(
     ] = None,
     *,
     only: Only = None,
+    folder: Folder = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -63,7 +76,7 @@ def mix(
         raise ConfigError(
             f"study {found.name}: unknown mix '{name}'{nearest(name, found.mixes)} (mixes: {known})"
         )
-    row, folder = found.mixes[name], results / found.name / "mixes" / name
+    row, folder = found.mixes[name], folder or results / found.name / "mixes" / name
     if only != Part.CARD:
         place = Place(Path(), results / found.name, found.measures, measured or [])
         outcomes = build(name, row, place, folder, study=found.name, seed=found.seed, say=say)
@@ -131,6 +144,9 @@ def _folder(results: Path, study: Study, name: str) -> Path:
 def preference_prompts(
     study: StudyName,
     name: SetName,
+    prompts: Annotated[list[Path] | None, typer.Argument(help="The study's shards of prompts")] = None,
+    *,
+    out: Out = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -143,11 +159,10 @@ def preference_prompts(
     found, row = _find(study, name, config)
     if found.prompts is None:
         raise ConfigError(f"study {found.name}: it has no section 'prompts' to draw from")
-    shards = [
-        results / found.name / "prompts" / "shards" / f"{s}.parquet" for s in shard_names(found.prompts)
-    ]
-    out = _folder(results, found, name) / "prompts.parquet"
-    outcomes = draw_prompts(name, row, shards, out, seed=seed_of(found, row))
+    place = results / found.name / "prompts" / "shards"
+    prompts = prompts or [place / f"{s}.parquet" for s in shard_names(found.prompts)]
+    out = out or _folder(results, found, name) / "prompts.parquet"
+    outcomes = draw_prompts(name, row, prompts, out, seed=seed_of(found, row))
     typer.echo(f"{name}: " + ", ".join(f"{n:,} {what}" for what, n in outcomes.items()))
 
 
@@ -157,6 +172,9 @@ def preference_answers(
     name: SetName,
     shard: Shard,
     *,
+    prompts: Drawn = None,
+    out: Out = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: Threads = None,
     config: ConfigFolder = Path("config"),
@@ -171,10 +189,11 @@ def preference_answers(
     found, row = _find(study, name, config)
     spec = preference_spec(_spec(study, row.model, config), row, seed_of(found, row))
     folder = _folder(results, found, name)
-    work = results / found.name / "work" / "preferences" / name / shard
-    out = folder / "answers" / f"{shard}.parquet"
+    prompts = prompts or folder / "prompts.parquet"
+    work = work or results / found.name / "work" / "preferences" / name / shard
+    out = out or folder / "answers" / f"{shard}.parquet"
     with open_model(spec, threads) as model:
-        frame = sample_answers(model, row, folder / "prompts.parquet", shard=shard, work=work, out=out)
+        frame = sample_answers(model, row, prompts, shard=shard, work=work, out=out)
     failed = frame["failure"].is_not_null().sum()
     typer.echo(f"{name}, shard {shard}: {frame.height:,} answers asked for, {failed:,} failed")
 
@@ -185,6 +204,9 @@ def preference_scores(
     name: SetName,
     shard: Shard,
     *,
+    prompts: Drawn = None,
+    answers: Annotated[Path | None, typer.Option(help="The answers to the shard's prompts")] = None,
+    out: Out = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -207,9 +229,9 @@ def preference_scores(
     scores = score_answers(
         partial(make_scorer, row.scorer, panel),
         row,
-        folder / "prompts.parquet",
-        folder / "answers" / f"{shard}.parquet",
-        folder / "scores" / f"{shard}.parquet",
+        prompts or folder / "prompts.parquet",
+        answers or folder / "answers" / f"{shard}.parquet",
+        out or folder / "scores" / f"{shard}.parquet",
     )
     failed = scores["score"].is_null().sum()
     typer.echo(
@@ -223,6 +245,7 @@ def preference_pairs(
     name: SetName,
     *,
     only: Only = None,
+    folder: Folder = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -232,7 +255,7 @@ def preference_pairs(
     from rewild.training.preferences.pairs import pair, write_pairs_card
 
     found, row = _find(study, name, config)
-    folder = _folder(results, found, name)
+    folder = folder or _folder(results, found, name)
     if only != Part.CARD:
         pair(found, name, folder)
     if only != Part.DATA:
@@ -243,7 +266,9 @@ def preference_pairs(
         typer.echo(f"{name}: {card['pairs']:,} pairs of {card['prompts']:,} prompts{dropped}")
 
 
-def _training(study: str, run: str, config: Path, results: Path) -> tuple[Study, Training, RunFiles]:
+def _training(
+    study: str, run: str, config: Path, results: Path, *places: Path | None
+) -> tuple[Study, Training, RunFiles]:
     from rewild.config import load_models, read_study
     from rewild.config.recipes import load_recipes
     from rewild.config.trainings import training_of
@@ -254,7 +279,7 @@ def _training(study: str, run: str, config: Path, results: Path) -> tuple[Study,
     training = training_of(found, run, load_models(config, found), load_recipes(config))
     if training is None:
         raise ConfigError(f"study {found.name}: run '{run}' is a model as it is; it is not trained")
-    return found, training, RunFiles(results, found.name, run)
+    return found, training, RunFiles(results, found.name, run, *places)
 
 
 @app.command("fetch-kernel")
@@ -269,10 +294,13 @@ def fetch_kernel(
 
 
 @app.command("preflight-run")
-def preflight_run(  # noqa: PLR0917
+def preflight_run(
     study: StudyName,
     run: RunName,
     mix: Mix,
+    *,
+    folder: Folder = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: TrainingThreads = 1,
     config: ConfigFolder = Path("config"),
@@ -280,16 +308,19 @@ def preflight_run(  # noqa: PLR0917
     """Render a run's Axolotl config, prepare its data and check both (in Axolotl's environment)."""
     from rewild.training.runs.preflight import preflight
 
-    _, training, files = _training(study, run, config, results)
+    _, training, files = _training(study, run, config, results, folder, work)
     report = preflight(training, mix, files, threads, say)
     typer.echo(f"preflight of {run} {'passed' if report.passed else 'FAILED'}: {files.folder}/preflight.md")
 
 
 @app.command("train-run")
-def train_run(  # noqa: PLR0917
+def train_run(
     study: StudyName,
     run: RunName,
     mix: Mix,
+    *,
+    folder: Folder = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: TrainingThreads = 1,
     config: ConfigFolder = Path("config"),
@@ -297,7 +328,7 @@ def train_run(  # noqa: PLR0917
     """Fine-tune with Axolotl. Killed, it goes on from its last sound checkpoint when run again."""
     from rewild.training.runs.train import train
 
-    _, training, files = _training(study, run, config, results)
+    _, training, files = _training(study, run, config, results, folder, work)
     done = train(training, mix, files, threads, say)
     speed = f", {done.tokens_per_second:,.0f} tokens/s" if done.tokens_per_second else ""
     typer.echo(f"{run}: {done.steps} steps, loss {done.first_loss:.3f} to {done.last_loss:.3f}{speed}")
@@ -316,13 +347,16 @@ def draw_loss(
 
 
 @app.command("postflight-run")
-def postflight_run(  # noqa: PLR0917
+def postflight_run(
     study: StudyName,
     run: RunName,
     mix: Mix,
     shards: Annotated[
         list[Path] | None, typer.Option("--shard", help="Shards of prompts to draw from")
     ] = None,
+    *,
+    folder: Folder = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: TrainingThreads = 1,
     config: ConfigFolder = Path("config"),
@@ -330,7 +364,7 @@ def postflight_run(  # noqa: PLR0917
     """Load a run's checkpoint in transformers and let it answer; `check-run` decides."""
     from rewild.training.runs.postflight import postflight
 
-    found, training, files = _training(study, run, config, results)
+    found, training, files = _training(study, run, config, results, folder, work)
     report = postflight(found, training, shards or [], mix, files, threads, say)
     typer.echo(f"postflight of {run} {'passed' if report.passed else 'FAILED'}: {files.folder}/postflight.md")
 

@@ -19,8 +19,12 @@ class Layout:
         return self.root / self.study
 
     def prompts(self, shard: str) -> Path:
-        """A shard of prompts."""
-        return self.study_folder / "prompts" / "shards" / f"{shard}.parquet"
+        """A shard of prompts, by its name; a path stays as it is."""
+        return (
+            Path(shard)
+            if shard.endswith(".parquet")
+            else self.study_folder / "prompts" / "shards" / f"{shard}.parquet"
+        )
 
     def responses(self, model: str) -> Path:
         """The folder of a model's responses."""

@@ -35,13 +35,16 @@ from rewild.evaluation.harness.settings import (
 EVERY = 15  # seconds between two lines of progress
 
 
-def run_job(study: str, run: str, results: Path, config: Path, threads: int | None) -> dict[str, str]:
+def run_job(
+    study: str, run: str, results: Path, config: Path, *, threads: int | None, out: Path | None = None
+) -> dict[str, str]:
     """Run a study's ground-truth benchmarks on one run.
 
     Args:
         study: a study's name, or its resolved configuration.
         results, config: folders.
         threads: of the CPU; None is all.
+        out: the run's folder; None is its place in ``results``.
 
     Returns:
         Benchmark → what was done (see :func:`rewild.evaluation.harness.evaluate.evaluate`).
@@ -64,7 +67,7 @@ def run_job(study: str, run: str, results: Path, config: Path, threads: int | No
             torch.set_num_threads(threads)
         return Harness(target, settings, scratch, missing)
 
-    folder = results / chosen.name / "benchmarks" / run
+    folder = out or results / chosen.name / "benchmarks" / run
     with progress(offline=target.local and all(task.files for task in tasks)):
         return evaluate(run, tasks, shared, folder, open_runner)
 

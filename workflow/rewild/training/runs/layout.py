@@ -8,21 +8,26 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The paths of one run. What a rule declares lies in ``folder``; a killed job leaves only ``work``."""
+    """The paths of one run: those that its rule gives, or those in a folder of results.
+
+    What a rule declares lies in ``folder``; a killed job leaves only ``work``.
+    """
 
     root: Path
     study: str
     run: str
+    own_folder: Path | None = None
+    own_work: Path | None = None
 
     @property
     def folder(self) -> Path:
         """What is published of a run."""
-        return self.root / self.study / "runs" / self.run
+        return self.own_folder or self.root / self.study / "runs" / self.run
 
     @property
     def work(self) -> Path:
         """Prepared data, checkpoints to resume from: removed when the run is trained."""
-        return self.root / self.study / "work" / "runs" / self.run
+        return self.own_work or self.root / self.study / "work" / "runs" / self.run
 
     def config(self) -> Path:
         """The rendered Axolotl config."""
