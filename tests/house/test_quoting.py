@@ -62,7 +62,8 @@ def test_every_placeholder_of_every_rule_is_quoted(parsed) -> None:
 
 @pytest.mark.workflow
 def test_paper_is_made_in_an_odd_folder(odd: Path, snakemake) -> None:
-    run = snakemake(odd, "--cores", "2", "--config", "study=paper", f"mirror={TRAP}", f"title={TRAP}")
+    # Snakemake strips quotes at the ends of a value.
+    run = snakemake(odd, "--cores", "2", "--config", "study=paper", f"mirror={TRAP}", f"title={TRAP}.")
     assert run.returncode == 0, run.stdout[-3000:]
     assert "Contradicted |" in (odd / "results/paper/wildchat50m/audit/audit.md").read_text()
     assert (odd / "results/paper/wildchat50m/figures/figure2.svg").stat().st_size > 10_000
@@ -167,7 +168,7 @@ def test_a_long_list_goes_through_a_file(tmp_path: Path) -> None:
 def test_lists_that_grow_are_handed_over_as_files(parsed) -> None:
     """Every named input of a rule that is a list, and every list of options, by how many a study may have."""
     growing = {
-        *("input.responses", "input.pairs", "input.measurements", "input.sampled", "input.counts"),
+        *("input.responses", "input.pairs", "input.measurements", "input.counts"),
         *("params.folders", "params.names", "params.similarity", "params.judgments", "params.sizes"),
     }
     seen = set()

@@ -8,13 +8,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rewild.config import load_benchmarks, load_models
 from rewild.config.load import load_study
+from rewild.config.roster import make_roster
 from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import ConfigError
 from rewild.core.table import read_table
 from rewild.measures.diversity.schema import DIVERSITY
 from rewild.measures.similarity.schema import SUMMARY
+from rewild.papers.room import Case
+from rewild.papers.studies import check_papers
 from test_similarity_blocks import responses
+
+ROOT = Path(__file__).resolve().parents[2]
 
 STUDY = """\
 title: A small study
@@ -96,12 +102,17 @@ similarity: {blocks: 1, prompts: 12, synonyms: false, tokenisers: [parity], boot
     ("lines", "message"),
     [
         ("imports: [{kind: wildbench}, {kind: wildbench}]\nsimilarity: {}", "two are called 'wildbench'"),
-        ("imports: [{kind: wildbench}]\ntables: [table5]", "table5 is computed from similarity"),
+        (
+            "imports: [{kind: wildbench}]\npapers: {wildchat50m: {tables: [table5]}}",
+            "table5 is computed from similarity",
+        ),
     ],
 )
 def test_a_study_that_cannot_be_grouped_says_so(tmp_path: Path, lines: str, message: str) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "config.yaml").write_text("study: x\n")
     (tmp_path / "studies/x.yaml").write_text(f"title: x\nsource: released\n{lines}\n")
+    models = load_models(ROOT / "config")
     with pytest.raises(ConfigError, match=message):
-        load_study(tmp_path, "x")
+        made = load_study(tmp_path, "x")
+        check_papers(Case(made, make_roster(made, models), load_benchmarks(ROOT / "config", models)))
