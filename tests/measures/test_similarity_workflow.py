@@ -98,6 +98,12 @@ similarity: {blocks: 1, prompts: 12, synonyms: false, tokenisers: [parity], boot
     assert "need not agree" in (copy / "results/small/wildchat50m/tables/table5.md").read_text()
 
 
+def checked(folder: Path) -> None:
+    """Load a study, and see that it can have what it shows of its papers."""
+    made, models = load_study(folder, "x"), load_models(ROOT / "config")
+    check_papers(Case(made, make_roster(made, models), load_benchmarks(ROOT / "config", models)))
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -112,7 +118,5 @@ def test_a_study_that_cannot_be_grouped_says_so(tmp_path: Path, lines: str, mess
     (tmp_path / "studies").mkdir()
     (tmp_path / "config.yaml").write_text("study: x\n")
     (tmp_path / "studies/x.yaml").write_text(f"title: x\nsource: released\n{lines}\n")
-    models = load_models(ROOT / "config")
     with pytest.raises(ConfigError, match=message):
-        made = load_study(tmp_path, "x")
-        check_papers(Case(made, make_roster(made, models), load_benchmarks(ROOT / "config", models)))
+        checked(tmp_path)
