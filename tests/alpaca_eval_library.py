@@ -20,10 +20,11 @@ from rewild.evaluation.judged.alpaca_eval import (
     is_switched,
     read_template,
 )
+from rewild.evaluation.judged.base import Material
 from rewild.evaluation.win_rates import library
 from rewild.evaluation.win_rates.annotations import read_annotations, read_coefficients, read_leaderboard
 from rewild.evaluation.win_rates.compute import length_control
-from rewild.generation.asking.base import Material, Reply
+from rewild.generation.asking.base import Reply
 
 
 def reply(preference: float, instruction: str) -> Reply:

@@ -14,10 +14,10 @@ from conftest import copy_workflow
 from rewild.config import load_models, load_study
 from rewild.config.roster import make_roster
 from rewild.core.table import provenance, write_table
+from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.evaluation.scores.collect import collect
 from rewild.evaluation.scores.roster import ROSTER, roster_frame
 from rewild.evaluation.scores.tidy import ITEMS, SCORES, items_frame, mean_score, scores_frame, write_scores
-from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
 from rewild.report.findings.answers import Answered
 from rewild.report.findings.grounds import Grounds
 from rewild.report.findings.load import open_study, with_answers

@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from rewild.generation.asking.base import JudgedBenchmark, Material, Reply
-from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
+from rewild.evaluation.judged.base import JudgedBenchmark, Material
+from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
+from rewild.generation.asking.base import Reply
 
 JUDGE_PROMPTS = '''
 gpt_judge_for_closeended_freeform = lambda prompt, gold_ans, response: [

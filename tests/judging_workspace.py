@@ -13,9 +13,9 @@ import yaml
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.study import Study
 from rewild.core.table import provenance, write_table
+from rewild.evaluation.judged.base import Question
+from rewild.evaluation.judged.schema import ANSWERS
 from rewild.evaluation.judged.task import Tables, Task, make_task
-from rewild.generation.asking.base import Question
-from rewild.generation.asking.schema import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent
 Writer = Callable[[Question, int], str | None]

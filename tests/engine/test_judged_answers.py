@@ -17,11 +17,11 @@ from rewild.config.study import Study
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
 from rewild.engines.base import Completion
+from rewild.evaluation.judged.base import Question
 from rewild.evaluation.judged.generate import answer, describe
+from rewild.evaluation.judged.schema import ANSWERS
 from rewild.evaluation.judged.task import Tables, Task, make_task
 from rewild.generation import prepared
-from rewild.generation.asking.base import Question
-from rewild.generation.asking.schema import ANSWERS
 from tiny import make_model
 
 ROOT = Path(__file__).resolve().parents[2]

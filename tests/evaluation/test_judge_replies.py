@@ -28,11 +28,12 @@ from rewild.engines.wire import read_answer
 from rewild.evaluation.judged.alpaca_eval import AlpacaEval, PlainAlpacaEval
 from rewild.evaluation.judged.arena_hard import ArenaHard
 from rewild.evaluation.judged.ask import judge
+from rewild.evaluation.judged.base import JudgedBenchmark
 from rewild.evaluation.judged.mixeval import MixEval
 from rewild.evaluation.judged.mt_bench import MTBench
+from rewild.evaluation.judged.schema import JUDGMENTS
 from rewild.evaluation.judged.wildbench import WildBench
-from rewild.generation.asking.base import JudgedBenchmark, JudgeRequest, Reply
-from rewild.generation.asking.schema import JUDGMENTS
+from rewild.generation.asking.base import JudgeRequest, Reply
 from rewild.generation.asking.store import Replies, request_hash
 from rewild.generation.asking.verdicts import conclusion, last_bracket, unquoted
 from rewild.training.preferences import scorers

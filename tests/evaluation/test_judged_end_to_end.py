@@ -16,8 +16,8 @@ import yaml
 from judged_data import ALPACA_TEMPLATE, JUDGE_PROMPTS, WILDBENCH_TEMPLATE, WORDING
 from judging_workspace import ROOT, Workspace, clueless
 from rewild.core.table import read_table
+from rewild.evaluation.judged.base import Question
 from rewild.evaluation.scores.tidy import ITEMS, SCORES
-from rewild.generation.asking.base import Question
 
 LIMIT = 6
 COMMON = {

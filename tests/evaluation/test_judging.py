@@ -28,12 +28,12 @@ from rewild.engines import EngineError
 from rewild.engines.rubric import server as rubric_server
 from rewild.evaluation.judged.ask import judge
 from rewild.evaluation.judged.estimate import estimate, table
+from rewild.evaluation.judged.schema import JUDGMENTS
 from rewild.evaluation.judged.score import describe, score
 from rewild.evaluation.scores.collect import headline
 from rewild.evaluation.scores.tidy import ITEMS, SCORES
 from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import BudgetError, Ledger, ceiling, estimated_input, most_input
-from rewild.generation.asking.schema import JUDGMENTS
 from rubric_faults import RubricServer, parse_fault
 
 SECRET = "sk-a-key-that-must-not-be-seen"

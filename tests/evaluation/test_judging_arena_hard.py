@@ -15,8 +15,9 @@ from scipy.special import expit
 
 from rewild.core.errors import DataError
 from rewild.evaluation.judged.arena_hard import ArenaHard, interval, judge_prompt, question_stderr
-from rewild.generation.asking.base import JudgeRequest, Material, Question, Reply
-from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
+from rewild.evaluation.judged.base import Material, Question
+from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
+from rewild.generation.asking.base import JudgeRequest, Reply
 
 RELEASED = "lmarena/arena-hard-auto/196f6b826783b3da7310e361a805fa36f0be83f3/data/arena-hard-v0.1"
 LABELS = ["A>>B", "A>B", "A=B", "B>A", "B>>A"]

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewild.core.errors import DataError
+from rewild.evaluation.judged.base import Material, Question
 from rewild.evaluation.judged.mt_bench import MTBench, fill, judge_prompts
-from rewild.generation.asking.base import JudgeRequest, Material, Question, Reply
-from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
+from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
+from rewild.generation.asking.base import JudgeRequest, Reply
 
 FASTCHAT = "lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/fastchat/llm_judge/data"
 AUTHORS = "penfever/wildchat-50m/297e4b9f630e7155048eebf528979d90895654d6"

@@ -33,8 +33,9 @@ from rewild.engines.rubric.grades import (
 )
 from rewild.engines.rubric.server import RubricServer, serving
 from rewild.evaluation.judged.arena_hard import ArenaHard
+from rewild.evaluation.judged.base import Material, Question
 from rewild.evaluation.judged.mt_bench import MTBench
-from rewild.generation.asking.base import JudgeRequest, Material, Question, Reply
+from rewild.generation.asking.base import JudgeRequest, Reply
 from rewild.operate.demo.world import load_material
 
 FASTCHAT = "lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/fastchat/llm_judge/data"

@@ -1,6 +1,6 @@
 """What runs the benchmarks: the judged ones in one table, and the tools that run the others.
 
-Another judged benchmark is a row here, a class of :class:`rewild.generation.asking.base.JudgedBenchmark`,
+Another judged benchmark is a row here, a class of :class:`rewild.evaluation.judged.base.JudgedBenchmark`,
 and a row of ``benchmarks.yaml``.
 """
 
@@ -18,7 +18,7 @@ class Runner:
     """A kind of judged benchmark, as far as the workflow must know it before it runs.
 
     Attributes:
-        module: ``module:Class``, a :class:`rewild.generation.asking.base.JudgedBenchmark`.
+        module: ``module:Class``, a :class:`rewild.evaluation.judged.base.JudgedBenchmark`.
         files: role → collection of ``resources/released/files.csv``, and ending of the file's path in it; or
             :data:`MADE` or :data:`GIVEN`. A row of ``benchmarks.yaml`` may name others of the same form
             (``files: {questions: PATH}``).

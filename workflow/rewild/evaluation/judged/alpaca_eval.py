@@ -28,26 +28,22 @@ import polars as pl
 
 from rewild.core.errors import DataError
 from rewild.engines.base import Message
+from rewild.evaluation.judged.base import (
+    Answers,
+    Files,
+    JudgedBenchmark,
+    Material,
+    Question,
+    Scored,
+    read_file,
+    read_rows,
+)
 from rewild.evaluation.judged.items import judged_items
 from rewild.evaluation.judged.results import is_empty, item_rows, score_rows
 from rewild.evaluation.win_rates import library
 from rewild.evaluation.win_rates.annotations import Floats, annotations_of
 from rewild.evaluation.win_rates.length_control import LengthControl
-from rewild.generation.asking.base import (
-    NO_LOGPROBS,
-    Answers,
-    Files,
-    JudgedBenchmark,
-    JudgeRequest,
-    Material,
-    Question,
-    Reply,
-    Scored,
-    Verdict,
-    read_file,
-    read_rows,
-    template_of,
-)
+from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import conclusion
 
 log = logging.getLogger("rewild")
@@ -59,6 +55,10 @@ NO_HUB = (
     "length control: df_gamed.csv of tatsu-lab/alpaca_eval is neither on the hub, as far as can be reached, "
     "nor in its cache"
 )
+NO_LOGPROBS = (
+    "the judge gives no log-probabilities, which the runner alpaca-eval reads; use a benchmark with the "
+    "runner alpaca-eval-plain"
+)
 NEEDED = ("instruction", "output_1", "output_2")
 _MESSAGE = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
 _BLANK = re.compile(r"\{(" + "|".join(NEEDED) + r")\}")
@@ -69,6 +69,7 @@ class AlpacaEval(JudgedBenchmark):
     """The leaderboard's form: preferences from the log-probabilities of the judge's one token."""
 
     weighted: ClassVar[bool] = True
+    unable: ClassVar[str | None] = NO_LOGPROBS
 
     def questions(self, files: Files) -> list[Question]:
         """The instructions, named by their position in the file, from 0."""
@@ -205,6 +206,7 @@ class PlainAlpacaEval(AlpacaEval):
     """For judges that give no log-probabilities: the same prompt, and the one letter that they write."""
 
     weighted = False
+    unable = None
 
     def read(self, reply: Reply) -> float | None:
         """1 or 2, the output whose letter stands alone in the reply."""

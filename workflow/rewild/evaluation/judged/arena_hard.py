@@ -20,22 +20,19 @@ import polars as pl
 
 from rewild.core.errors import DataError
 from rewild.core.reading_yaml import read_yaml
-from rewild.evaluation.judged.mt_bench import fill
-from rewild.evaluation.judged.results import failure_of, is_empty, item_rows
-from rewild.evaluation.scores.tidy import ALL, mean_score
-from rewild.generation.asking.base import (
+from rewild.evaluation.judged.base import (
     Answers,
     Files,
     JudgedBenchmark,
-    JudgeRequest,
     Material,
     Question,
-    Reply,
     Scored,
-    Verdict,
     read_rows,
-    template_of,
 )
+from rewild.evaluation.judged.mt_bench import fill
+from rewild.evaluation.judged.results import failure_of, is_empty, item_rows
+from rewild.evaluation.scores.tidy import ALL, mean_score
+from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import last_bracket
 
 # What A's standing is worth: its share of the game, and how often the game counts.

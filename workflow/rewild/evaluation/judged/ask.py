@@ -19,11 +19,11 @@ from rewild.core.files import write_json
 from rewild.core.table import provenance, write_table
 from rewild.engines import make_engine
 from rewild.engines.base import Engine
+from rewild.evaluation.judged.schema import JUDGMENTS, Spent
 from rewild.evaluation.judged.task import Task, answers_by_question, check_answers, read_answers
 from rewild.generation.asking.ask import Asking, ask, verdict_in
 from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import Ledger, cost, shown
-from rewild.generation.asking.schema import JUDGMENTS, Spent
 from rewild.generation.asking.store import Replies, request_hash
 from rewild.generation.spec import row_seed
 from rewild.generation.store import disk_errors

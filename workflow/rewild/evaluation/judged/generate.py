@@ -18,11 +18,11 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.responses import SamplingSettings
 from rewild.core.table import provenance, write_table
+from rewild.evaluation.judged.base import Question
 from rewild.evaluation.judged.job import answer_spec
 from rewild.evaluation.judged.results import EMPTY, is_empty
+from rewild.evaluation.judged.schema import ANSWERS
 from rewild.evaluation.judged.task import Task
-from rewild.generation.asking.base import Question
-from rewild.generation.asking.schema import ANSWERS
 from rewild.generation.prepared import Prepared, open_model
 from rewild.generation.respond import read_about, respond
 from rewild.generation.spec import Spec
@@ -47,7 +47,7 @@ def answer(
         threads: CPU threads for the transformers engine.
 
     Returns:
-        Benchmark → its rows of :data:`rewild.generation.asking.schema.ANSWERS`.
+        Benchmark → its rows of :data:`rewild.evaluation.judged.schema.ANSWERS`.
 
     Raises:
         DataError: a malformed benchmark file. EngineError: the engine cannot go on; run again to go on.

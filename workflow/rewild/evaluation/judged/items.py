@@ -24,8 +24,8 @@ def judged_items(
     Where the model failed otherwise, or the judge did, there is no score but the reason.
 
     Args:
-        answers: :data:`rewild.generation.asking.schema.ANSWERS`, one row per question.
-        judgments: :data:`rewild.generation.asking.schema.JUDGMENTS`, one row per question at most.
+        answers: :data:`rewild.evaluation.judged.schema.ANSWERS`, one row per question.
+        judgments: :data:`rewild.evaluation.judged.schema.JUDGMENTS`, one row per question at most.
         lowest: the score of silence.
         known: what needs no judge, by question: a score, or the reason why there is none.
 

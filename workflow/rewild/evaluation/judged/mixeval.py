@@ -18,22 +18,19 @@ import polars as pl
 
 from rewild.core.errors import DataError
 from rewild.core.reading import parse_json
-from rewild.evaluation.judged.items import judged_items
-from rewild.evaluation.judged.results import item_rows, score_rows
-from rewild.evaluation.judged.source_prompts import read_chat_prompt, read_text
-from rewild.generation.asking.base import (
+from rewild.evaluation.judged.base import (
     Answers,
     Files,
     JudgedBenchmark,
-    JudgeRequest,
     Material,
     Question,
-    Reply,
     Scored,
-    Verdict,
     read_file,
-    template_of,
 )
+from rewild.evaluation.judged.items import judged_items
+from rewild.evaluation.judged.results import item_rows, score_rows
+from rewild.evaluation.judged.source_prompts import read_chat_prompt, read_text
+from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import last_bracket, number_within
 
 FREE_FORM, MULTIPLE_CHOICE = "free-form", "multiple-choice"

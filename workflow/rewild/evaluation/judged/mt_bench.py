@@ -16,20 +16,17 @@ from typing import Any, ClassVar
 import polars as pl
 
 from rewild.core.errors import DataError
-from rewild.evaluation.judged.results import failure_of, item_rows, score_rows
-from rewild.generation.asking.base import (
+from rewild.evaluation.judged.base import (
     Answers,
     Files,
     JudgedBenchmark,
-    JudgeRequest,
     Material,
     Question,
-    Reply,
     Scored,
-    Verdict,
     read_rows,
-    template_of,
 )
+from rewild.evaluation.judged.results import failure_of, item_rows, score_rows
+from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import last_bracket, number_within
 
 LOWEST, HIGHEST = 1.0, 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from rewild.config.runners import find_runner
-from rewild.generation.asking.base import JudgedBenchmark
+from rewild.evaluation.judged.base import JudgedBenchmark
 
 
 def judged_benchmark(runner: str) -> JudgedBenchmark:

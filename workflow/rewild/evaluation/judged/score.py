@@ -9,9 +9,9 @@ import polars as pl
 
 from rewild.core.table import provenance, read_table
 from rewild.evaluation.judged.results import is_empty
+from rewild.evaluation.judged.schema import JUDGMENTS
 from rewild.evaluation.judged.task import Task, check_answers, read_answers
 from rewild.evaluation.scores.tidy import items_frame, scores_frame, write_scores
-from rewild.generation.asking.schema import JUDGMENTS
 
 
 def score(task: Task, run: str) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rewild.core.errors import DataError, nearest
 from rewild.engines.base import Message
-from rewild.generation.asking.base import read_file
+from rewild.evaluation.judged.base import read_file
 
 
 @dataclass(frozen=True)

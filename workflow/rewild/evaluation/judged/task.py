@@ -19,10 +19,11 @@ from rewild.core.errors import ConfigError, DataError, nearest
 from rewild.core.fetch import ReleasedFile
 from rewild.core.files import sha256
 from rewild.core.table import read_table
+from rewild.evaluation.judged.base import Answers, JudgedBenchmark, Material, Question
 from rewild.evaluation.judged.registry import judged_benchmark
-from rewild.generation.asking.base import Answers, JudgedBenchmark, JudgeRequest, Material, Question
+from rewild.evaluation.judged.schema import ANSWERS
+from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import CHARACTERS_PER_TOKEN
-from rewild.generation.asking.schema import ANSWERS
 
 
 @dataclass(frozen=True)

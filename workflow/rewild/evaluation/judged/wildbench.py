@@ -18,23 +18,20 @@ from typing import Any, ClassVar
 import polars as pl
 
 from rewild.core.errors import DataError
-from rewild.evaluation.judged.items import judged_items
-from rewild.evaluation.judged.results import item_rows, score_rows
-from rewild.evaluation.scores.tidy import ALL
-from rewild.generation.asking.base import (
+from rewild.evaluation.judged.base import (
     Answers,
     Files,
     JudgedBenchmark,
-    JudgeRequest,
     Material,
     Question,
-    Reply,
     Scored,
-    Verdict,
     read_file,
     read_rows,
-    template_of,
 )
+from rewild.evaluation.judged.items import judged_items
+from rewild.evaluation.judged.results import item_rows, score_rows
+from rewild.evaluation.scores.tidy import ALL
+from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import conclusion, number_within
 
 WORDS = 1000  # of history, query and answer, each; what is beyond is cut off

@@ -17,7 +17,7 @@ from typing import Any
 from rewild.core.errors import DataError, RewildError
 from rewild.core.locks import locked
 from rewild.engines.base import SPENT, Completion, Engine, EngineError, Request, Sampling
-from rewild.generation.asking.base import NO_LOGPROBS, JudgeRequest, Reader, Reply, Verdict
+from rewild.generation.asking.base import JudgeRequest, Reader, Reply, Verdict
 from rewild.generation.asking.budget import CHARACTERS_PER_TOKEN, Ledger, cost, estimated_input, most_input
 from rewild.generation.asking.store import Replies
 from rewild.generation.store import disk_errors
@@ -186,9 +186,10 @@ def _ask_chunk(asking: Asking, chunk: list[Pending], engine: Engine, kept: str) 
                 ledger.settle(reserved, 0.0)  # nothing was answered, so nothing is on the bill
             raise
         ledger.settle(reserved, sum(_paid(ledger, asked) for asked in pending) - before)
-        silent = sum(NO_LOGPROBS in (asked.failure or "") for asked in pending)
-        if silent >= min(FEW, len(pending)) and not any(a.reply and a.reply.logprobs for a in chunk):
-            raise DataError(NO_LOGPROBS)
+        if unable := asking.reader.unable:
+            silent = sum(unable in (asked.failure or "") for asked in pending)
+            if silent >= min(FEW, len(pending)) and not any(a.reply and a.reply.logprobs for a in chunk):
+                raise DataError(unable)
 
 
 def _round(asking: Asking, pending: list[Pending], engine: Engine) -> None:

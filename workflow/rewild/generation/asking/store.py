@@ -12,28 +12,30 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rewild.core.table import TableSchema
+import polars as pl
+
+from rewild.core.table import Column, TableSchema
 from rewild.generation.asking.base import JudgeRequest
-from rewild.generation.asking.schema import JUDGMENTS
 from rewild.generation.store import Store
 
 RAW = TableSchema(
     "judgment chunk",
-    JUDGMENTS.version,
-    {
-        name: JUDGMENTS.columns[name]
-        for name in (
-            "request",
-            "judge_said",
-            "reply",
-            "earlier",
-            "logprobs",
-            "failure",
-            "attempts",
-            "input_tokens",
-            "output_tokens",
-            "estimated",
-        )
+    version=1,
+    columns={
+        "request": Column(pl.String, "Hash of the first request: judge, messages, limits, seed"),
+        "judge_said": Column(pl.String, "The name that its replies give; null if there was none", True),
+        "reply": Column(pl.String, "The judge's last reply, raw; null if there was none", True),
+        "earlier": Column(pl.List(pl.String), "Its replies before that one, raw, whose verdict was unclear"),
+        "logprobs": Column(pl.String, "JSON: per token its likely alternatives, where they were asked", True),
+        "failure": Column(
+            pl.String,
+            "Why there is no verdict, as 'reason: detail' (unclear, empty, endpoint); null when there is one",
+            True,
+        ),
+        "attempts": Column(pl.Int16, "Calls of the judge"),
+        "input_tokens": Column(pl.Int32, "Tokens the judge read, over all calls"),
+        "output_tokens": Column(pl.Int32, "Tokens the judge wrote, over all calls"),
+        "estimated": Column(pl.Boolean, "Whether the token counts are estimates: the endpoint gave none"),
     },
     key=("request",),
 )

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from rewild.config.roster import Entry
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
+from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.evaluation.judgments import words
 from rewild.evaluation.judgments.schema import SIDES_OF
 from rewild.evaluation.scores.bootstrap import Estimate, Z
-from rewild.generation.asking.schema import ANSWERS, JUDGMENTS
 from rewild.measures.style.markup import count_markdown
 from rewild.measures.style.proportional import FEATURES, mean_proportional
 from rewild.report.findings.select import Pair

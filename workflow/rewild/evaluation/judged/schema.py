@@ -17,6 +17,7 @@ import polars as pl
 
 from rewild.config.base import Strict
 from rewild.core.table import Column, TableSchema
+from rewild.generation.asking.store import RAW
 
 ANSWERS = TableSchema(
     name="benchmark answers",
@@ -47,7 +48,7 @@ ANSWERS = TableSchema(
 
 JUDGMENTS = TableSchema(
     name="judgments",
-    version=1,
+    version=RAW.version,
     columns={
         "run": ANSWERS.columns["run"],
         "benchmark": ANSWERS.columns["benchmark"],
@@ -58,23 +59,19 @@ JUDGMENTS = TableSchema(
             pl.String, "Which of several judgments of this turn, such as game-1 and game-2; else judgment"
         ),
         "judge": Column(pl.String, "The judge that was asked, as the study names it"),
-        "judge_said": Column(pl.String, "The name that its replies give; null if there was none", True),
+        "judge_said": RAW.columns["judge_said"],
         "template": Column(pl.String, "The judge prompt's name and hash, as NAME@12 digits"),
-        "request": Column(pl.String, "Hash of the first request: judge, messages, limits, seed"),
-        "reply": Column(pl.String, "The judge's last reply, raw; null if there was none", True),
-        "earlier": Column(pl.List(pl.String), "Its replies before that one, raw, whose verdict was unclear"),
-        "logprobs": Column(pl.String, "JSON: per token its likely alternatives, where they were asked", True),
+        "request": RAW.columns["request"],
+        "reply": RAW.columns["reply"],
+        "earlier": RAW.columns["earlier"],
+        "logprobs": RAW.columns["logprobs"],
         "verdict": Column(pl.String, "The verdict as the judge wrote it (7, A>>B); null without one", True),
         "value": Column(pl.Float64, "The verdict as a number, on the benchmark's own scale", True),
-        "failure": Column(
-            pl.String,
-            "Why there is no verdict, as 'reason: detail' (unclear, empty, endpoint); null when there is one",
-            True,
-        ),
-        "attempts": Column(pl.Int16, "Calls of the judge"),
-        "input_tokens": Column(pl.Int32, "Tokens the judge read, over all calls"),
-        "output_tokens": Column(pl.Int32, "Tokens the judge wrote, over all calls"),
-        "estimated": Column(pl.Boolean, "Whether the token counts are estimates: the endpoint gave none"),
+        "failure": RAW.columns["failure"],
+        "attempts": RAW.columns["attempts"],
+        "input_tokens": RAW.columns["input_tokens"],
+        "output_tokens": RAW.columns["output_tokens"],
+        "estimated": RAW.columns["estimated"],
     },
     key=("question_id", "turn", "part"),
 )
