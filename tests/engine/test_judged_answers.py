@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rewild.engines.base import Completion
 from rewild.evaluation.judged.base import Question
 from rewild.evaluation.judged.generate import answer, describe
 from rewild.evaluation.judged.schema import ANSWERS
-from rewild.evaluation.judged.task import Tables, Task, make_task
+from rewild.evaluation.judged.task import Given, Tables, Task, make_task
 from rewild.generation import prepared
 from tiny import make_model
 
@@ -117,6 +118,17 @@ def test_all_benchmarks_are_answered_by_one_loaded_model(
     assert by_category == {"reasoning": 0.0, "humanities": 0.1}
     assert chat.filter(temperature=0.0)["recipe"].n_unique() == 1
     assert chat["recipe"].n_unique() == 2
+
+
+def test_answers_and_chunks_go_where_they_are_told(place: Path) -> None:
+    to = Given(out=Path("given/out"), work=Path("given/work"))
+    made = study()
+    chat = replace(tasks(made, "demo-chat")[0], given=to)
+    found = answer([chat], "one", load_models(Path("config"), made), {}, threads=1)
+    assert read_table(Path("given/out/answers.parquet"), ANSWERS).equals(found["demo-chat"])
+    assert list(Path("given/work").rglob("*.parquet"))
+    assert not Path("results/try/benchmarks").exists()
+    assert not Path("results/try/work").exists()
 
 
 def test_the_second_turn_sees_the_models_own_first_answer(

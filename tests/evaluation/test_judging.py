@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from judging_workspace import Workspace, clueless, knowing
+from judging_workspace import ROOT, Workspace, clueless, knowing
 from rewild.__main__ import app
 from rewild.config import load_benchmarks
 from rewild.config.base import validate
@@ -444,6 +444,30 @@ def test_the_command_starts_and_stops_the_rubric_by_itself(
     assert "127.0.0.1" not in "".join(
         p.read_bytes().decode("latin-1") for p in work.results.rglob("*.*") if p.is_file()
     )
+
+
+def test_judge_and_score_read_and_write_the_paths_they_are_given(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = work.task("demo-pairs")
+    judge(task, "one")
+    usual = score(task, "one")
+    given = work.folder / "given"
+    given.mkdir()
+    for who in ("one", "two"):
+        shutil.move(task.place(who) / "answers.parquet", given / f"{who}.parquet")
+    shutil.rmtree(work.results / "try")
+    monkeypatch.chdir(work.folder)
+    shutil.copytree(ROOT / "resources/released", "resources/released")
+    there = ["try", "one", "demo-pairs", "--answers", "given/one.parquet", "--baseline", "given/two.parquet"]
+    run = CliRunner().invoke
+    run(app, ["judge", *there, "--out", "given/judged", "--work", "given/work/x/y"], catch_exceptions=False)
+    scored = [*there, "--judgments", "given/judged/judgments.parquet", "--out", "given/scored"]
+    run(app, ["score", *scored], catch_exceptions=False)
+    assert read_table(given / "scored/scores.csv", SCORES).equals(usual)
+    assert {p.name for p in (given / "judged").iterdir()} >= {"judgments.parquet", "judging.json"}
+    assert list((given / "work/x/y").glob("*.parquet"))
+    assert not (work.results / "try").exists(), "nothing by the usual layout"
 
 
 def test_openai_wants_a_key(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

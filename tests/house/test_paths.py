@@ -43,16 +43,9 @@ ONLY_TRIGGERS = {
 }
 # Beside a file that the command is given, by the same name or listed in it.
 BESIDE = {("answer_shard", "measured"), ("score_similarity", "coverage"), ("collect_responses", "responses")}
-# What a command still finds in the folder of results by itself.
-BY_LAYOUT = {
-    *(("make_mix", "manifests"), ("make_mix", "prompts"), ("judge_answers", "baseline")),
-    *(("answer_benchmarks", "answers"), ("judge_answers", "answers"), ("judge_answers", "judgments")),
-    *(("judge_answers", "spent"), ("score_judgments", "answers"), ("score_judgments", "judgments")),
-    *(("score_judgments", "baseline"), ("score_judgments", "scores"), ("score_judgments", "by_item")),
-}
 # Data in a paper's room of the package, whose code knows them by name.
 IN_ROOM = {("fill_table", "published"), ("note_figures", "texts")}
-EXCEPTIONS = NAMED_IN_SETTINGS | ONLY_TRIGGERS | BESIDE | IN_ROOM | BY_LAYOUT
+EXCEPTIONS = NAMED_IN_SETTINGS | ONLY_TRIGGERS | BESIDE | IN_ROOM
 
 
 def given(command: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,25 @@ def responses(root: Path, model: str, numbers: Any, shards: int = 2, **change: A
 
 def of(model: str, **more: Any) -> dict[str, Any]:
     return {"kind": "responses", "model": model, **more}
+
+
+def test_manifests_and_shards_that_are_given_are_read_in_place_of_the_usual_ones(tmp_path: Path) -> None:
+    usual = tmp_path / "results" / "s"
+    responses(tmp_path, "a", range(6))
+    for shard in ("0000", "0001"):
+        write_prompts(usual, {f"test/{shard}": [("user", "Why?"), ("assistant", "Because.")]}, shard)
+    mix = a_mix(sources=[of("a"), {"kind": "prompts", "licence": "ODC-BY"}])
+    first = make(tmp_path, mix)
+    elsewhere = usual.rename(tmp_path / "elsewhere")
+    shards = sorted((elsewhere / "prompts/shards").glob("*.parquet"))
+    place = Place(
+        tmp_path, usual, manifests={"a": elsewhere / "responses/a/manifest.json"}, shards=shards[::-1]
+    )
+    build("m", mix, place, tmp_path / "m", study="s", seed=7)
+    assert first.height == 8
+    assert read_table(tmp_path / "m/train.parquet", TRAIN).equals(first)
+    with pytest.raises(DataError, match=r"results/s/prompts/shards: no shards"):
+        build("m", mix, replace(place, shards=()), tmp_path / "m", study="s", seed=7)
 
 
 def test_a_conversation_is_the_users_turns_with_the_models_answers(tmp_path: Path) -> None:

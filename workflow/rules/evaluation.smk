@@ -298,6 +298,11 @@ def judged_baseline(wildcards):
     return f"{judged_folder(wildcards.study, run, wildcards.benchmark)}/answers.parquet"
 
 
+def compared_with(input):
+    """The option that names these answers; none where they are the released ones."""
+    return [f"--baseline={path}" for path in [input.get("baseline")] if path]
+
+
 def judged_by(wildcards):
     """What identifies the judgments of a benchmark."""
     study = STUDIES[wildcards.study]
@@ -389,6 +394,8 @@ for study in STUDIES.values():
                 name, wildcards.run
             ),
             study=study.name,
+            out=lambda wildcards, output: Path(output.answers[0]).parent.parent,
+            work=f"results/{study.name}/work/answers/{{run}}",
             benchmarks=[row.slug for row in JUDGED[study.name]],
             python=how(answers_python(study)),
             hub=lambda wildcards, name=study.name: staged(
@@ -398,7 +405,7 @@ for study in STUDIES.values():
             f"{study.name}: {{wildcards.run}} answers {len(JUDGED[study.name])} judged benchmarks"
         shell:
             "staged {params.hub:q}; {params.python:q} -m rewild answer {params.study:q} {wildcards.run:q} {params.benchmarks:q}"
-            " --threads {threads:q} > {log:q} 2>&1"
+            " --out {params.out:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 # The judge is behind an endpoint; the program `rubric` is started by the command, on a free port.
@@ -424,10 +431,14 @@ rule judge_answers:
         judges=1,  # `snakemake --resources judges=2` asks an endpoint about two runs at once, no more
     params:
         judged=judged_by,
+        out=subpath(output.judgments, parent=True),
+        work="results/{study}/work/judging/{run}/{benchmark}",
+        baseline=lambda wildcards, input: compared_with(input),
     message:
         "{wildcards.study}: the answers of {wildcards.run} to {wildcards.benchmark} are judged"
     shell:
-        "rewild judge {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q} > {log:q} 2>&1"
+        "rewild judge {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q} --answers {input.answers:q}"
+        " {params.baseline:q} --out {params.out:q} --work {params.work:q} > {log:q} 2>&1"
 
 
 rule score_judgments:
@@ -453,12 +464,15 @@ rule score_judgments:
         runtime=minutes("score_judgments", 20),
     params:
         limit=lambda wildcards: judged_limit(wildcards),
+        out=subpath(output.scores, parent=True),
+        baseline=lambda wildcards, input: compared_with(input),
         python=how(scoring_python),
         code=code("score", "evaluation/judged"),
     message:
         "{wildcards.study}: scoring {wildcards.run} on {wildcards.benchmark}"
     shell:
         "{params.python:q} -m rewild score {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q}"
+        " --answers {input.answers:q} --judgments {input.judgments:q} {params.baseline:q} --out {params.out:q}"
         " > {log:q} 2>&1"
 
 

@@ -111,6 +111,10 @@ rule make_mix:
         runtime=minutes("make_mix", 120),
     params:
         folder=subpath(output.train, parent=True),
+        files=lambda wildcards, input: [
+            *(f"--manifest={path}" for path in input.manifests),
+            *(f"--shard={path}" for path in input.prompts),
+        ],
         settings=lambda wildcards: json.dumps(identity(mix_of(wildcards))),
         seed=mix_seed,
         odd=mix_odd,
@@ -119,7 +123,7 @@ rule make_mix:
         "{wildcards.study}: making the mix {wildcards.mix}"
     shell:
         "RAYON_NUM_THREADS={threads:q} POLARS_MAX_THREADS={threads:q} "
-        "rewild --words <(words {input.measured:q}) mix {wildcards.study:q} {wildcards.mix:q} --only data"
+        "rewild --words <(words {params.files:q} {input.measured:q}) mix {wildcards.study:q} {wildcards.mix:q} --only data"
         " --folder {params.folder:q} > {log:q} 2>&1"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, Out, Results, RunName, StudyName, log_progress
+from rewild.cli.options import ConfigFolder, Out, Results, RunName, StudyName, Work, log_progress
 
 if TYPE_CHECKING:
     from rewild.config.study import Study
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 PANEL = "Evaluation: benchmarks, judges, win rates"
 BenchmarkName = Annotated[str, typer.Argument(help="A judged benchmark of config/benchmarks.yaml")]
+Answers = Annotated[Path | None, typer.Option(help="The run's answers (default: in --results)")]
+Baseline = Annotated[
+    Path | None, typer.Option(help="Answers of the run that these are compared with (default: in --results)")
+]
 Judgments = Annotated[Path, typer.Argument(help="combined_preferences.csv")]
 Annotated_ = Annotated[list[Path], typer.Argument(help="Files annotations.json, one per model")]
 
@@ -140,12 +145,17 @@ def _tasks(study: Study, tables: Tables, benchmarks: Sequence[str], results: Pat
 
 
 @app.command()
-def answer(  # noqa: PLR0917
+def answer(
     study: StudyName,
     run: RunName,
     benchmarks: Annotated[
         list[str] | None, typer.Argument(help="Judged benchmarks (default: all of the study)")
     ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for BENCHMARK/answers.parquet (default: in --results)")
+    ] = None,
+    work: Work = None,
     results: Results = Path("results"),
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: all)")] = None,
     config: ConfigFolder = Path("config"),
@@ -154,34 +164,47 @@ def answer(  # noqa: PLR0917
     from rewild.config import load_defaults
     from rewild.evaluation.judged.generate import answer as answer_tasks
     from rewild.evaluation.judged.generate import describe
+    from rewild.evaluation.judged.task import Given
 
     log_progress()
     found, tables = _read(study, config)
-    tasks = _tasks(found, tables, benchmarks or [], results)
+    tasks = [
+        replace(task, given=Given(out=out and out / task.row.slug, work=work and work / task.row.slug))
+        for task in _tasks(found, tables, benchmarks or [], results)
+    ]
     for name, rows in answer_tasks(tasks, run, tables.models, load_defaults(config).gpus, threads).items():
         typer.echo(f"{run}, {name}: {describe(rows)}")
 
 
 @app.command()
-def judge(  # noqa: PLR0917
+def judge(
     study: StudyName,
     run: Annotated[str | None, typer.Argument(help="A run of the study (--dry: default all)")] = None,
     benchmark: Annotated[
         str | None, typer.Argument(help="A judged benchmark (--dry: default all of the study)")
     ] = None,
+    *,
     dry: Annotated[bool, typer.Option("--dry", help="Ask nothing; say what it would cost")] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask once more about judgments that failed")] = False,
+    answers: Answers = None,
+    baseline: Baseline = None,
+    out: Out = None,
+    work: Work = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
     """The judge is asked about a run's answers. Stopped at any moment, it goes on where it was."""
     from rewild.config.trainings import find_run
     from rewild.core.errors import ConfigError
+    from rewild.evaluation.judged.task import Given
 
     found, tables = _read(study, config)
     tasks = _tasks(found, tables, [benchmark] if benchmark else [], results)
     if run is not None:
         find_run(found, run)
+    if run and benchmark:
+        given = Given(answers=answers, baseline=baseline, out=out, work=work)
+        tasks = [replace(task, given=given) for task in tasks]
     if dry:
         from rewild.evaluation.harness.settings import evaluated as evaluated_runs
         from rewild.evaluation.judged.estimate import estimate, table
@@ -208,6 +231,13 @@ def score(
     study: StudyName,
     run: RunName,
     benchmark: BenchmarkName,
+    *,
+    answers: Answers = None,
+    judgments: Annotated[
+        Path | None, typer.Option(help="The judgments of these (default: in --results)")
+    ] = None,
+    baseline: Baseline = None,
+    out: Out = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -215,10 +245,12 @@ def score(
     from rewild.config.trainings import find_run
     from rewild.evaluation.judged.score import describe
     from rewild.evaluation.judged.score import score as score_task
+    from rewild.evaluation.judged.task import Given
 
     found, tables = _read(study, config)
     find_run(found, run)
-    task = _tasks(found, tables, [benchmark], results)[0]
+    given = Given(answers=answers, judgments=judgments, baseline=baseline, out=out)
+    task = replace(_tasks(found, tables, [benchmark], results)[0], given=given)
     typer.echo(f"{run}, {benchmark}: {describe(task, score_task(task, run))}")
 
 

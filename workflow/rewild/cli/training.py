@@ -56,6 +56,13 @@ def mix(
     *,
     only: Only = None,
     folder: Folder = None,
+    manifests: Annotated[
+        list[Path] | None,
+        typer.Option("--manifest", help="manifest.json of a model's responses (default: in --results)"),
+    ] = None,
+    shards: Annotated[
+        list[Path] | None, typer.Option("--shard", help="A shard of the study's prompts (default: all there)")
+    ] = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -63,6 +70,7 @@ def mix(
     from rewild.config import load_models, read_study
     from rewild.core.errors import ConfigError, nearest
     from rewild.core.table import provenance, read_table, write_table
+    from rewild.generation.schema import read_manifest
     from rewild.training.mixes.build import build, outcomes_of, sources_frame
     from rewild.training.mixes.card import write_card
     from rewild.training.mixes.read import Place
@@ -78,7 +86,8 @@ def mix(
         )
     row, folder = found.mixes[name], folder or results / found.name / "mixes" / name
     if only != Part.CARD:
-        place = Place(Path(), results / found.name, found.measures, measured or [])
+        given = {read_manifest(path).model: path for path in manifests or []}
+        place = Place(Path(), results / found.name, found.measures, measured or [], given, shards or [])
         outcomes = build(name, row, place, folder, study=found.name, seed=found.seed, say=say)
         made_from = provenance([folder / "train.parquet"])
         write_table(folder / "sources.csv", sources_frame(outcomes), SOURCES, made_from)

@@ -61,7 +61,7 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
         EngineError: the judge refuses the key or is down. BudgetError: the budget is used up. After both,
             finished judgments are kept, and the next call goes on from there.
     """
-    path = task.folder(run) / "answers.parquet"
+    path = task.answers(run)
     answers = check_answers(task, read_answers(path), path)
     requests, settings = requests_of(task, answers), task.study.judging
     keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]

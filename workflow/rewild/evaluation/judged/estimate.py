@@ -44,7 +44,7 @@ class Estimate:
 
 def estimate(task: Task, run: str) -> Estimate:
     """Estimate one run on one benchmark; asks nothing and writes nothing."""
-    path = task.folder(run) / "answers.parquet"
+    path = task.answers(run)
     answered = path.exists()
     if answered:
         requests = requests_of(task, check_answers(task, read_answers(path), path))

@@ -23,8 +23,7 @@ def score(task: Task, run: str) -> pl.DataFrame:
     Raises:
         DataError: a file is missing or malformed, or of other questions.
     """
-    folder = task.folder(run)
-    paths = folder / "answers.parquet", folder / "judgments.parquet"
+    paths = task.answers(run), task.judgments(run)
     answers = check_answers(task, read_answers(paths[0]), paths[0])
     # A model that says nothing has no judgments, and still a score.
     judgments = read_table(paths[1], JUDGMENTS, allow_empty=True)
@@ -46,7 +45,7 @@ def score(task: Task, run: str) -> pl.DataFrame:
     scores = scores_frame([{"empty": empty, **shared, **row} for row in made.scores])
     items = items_frame([{**own, **row} for row in made.items])
     made_from = provenance([*paths, *task.files.values()], judge=task.judge, version=task.version)
-    write_scores(folder, scores, items, made_from)
+    write_scores(task.folder(run), scores, items, made_from)
     return scores
 
 

@@ -36,6 +36,25 @@ class Tables:
 
 
 @dataclass(frozen=True)
+class Given:
+    """The paths that a rule gives for one run; None is the place in the folder of results.
+
+    Attributes:
+        answers: of the run.
+        judgments: of the run.
+        baseline: answers of the run that it is compared with.
+        out: the folder of what is written.
+        work: the folder of finished chunks.
+    """
+
+    answers: Path | None = None
+    judgments: Path | None = None
+    baseline: Path | None = None
+    out: Path | None = None
+    work: Path | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """One benchmark of a study, made ready: its row, its code, its files.
 
@@ -46,6 +65,7 @@ class Task:
         results: the folder of results.
         judge_name: the name that the endpoint knows the judge by.
         asked: all that is known of who is asked; None is the name alone.
+        given: what stands elsewhere than in the folder of results.
     """
 
     study: Study
@@ -54,6 +74,7 @@ class Task:
     results: Path
     judge_name: str
     asked: Asked | None = None
+    given: Given = Given()
 
     @property
     def identity(self) -> str:
@@ -101,13 +122,25 @@ class Task:
         """The files that answers depend on."""
         return [path for role, path in self.files.items() if role not in self.runner.for_judge]
 
-    def folder(self, run: str) -> Path:
-        """Where a run's results on it are."""
+    def place(self, run: str) -> Path:
+        """Where a run's results on it are in the folder of results."""
         return self.results / self.study.name / "benchmarks" / run / self.row.slug
+
+    def folder(self, run: str) -> Path:
+        """Where a run's results on it are written."""
+        return self.given.out or self.place(run)
+
+    def answers(self, run: str) -> Path:
+        """A run's answers."""
+        return self.given.answers or self.place(run) / "answers.parquet"
+
+    def judgments(self, run: str) -> Path:
+        """A run's judgments."""
+        return self.given.judgments or self.place(run) / "judgments.parquet"
 
     def work(self, run: str, step: str) -> Path:
         """Finished chunks of a step; safe to delete once the step's file is there."""
-        return self.results / self.study.name / "work" / step / run / self.row.slug
+        return self.given.work or self.results / self.study.name / "work" / step / run / self.row.slug
 
     @cached_property
     def questions(self) -> dict[str, Question]:
@@ -130,7 +163,7 @@ class Task:
         if not self.runner.compares:
             return Material(self.files, self.questions)
         if self.baseline_run:
-            path = self.folder(self.baseline_run) / "answers.parquet"
+            path = self.given.baseline or self.place(self.baseline_run) / "answers.parquet"
             return Material(self.files, self.questions, answers_by_question(read_answers(path)))
         if "baseline" not in self.files:
             raise ConfigError(

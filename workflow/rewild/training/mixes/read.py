@@ -45,16 +45,20 @@ class Place:
         results: ``results/{study}``.
         measures: the study's, for filters over them.
         measured: files of these measures.
+        manifests: model → the manifest of its responses, where it is given; else it is in ``results``.
+        shards: shards of the study's prompts; none given are all that are in ``results``.
     """
 
     root: Path
     results: Path
     measures: Mapping[str, Measure] = field(default_factory=dict)
     measured: Sequence[Path] = ()
+    manifests: Mapping[str, Path] = field(default_factory=dict)
+    shards: Sequence[Path] = ()
 
     def manifest(self, model: str) -> Path:
         """The manifest of a model's responses."""
-        return self.results / "responses" / model / "manifest.json"
+        return self.manifests.get(model) or self.results / "responses" / model / "manifest.json"
 
 
 def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
@@ -235,7 +239,7 @@ def _messages(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _prompts(place: Place) -> Iterator[pl.DataFrame]:
     folder = place.results / "prompts" / "shards"
-    files = sorted(folder.glob("*.parquet"))
+    files = sorted(place.shards or folder.glob("*.parquet"))
     if not files:
         raise DataError(f"{folder}: no shards of prompts there; `rewild prepare` makes them")
     for file in files:
