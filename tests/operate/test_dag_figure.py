@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.patches import FancyArrowPatch
 
-from rewild.operate.dag import DOWN, Rules, draw_rules, rule_files, rules_of
+from rewild.operate.dag import COLUMNS, DOWN, Rules, draw_rules, rule_files, rules_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
@@ -33,9 +33,9 @@ FILES = {
     "fetch": "fetch",
     "prepare_prompts": "prompts",
     "answer_shard": "responses",
-    "make_mix": "mixes",
-    "train_run": "runs",
-    "check_run": "runs",
+    "make_mix": "training",
+    "train_run": "training",
+    "check_run": "training",
 }
 
 
@@ -54,7 +54,7 @@ def test_rules_counts_and_arrows() -> None:
     assert rules.back["train_run"] == {"check_run"}  # a run that starts from another
     assert rules.back["answer_shard"] == {"check_run"}  # a fine-tune that answers
     assert rules.column["fetch_released"] == "data"
-    assert rules.column["check_run"] == "mixes and fine-tunes"
+    assert rules.column["check_run"] == "training"
     assert rules.gpu == {"train_run", "answer_shard"}
 
 
@@ -91,3 +91,8 @@ def test_the_files_of_rules_are_read() -> None:
     assert files["prepare_prompts"] == "prompts"
     assert "answer_shard" in gpu
     assert "check_pilot" not in gpu
+
+
+def test_every_file_of_rules_has_a_column() -> None:
+    files = {path.stem for path in (ROOT / "workflow/rules").glob("*.smk")} - {"common"}
+    assert {file for own in COLUMNS.values() for file in own} == files

@@ -17,12 +17,12 @@ from rewild.core.errors import RewildError
 from rewild.core.plotting import COLOURS, FAINT, INK, new_figure, style
 
 COLUMNS = {
-    "data": ("fetch", "prompts", "study"),
-    "responses": ("responses", "demo", "imports"),
-    "what they are like": ("throughput", "similarity", "style", "viewer"),
-    "mixes and fine-tunes": ("mixes", "preferences", "runs"),
-    "benchmarks": ("win_rates", "evaluation", "judging"),
-    "results": ("findings", "tables", "figures", "judgments", "audit"),
+    "data": ("prompts", "operate"),
+    "responses": ("responses",),
+    "measures": ("measures",),
+    "training": ("training",),
+    "evaluation": ("evaluation",),
+    "results": ("report", "papers"),
 }
 """Columns of the figure, and the files of rules (workflow/rules) that stand there, in this order; the last
 column has all others as well."""
