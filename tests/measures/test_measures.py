@@ -17,7 +17,7 @@ from rewild.config.measures import KINDS, Measure
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError, RewildError
 from rewild.core.language import repetition
-from rewild.core.measures import FORMS, about_measure, contract, measure_file, read_measure
+from rewild.core.measures import FORMS, about_measure, contract, read_measure
 from rewild.core.table import write_table
 from rewild.measures import run
 from rewild.measures.base import Found, Measurer, Text, make_measurer
@@ -46,7 +46,7 @@ def answers(root: Path, model: str = "a", **change: Any) -> list[Path]:
 
 
 def made(root: Path, row: dict[str, Any], subject: str = "a", name: str = "m") -> Path:
-    out = root / measure_file("results/s", name, subject, "all")
+    out = root / f"results/s/measures/{name}/{subject}/all.parquet"
     files = (
         answers(root, subject)
         if subject != "prompts"

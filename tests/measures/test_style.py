@@ -16,7 +16,7 @@ from rewild.core.errors import DataError
 from rewild.core.table import read_table
 from rewild.measures.style import schema
 from rewild.measures.style.counts import counts_frame, page_scopes, rates_frame, shares_frame
-from rewild.measures.style.markup import NOTHING, TAGS, count_html, count_markdown
+from rewild.measures.style.markup import NOTHING, TAGS, Styling, count_markdown, read_html
 from rewild.measures.style.pages import read_page, read_pages
 from rewild.measures.style.proportional import (
     FEATURES,
@@ -166,6 +166,11 @@ def test_what_a_response_types_as_html_is_never_styling(text: str) -> None:
     tags = count_markdown(text.replace("\n", " ") + " <h1><strong>x</strong></h1>").tags
     assert tags.get("h1", 0) <= text.count("#")
     assert tags.get("strong", 0) <= (text.count("*") + text.count("_")) // 2
+
+
+def count_html(source: str) -> Styling:
+    markup = read_html(source, "HTML")
+    return markup.styling(markup.whole)
 
 
 tag = st.sampled_from([*TAGS, "div", "li", "span", "br"])

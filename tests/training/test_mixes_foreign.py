@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from mixes_data import a_mix
+from rewild.cli.training import fetch_dataset
 from rewild.config.base import validate
 from rewild.config.mixes import FromHub, Mix, MultipleChoice, dataset_file
 from rewild.core.conversations import conversation_id
@@ -18,7 +19,6 @@ from rewild.core.errors import ConfigError, DataError
 from rewild.core.table import read_table
 from rewild.training.mixes.build import build
 from rewild.training.mixes.foreign import to_messages
-from rewild.training.mixes.hub import fetch
 from rewild.training.mixes.read import Place
 from rewild.training.mixes.schema import TRAIN
 
@@ -250,7 +250,9 @@ def test_a_mix_that_cannot_be_meant(row: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_a_hub_dataset_is_fetched_whole_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_dataset_is_fetched_whole_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With `datasets` itself, from a folder of data files in place of a hub repository."""
     pytest.importorskip("datasets", reason="needs the package datasets (envs/data.txt)")
     hub = {"kind": "hub", "repository": "owner/quiz", "revision": "a" * 40, "licence": "mit"}
@@ -262,9 +264,8 @@ def test_a_hub_dataset_is_fetched_whole_and_read(tmp_path: Path, monkeypatch: py
         questions = [CHOICE | {"question": f"Which, {part}/{n}?", "subject": "trees"} for n in range(5)]
         pl.DataFrame(questions).write_parquet(folder / f"train-{part}.parquet")
     monkeypatch.chdir(tmp_path)
-    lines: list[str] = []
-    fetch(source, Path(dataset_file(source)), say=lines.append)
-    assert lines[-1].startswith("quiz: 10 rows in ")
+    fetch_dataset("owner/quiz", "a" * 40, Path(dataset_file(source)))
+    assert capsys.readouterr().err.splitlines()[-1].startswith("quiz: 10 rows in ")
     made, found = make(tmp_path, sources=[hub])
     assert found == {"quiz": {"read": 10, "drawn": 10, "not_drawn": 0}}
     assert made["messages"][0].to_list()[1]["content"] == "C. {letter}"

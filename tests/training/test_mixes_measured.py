@@ -14,7 +14,7 @@ from rewild.config.base import identity, validate
 from rewild.config.measures import Condition, Value, check_condition
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
-from rewild.core.measures import contract, measure_file
+from rewild.core.measures import contract
 from rewild.core.table import about_table, read_table, write_table
 from rewild.training.mixes import measured
 from rewild.training.mixes.build import build, sources_frame
@@ -42,7 +42,7 @@ def measured_file(root: Path, name: str, subject: str, form: str, rows: list[tup
     column = {"length": "words", "refusal": "explicit"}.get(name, name)
     schema = contract({column: (form, "")})
     whole = [(name_of(c), t, 0, v, None if v is not None else "odd: so") for c, t, v in rows]
-    path = root / measure_file("results/s", name, subject, "all")
+    path = root / f"results/s/measures/{name}/{subject}/all.parquet"
     said = {"settings": {"measure": name, "subject": subject, "digest": f"of {name}"}}
     write_table(path, pl.DataFrame(whole, schema=schema.dtypes, orient="row"), schema, said)
     return path

@@ -122,7 +122,7 @@ def fetch_dataset(
     from rewild.config.base import validate
     from rewild.config.mixes import UNPINNED, FromHub
     from rewild.core.errors import ConfigError
-    from rewild.training.mixes.hub import fetch
+    from rewild.prompts.hub import stream_dataset, whole
 
     if revision == UNPINNED:
         raise ConfigError(
@@ -130,7 +130,16 @@ def fetch_dataset(
             "so that the mix stays what it is"
         )
     asked = {"kind": "hub", "repository": repository, "revision": revision, "split": split}
-    fetch(validate(FromHub, asked | {"subset": subset, "licence": "-"}, "fetch-dataset"), out, say=say)
+    source = validate(FromHub, asked | {"subset": subset, "licence": "-"}, "fetch-dataset")
+    stream_dataset(
+        repository,
+        out,
+        revision=revision,
+        split=split,
+        narrow=whole,
+        subset=None if subset == "default" else subset,
+        say=lambda line: say(f"{source.label}: {line}"),
+    )
 
 
 def _find(study: str, name: str, config: Path) -> tuple[Study, Preference]:

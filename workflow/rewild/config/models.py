@@ -336,25 +336,6 @@ def pretrained_of(models: Mapping[str, Model], slug: str) -> str | None:
     return model.slug if model.kind == "pretrained" else None
 
 
-def count_listed(models: Mapping[str, Model]) -> dict[str, int]:
-    """How the registry compares with what the paper lists (docs/models.md explains each count)."""
-    listed = [m.listed for m in models.values()]
-    dgms = [m for m in models.values() if "dgm" in m.roles]
-    return {
-        "models": len(models),
-        "dgms": len(dgms),
-        "appendix_c": sum(x.appendix_c is not None for x in listed),
-        "appendix_c_copy_entries": sum(x.copies for x in listed if x.appendix_c),
-        "appendix_c_copy_distinct": sum(x.copies > 0 for x in listed if x.appendix_c),
-        "table5": sum(x.table5 is not None for x in listed),
-        "table5_other_spelling": sum(x.table5 not in (None, x.appendix_c) for x in listed),
-        "appendix_c_not_table5": sum(x.appendix_c is not None and x.table5 is None for x in listed),
-        "table5_not_copy": sum(x.table5 is not None and x.copies == 0 for x in listed),
-        "instruct_dgms": sum(m.kind == "instruct" for m in dgms),
-        "families": len({m.family for m in dgms}),
-    }
-
-
 def _inherit(rows: Mapping[str, Any], slug: str, path: Path, trail: tuple[str, ...]) -> dict[str, Any]:
     """The row of ``slug`` with what it takes from its base (dimensions: key by key)."""
     if slug in trail:

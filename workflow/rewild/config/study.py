@@ -22,13 +22,39 @@ from rewild.config.prompts import Prompts
 from rewild.config.responses import Responses
 from rewild.config.runs import InheritedStyle, Run
 from rewild.config.similarity import Diversity, Similarity
-from rewild.config.viewer import Viewer
-from rewild.config.win_rates import WinRates
 from rewild.core.errors import nearest
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 MOVED = ("tables", "figures", "audit")
 """Keys of a study that say something of a paper, and once stood beside it."""
+
+
+class WinRates(Section, marks=LISTED):
+    """AlpacaEval win rates from released annotations."""
+
+    library: bool = Field(
+        False,
+        description="Also run the alpaca_eval library, in its own environment (500 MB); with the "
+        "Hugging Face hub it gives the leaderboard's length-controlled win rate",
+    )
+
+
+class Viewer(Section, marks=RESULT):
+    """What `results/{study}/viewer` shows."""
+
+    max_conversations: int = Field(
+        default=10_000,
+        ge=1,
+        description="Conversations shown: those with the least ids, which are hashes, so a random sample",
+    )
+    models: list[str] = Field(
+        default_factory=list, description="Models shown, in this order; empty shows all, by name"
+    )
+    judgments: list[str] = Field(
+        default_factory=list,
+        description="Files of judgments and scores to show beside the responses (docs/viewer.md has the "
+        "columns); their conversations and models need not be all that are shown",
+    )
 
 
 class Shown(Section, marks=LISTED):

@@ -39,18 +39,6 @@ def contract(columns: Mapping[str, tuple[str, str]]) -> TableSchema:
     return TableSchema(NAME, VERSION, {**KEY, **values, **FAILURE}, key=tuple(KEY))
 
 
-def measure_file(results: Path | str, measure: str, subject: str, part: str) -> str:
-    """Where a part of a measure is.
-
-    Args:
-        results: ``results/{study}``.
-        measure: its name in the study.
-        subject: a model's slug, or ``prompts``.
-        part: a shard, or ``all``.
-    """
-    return f"{results}/measures/{measure}/{subject}/{part}.parquet"
-
-
 def about_measure(path: Path) -> dict[str, Any]:
     """What a file says of itself: ``measure``, ``subject``, ``digest``, ``identity``, ``rows``, ``failures``.
 

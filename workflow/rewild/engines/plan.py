@@ -15,7 +15,7 @@ Per GPU, of ``n`` that share a model by tensor parallelism:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil, gcd
 from typing import Literal, cast
@@ -246,17 +246,3 @@ def with_share(
     if share is not None:
         known[gpu_name] = gpu = gpu.model_copy(update={"utilization": share})
     return gpu.utilization, known
-
-
-def plans(
-    architectures: Iterable[Architecture], gpu_name: str, gpus: dict[str, Gpu] | None = None
-) -> list[Plan]:
-    """:func:`plan` for several models; a model that does not fit has ``fits`` false instead of an error."""
-    gpu = find_gpu(gpu_name, gpus)
-    made = []
-    for architecture in architectures:
-        try:
-            made.append(plan(architecture, gpu_name, gpus))
-        except ConfigError:
-            made.append(plan_on(architecture, gpu, GPU_COUNTS[-1], gpu_name))
-    return made

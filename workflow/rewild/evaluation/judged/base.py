@@ -10,11 +10,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
+from rewild.config.runners import find_runner
 from rewild.core.errors import DataError
 from rewild.core.reading import parse_json, read_text
 from rewild.engines.base import Message
@@ -128,6 +130,18 @@ class JudgedBenchmark(Reader):
         silent model must not look fine. Any other missing answer, and a judgment without a verdict, leaves
         its item without a score but with the reason, and ``n`` below ``attempted``.
         """
+
+
+def judged_benchmark(runner: str) -> JudgedBenchmark:
+    """The benchmark of a runner. Its module is imported here, not before: it may bring a library of its own.
+
+    Raises:
+        ConfigError: no judged benchmark has this runner.
+    """
+    module, _, name = find_runner(runner).module.partition(":")
+    made = getattr(import_module(module), name)()
+    assert isinstance(made, JudgedBenchmark)
+    return made
 
 
 def read_rows(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list[dict[str, Any]]:

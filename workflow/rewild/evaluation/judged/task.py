@@ -19,8 +19,7 @@ from rewild.core.errors import ConfigError, DataError, nearest
 from rewild.core.fetch import ReleasedFile
 from rewild.core.files import sha256
 from rewild.core.table import read_table
-from rewild.evaluation.judged.base import Answers, JudgedBenchmark, Material, Question
-from rewild.evaluation.judged.registry import judged_benchmark
+from rewild.evaluation.judged.base import Answers, JudgedBenchmark, Material, Question, judged_benchmark
 from rewild.evaluation.judged.schema import ANSWERS
 from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import CHARACTERS_PER_TOKEN

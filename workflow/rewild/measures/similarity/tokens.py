@@ -50,11 +50,6 @@ _UNICODE_TOKEN = regex.compile(
 )
 
 
-def rouge_tokens(text: str) -> list[str]:
-    """ROUGE's tokens before stemming: runs of a–z and 0–9 of the lower-cased text."""
-    return _ROUGE_TOKEN.findall(text.lower())
-
-
 def unicode_tokens(text: str) -> list[str]:
     """Words of any script; single letters where the script has no spaces. Letter case is kept."""
     found: list[str] = (_ASCII_TOKEN if text.isascii() else _UNICODE_TOKEN).findall(text)

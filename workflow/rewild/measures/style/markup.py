@@ -195,16 +195,6 @@ def read_html(source: str, where: object) -> Markup:
         return Markup(source)
 
 
-def count_html(source: str) -> Styling:
-    """Styling of one HTML fragment or page.
-
-    Raises:
-        DataError: it is not HTML.
-    """
-    markup = read_html(source, "HTML")
-    return markup.styling(markup.whole)
-
-
 @cache
 def _markdown() -> MarkdownIt:
     from markdown_it import MarkdownIt
