@@ -250,6 +250,7 @@ def test_a_mix_that_cannot_be_meant(row: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.heavy  # `datasets` starts a program
 def test_a_hub_dataset_is_fetched_whole_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
