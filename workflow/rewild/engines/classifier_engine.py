@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from rewild.core.errors import first_line
-from rewild.engines.base import About, Classified, Engine, EngineError, Message, hardware, versions
+from rewild.engines.base import About, Classified, Engine, Message, hardware, versions
 from rewild.engines.chat import Chat
-from rewild.engines.transformers_engine import DTYPES
+from rewild.engines.transformers_engine import load
 
 
 class ClassifierEngine(Engine):
@@ -47,23 +46,8 @@ class ClassifierEngine(Engine):
         Raises:
             EngineError: the model cannot be loaded, or not in this precision.
         """
-        if precision not in DTYPES:
-            raise EngineError(f"{chat.name}: the engine 'classifier' cannot run {precision} weights")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if threads:
-            torch.set_num_threads(threads)
-        try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                str(path),
-                revision=revision,
-                dtype=DTYPES[precision],
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-            )
-        except Exception as error:
-            raise EngineError(f"{chat.name}: it cannot be loaded from {path}: {first_line(error)}") from error
-        self.model = model.to(device).eval()
+        form = AutoModelForSequenceClassification
+        self.model, device = load(form, path, chat, precision, device, threads, revision, trust_remote_code)
         self.chat, self.device, self.batch, self.context = chat, torch.device(device), batch, context
         names = self.model.config.id2label
         self.labels = tuple(names[i] for i in range(self.model.config.num_labels))

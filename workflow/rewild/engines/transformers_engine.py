@@ -36,6 +36,42 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHRINK = 0.75  # finished rows leave the batch when this share of it, or less, is still at work
 
 
+def load(  # noqa: PLR0917 (what an engine is told)
+    form: Any,
+    path: Path | str,
+    chat: Chat,
+    precision: str,
+    device: str,
+    threads: int | None,
+    revision: str | None,
+    trust_remote_code: bool,
+) -> tuple[Any, str]:
+    """A model from safetensors, and the device it is for.
+
+    Args:
+        form: one of transformers' ``AutoModelFor…``.
+        path, chat, precision, device, threads, revision, trust_remote_code: as of
+            :class:`TransformersEngine`.
+
+    Raises:
+        EngineError: the model cannot be loaded, or not in this precision.
+    """
+    if precision not in DTYPES:
+        raise EngineError(f"{chat.name}: transformers cannot run {precision} weights here; use vllm")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if threads:
+        torch.set_num_threads(threads)
+    how = {"revision": revision, "use_safetensors": True, "trust_remote_code": trust_remote_code}
+    try:
+        model = form.from_pretrained(str(path), dtype=DTYPES[precision], **how)
+    except Exception as error:
+        raise EngineError(
+            f"{chat.name}: the model cannot be loaded from {path}: {first_line(error)}"
+        ) from error
+    return model.to(device).eval(), device
+
+
 class TransformersEngine(Engine):
     """A causal language model, loaded from safetensors."""
 
@@ -67,28 +103,11 @@ class TransformersEngine(Engine):
         Raises:
             EngineError: the model cannot be loaded.
         """
-        if precision not in DTYPES:
-            raise EngineError(
-                f"{chat.name}: the transformers engine cannot run {precision} weights; use vllm"
-            )
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if threads:
-            torch.set_num_threads(threads)
-        self.chat, self.device, self.batch = chat, torch.device(device), batch
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(path),
-                revision=revision,
-                dtype=DTYPES[precision],
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-            )
-        except Exception as error:
-            raise EngineError(
-                f"{chat.name}: the model cannot be loaded from {path}: {first_line(error)}"
-            ) from error
-        self._take(model, {"precision": precision, "device": device, "batch": batch})
+        model, found = load(
+            AutoModelForCausalLM, path, chat, precision, device, threads, revision, trust_remote_code
+        )
+        self.chat, self.device, self.batch = chat, torch.device(found), batch
+        self._take(model, {"precision": precision, "device": found, "batch": batch})
 
     def _take(self, model: Any, arguments: dict[str, Any]) -> None:
         self.model = model.to(self.device).eval()
