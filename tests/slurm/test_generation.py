@@ -35,7 +35,8 @@ def megabytes(text: str) -> int:
 
 @pytest.mark.parametrize(("model", "shards"), [("small", SHARDS), ("qwen2.5-72b-instruct", ("0000",))])
 def test_each_shard_asks_for_what_the_plan_says(cluster: Cluster, calm: Project, model: str, shards) -> None:
-    plan = make_spec(load_study(calm.folder / "config", "slurm"), model, load_models(calm.folder / "config"))
+    study = load_study(calm.folder / "config", "slurm")
+    plan = make_spec(study, model, load_models(calm.folder / "config", study))
     assert plan.gpus == {"small": 1, "qwen2.5-72b-instruct": 2}[model], "72 billion weights in bf16 need two"
     for shard in shards:
         (job,) = cluster.of(calm.folder, "answer_shard", f"slurm_{model}_{shard}")
