@@ -34,7 +34,7 @@ def main() -> None:
     assert sys.argv[1:3] == ["-m", "rewild"]
     sys.argv[:] = ["rewild", *sys.argv[3:]]
     command, model, shard = sys.argv[1], *(*sys.argv[3:5], "", "")[:2]
-    shard = Path(shard).stem  # the command is given the file of its prompts
+    shard = Path(shard).stem if command == "respond" else ""  # it is given the file of its prompts
 
     from rewild.__main__ import main as rewild
     from rewild.generation.store import Store
