@@ -90,7 +90,9 @@ for collection, files in RELEASED.items():
             runtime=minutes(f"fetch_{collection.replace('-', '_')}", 30),
         params:
             collection=collection,
-            into="results/downloads",
+            into=lambda wildcards, output, name=files[0].name: output.files[0]
+            .removesuffix(name)
+            .rstrip("/"),
             stage=stage("fetch"),
         message:
             "Fetching {params.collection}"
