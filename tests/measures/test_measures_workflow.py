@@ -45,7 +45,8 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
     models = ("demo-herald", "demo-plain", "demo-mini")
     asked = {("surprise", model, s) for model in models for s in ("0000", "0001")}
     assert set(jobs) == shards | asked | {("language", "prompts", "all")}, "no more than is asked for"
-    files = [f"results/demo/measures/reward/demo-herald/{s}.parquet" for s in ("0000", "0001")]
+    files = ["--manifest=results/demo/responses/demo-herald/manifest.json"]
+    files += [f"results/demo/measures/reward/demo-herald/{s}.parquet" for s in ("0000", "0001")]
     files.append("results/demo/measures/language/prompts/all.parquet")
     (command,) = re.findall(r"<\(words ([^)]*)\) mix demo chosen --only data", said)
     assert command.split() == files
