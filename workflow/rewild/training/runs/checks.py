@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from rewild.config.base import Strict, validate
+from rewild.config.base import Strict
 from rewild.core.errors import DataError
 from rewild.core.files import write_json, write_text
 from rewild.core.markdown import Markup, table
 from rewild.core.markdown import text as escape
-from rewild.core.reading import SMALL, read_json
+from rewild.core.reading import read_model
 
 Flight = Literal["preflight", "postflight"]
 OTHER = {"preflight": "before training", "postflight": "after training"}
@@ -30,6 +30,11 @@ class RunCheck(Strict):
     passed: bool
     found: str
     remedy: str = ""
+
+
+def checked(name: str, passed: bool, found: str, remedy: str = "") -> RunCheck:
+    """What was looked at; the remedy is said only where it is needed."""
+    return RunCheck(name=name, passed=passed, found=found, remedy="" if passed else remedy)
 
 
 class FlightReport(Strict):
@@ -68,10 +73,7 @@ def read_report(path: Path) -> FlightReport:
     """
     if not path.exists():
         raise DataError(f"{path}: no such file; the checks have not run")
-    found = read_json(path, "a report", limit=SMALL)
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: not a report: an object was expected, not a {type(found).__name__}")
-    return validate(FlightReport, found, str(path))
+    return read_model(path, FlightReport, "a report")
 
 
 def why_failed(report: FlightReport) -> str:

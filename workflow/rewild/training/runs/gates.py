@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rewild.config.recipes import Recipe
-from rewild.training.runs.checks import FlightReport, RunCheck
+from rewild.training.runs.checks import FlightReport, RunCheck, checked
 
 MASTER = "float32"  # of the weights that the optimiser changes, and of its moments
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}  # a recipe's precision, as torch calls it
@@ -44,13 +44,11 @@ def precision(
     if compute != DTYPES[wanted]:
         wrong.append(f"the forward pass is in {compute or 'a precision that is not known'}")
     shown = f"weights in {_shown(parameters)}, the optimiser's state in {_shown(optimizer)}, computed in"
-    return RunCheck(
-        name="precision",
-        passed=not wrong,
-        found=f"{shown} {compute or 'nothing known'}",
-        remedy=""
-        if not wrong
-        else f"{'; '.join(wrong)}: weights and the optimiser's state must be in {MASTER} and the forward "
+    return checked(
+        "precision",
+        not wrong,
+        f"{shown} {compute or 'nothing known'}",
+        f"{'; '.join(wrong)}: weights and the optimiser's state must be in {MASTER} and the forward "
         f"pass in {DTYPES[wanted]}, or most updates are rounded away. The plugin {__package__}.plugin holds "
         "them so: it must be among the plugins of axolotl.yaml, and no other may change them after it.",
     )
@@ -63,16 +61,14 @@ def first_preference_loss(loss: float | None) -> RunCheck:
         loss: of the first optimiser step, in nats; None if it was not logged.
     """
     passed = loss is not None and abs(loss - FIRST_DPO) <= SLACK_DPO
-    return RunCheck(
-        name="first_loss",
-        passed=passed,
-        found="the first step's loss was not logged"
+    return checked(
+        "first_loss",
+        passed,
+        "the first step's loss was not logged"
         if loss is None
         else f"the first step's loss is {loss:.4f}; ln 2 = {FIRST_DPO:.4f} is right, give or take "
         f"{SLACK_DPO}",
-        remedy=""
-        if passed
-        else "before the first update the model is its own reference, so it can prefer neither answer: "
+        "before the first update the model is its own reference, so it can prefer neither answer: "
         "another reference model was loaded, or both do not compute in the same precision.",
     )
 
@@ -96,13 +92,13 @@ def length(counts: Mapping[str, Any], recipe: Recipe) -> RunCheck:
         )
     what = "pairs" if recipe.kind == "dpo" else "conversations"
     dropped = recipe.over_long == "drop"
-    return RunCheck(
-        name="length",
-        passed=not remedy,
-        found=f"{over:,} of {total:,} {what} ({share:.1%}) exceed {limit:,} tokens "
+    return checked(
+        "length",
+        not remedy,
+        f"{over:,} of {total:,} {what} ({share:.1%}) exceed {limit:,} tokens "
         f"and are {'dropped' if dropped else 'cut'}; {counts['tokens_over']:,} tokens are beyond; "
         f"{left:,} are left out whole",
-        remedy=remedy,
+        remedy,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from rewild.core.errors import DataError, RewildError, first_line
 from rewild.core.files import sha256, write_json
 from rewild.core.reading import read_json
-from rewild.training.runs.checks import RunCheck
+from rewild.training.runs.checks import RunCheck, checked
 
 PLACE = Path("downloads/kernels/flash-attn2")  # below the folder of results: the same for every study
 RECORD = "kernel.json"
@@ -105,15 +105,15 @@ def flash_attention(attention: str, folder: Path) -> RunCheck:
         folder: where the kernel was fetched to.
     """
     if attention != ATTENTION:
-        return RunCheck(name="flash_attention", passed=True, found=f"{attention} needs no kernel")
+        return checked("flash_attention", True, f"{attention} needs no kernel")
     if find_spec("flash_attn"):
-        return RunCheck(name="flash_attention", passed=True, found="the package flash-attn is installed")
+        return checked("flash_attention", True, "the package flash-attn is installed")
     wrong = missing(folder)
     if wrong:
-        return RunCheck(name="flash_attention", passed=False, found=wrong, remedy=f"{HOW}.")
+        return checked("flash_attention", False, wrong, f"{HOW}.")
     known = read_json(folder / RECORD)
     found = f"{known['repo']} v{known['version']}, {known['variant']}, at {known['revision'][:12]}"
-    return RunCheck(name="flash_attention", passed=True, found=found)
+    return checked("flash_attention", True, found)
 
 
 def missing(folder: Path) -> str | None:

@@ -15,7 +15,7 @@ import torch
 
 from rewild.config.trainings import Training
 from rewild.engines.tokenizer import load_tokenizer
-from rewild.training.runs.checks import RunCheck
+from rewild.training.runs.checks import RunCheck, checked
 
 TOLERANCE = 0.05  # of the logits' spread: rounding moves them by 0.01 in bf16, a leak by all of it
 SHORT = 128  # tokens taken of each conversation
@@ -84,14 +84,14 @@ def packing_leak(training: Training, prepared: Any, cfg: Any) -> RunCheck:
     where: dict[str, Any] = {"revision": start.revision, "trust_remote_code": start.trust_remote_code}
     apart = bool(cfg.attn_decontaminates_packing)  # Axolotl's trainer then takes the masks away
     if cfg.attn_implementation == "flash_attention_2" and apart:
-        return RunCheck(
-            name="packing_isolated",
-            passed=True,
-            found="flash attention keeps packed conversations apart by their positions; it needs a GPU, so "
+        return checked(
+            "packing_isolated",
+            True,
+            "flash attention keeps packed conversations apart by their positions; it needs a GPU, so "
             "the training measures it when it starts, and stops if they see each other",
         )
     if len(prepared) < 2:
-        return RunCheck(name="packing_isolated", passed=True, found="one conversation has no neighbour")
+        return checked("packing_isolated", True, "one conversation has no neighbour")
     model = small_model(AutoConfig.from_pretrained(start.path, **where), cfg.attn_implementation)
     collate = _collator(load_tokenizer(start.path, training.run, **where), training)
     rows = [short(prepared[i], masked=not apart) for i in range(2)]
@@ -101,13 +101,11 @@ def packing_leak(training: Training, prepared: Any, cfg: Any) -> RunCheck:
 def leak_check(moved: float) -> RunCheck:
     """The verdict on a measured leak."""
     passed = not moved > TOLERANCE  # NaN is no leak
-    return RunCheck(
-        name="packing_isolated",
-        passed=passed,
-        found=f"behind another in a pack, a conversation's logits move by {moved:.2%} of their spread",
-        remedy=""
-        if passed
-        else "conversations see each other: name an attention that keeps them apart in the "
+    return checked(
+        "packing_isolated",
+        passed,
+        f"behind another in a pack, a conversation's logits move by {moved:.2%} of their spread",
+        "conversations see each other: name an attention that keeps them apart in the "
         "recipe (sdpa, flash_attention_2), or turn packing off.",
     )
 

@@ -22,7 +22,14 @@ from rewild.engines.chat import Chat
 from rewild.generation.spec import row_seed
 from rewild.prompts.schema import read_shard
 from rewild.responses.pilot import sample
-from rewild.training.runs.checks import FlightReport, RunCheck, make_report, read_report, write_report
+from rewild.training.runs.checks import (
+    FlightReport,
+    RunCheck,
+    checked,
+    make_report,
+    read_report,
+    write_report,
+)
 from rewild.training.runs.gates import first_preference_loss, judged_now, precision
 from rewild.training.runs.layout import RunFiles
 from rewild.training.runs.log import ends, window
@@ -98,24 +105,20 @@ def _prompts(study: Study, shards: Sequence[Path], mix: Path) -> list[dict[str, 
 
 
 def _steps(measured: Measured) -> RunCheck:
-    passed = measured.steps == measured.planned_steps
-    return RunCheck(
-        name="all_steps_done",
-        passed=passed,
-        found=f"{measured.steps:,} of {measured.planned_steps:,} optimiser steps",
-        remedy="" if passed else "the training ended early: look at its log.",
-    )
+    found = f"{measured.steps:,} of {measured.planned_steps:,} optimiser steps"
+    done = measured.steps == measured.planned_steps
+    return checked("all_steps_done", done, found, "the training ended early: look at its log.")
 
 
 def _cleared(before: FlightReport, training: Training) -> RunCheck:
     """The preflight, by the gates of now: they may be stricter than when the training started."""
     failed = [check for check in judged_now(before, training.recipe).checks if not check.passed]
-    return RunCheck(
-        name="preflight",
-        passed=not failed,
-        found="; ".join(f"{check.name}: {check.found}" for check in failed)
+    return checked(
+        "preflight",
+        not failed,
+        "; ".join(f"{check.name}: {check.found}" for check in failed)
         or "its data passes the preflight's checks",
-        remedy=" ".join(check.remedy for check in failed),
+        " ".join(check.remedy for check in failed),
     )
 
 
@@ -131,32 +134,23 @@ def _gates(measured: Measured, losses: pl.DataFrame, training: Training) -> list
 
 def _fell(losses: Sequence[float]) -> RunCheck:
     first, last = ends(losses)
-    passed = last < first
-    return RunCheck(
-        name="loss_fell",
-        passed=passed,
-        found=f"the loss went from {first:.3f} to {last:.3f} (means of the first and the last "
+    return checked(
+        "loss_fell",
+        last < first,
+        f"the loss went from {first:.3f} to {last:.3f} (means of the first and the last "
         f"{window(len(losses))} of {len(losses):,} steps)",
-        remedy=""
-        if passed
-        else "nothing was learned: a lower or higher learning_rate, other data, or more steps than a few.",
+        "nothing was learned: a lower or higher learning_rate, other data, or more steps than a few.",
     )
 
 
 def _trained(measured: Measured, before: FlightReport, kind: str) -> RunCheck:
     if kind == "dpo":
-        return RunCheck(
-            name="tokens_trained", passed=True, found="tokens are not counted for preference pairs"
-        )
+        return checked("tokens_trained", True, "tokens are not counted for preference pairs")
     prepared, trained = before.counts.get("trained_tokens") or 0, measured.trained_tokens or 0
     share = trained / (prepared * measured.epochs) if prepared else 0.0
-    passed = share >= TRAINED
-    return RunCheck(
-        name="tokens_trained",
-        passed=passed,
-        found=f"{trained:,} tokens were trained, {share:.1%} of those prepared",
-        remedy="" if passed else "packing or an incomplete last batch left out more than a tenth.",
-    )
+    found = f"{trained:,} tokens were trained, {share:.1%} of those prepared"
+    remedy = "packing or an incomplete last batch left out more than a tenth."
+    return checked("tokens_trained", share >= TRAINED, found, remedy)
 
 
 def _readable(checkpoint: Path, training: Training) -> RunCheck:
@@ -164,12 +158,11 @@ def _readable(checkpoint: Path, training: Training) -> RunCheck:
         wrong = unreadable(checkpoint, training.template.end_of_turn if training.template else None)
     except (OSError, ValueError) as error:
         wrong = [str(error)]
-    return RunCheck(
-        name="readable",
-        passed=not wrong,
-        found="; ".join(wrong) or "its files say nothing that only transformers 5 understands",
-        remedy="other readers would not load it, or not as it was trained: publish it again (train-run)."
-        * bool(wrong),
+    return checked(
+        "readable",
+        not wrong,
+        "; ".join(wrong) or "its files say nothing that only transformers 5 understands",
+        "other readers would not load it, or not as it was trained: publish it again (train-run).",
     )
 
 
@@ -195,22 +188,12 @@ def _answers(  # noqa: PLR0917
             threads=threads,
         )
     except EngineError as error:
-        return [
-            RunCheck(name="loads", passed=False, found=str(error), remedy="look at the checkpoint's files.")
-        ]
+        return [checked("loads", False, str(error), "look at the checkpoint's files.")]
     try:
         finite = _finite(engine.model)
-        loads = RunCheck(
-            name="loads",
-            passed=True,
-            found=f"transformers loads it: {_parameters(engine.model):,} parameters",
-        )
-        weights = RunCheck(
-            name="no_nan",
-            passed=finite,
-            found="every weight is a number" if finite else "some weights are NaN or infinite",
-            remedy="" if finite else "a lower learning_rate, or a shorter max_grad_norm.",
-        )
+        loads = checked("loads", True, f"transformers loads it: {_parameters(engine.model):,} parameters")
+        found = "every weight is a number" if finite else "some weights are NaN or infinite"
+        weights = checked("no_nan", finite, found, "a lower learning_rate, or a shorter max_grad_norm.")
         if not finite:
             return [loads, weights]
         done = _generate(study, training, engine, chat, prompts)
@@ -250,18 +233,18 @@ def _judge(training: Training, chat: Chat, done: Sequence[Completion]) -> list[R
     least = training.recipe.stopped
     spoke, ended = len(texts) >= 0.5 * len(done) > 0, bool(done) and share >= least
     return [
-        RunCheck(
-            name="generates",
-            passed=spoke,
-            found=f"{len(texts)} of {len(done)} answers have text",
-            remedy="" if spoke else "the model says nothing: look at axolotl.yaml and the loss.",
+        checked(
+            "generates",
+            spoke,
+            f"{len(texts)} of {len(done)} answers have text",
+            "the model says nothing: look at axolotl.yaml and the loss.",
         ),
-        RunCheck(
-            name="stops",
-            passed=ended,
-            found=f"{stopped} of {len(done)} answers ({share:.0%}) end with an end token "
+        checked(
+            "stops",
+            ended,
+            f"{stopped} of {len(done)} answers ({share:.0%}) end with an end token "
             f"({', '.join(chat.tokenizer.convert_ids_to_tokens(list(chat.end_tokens)))})",
-            remedy="" if ended else f"at least {least:.0%} must: it has not learned where a turn ends.",
+            f"at least {least:.0%} must: it has not learned where a turn ends.",
         ),
     ]
 

@@ -21,7 +21,7 @@ from rewild.core.files import sha256, write_text
 from rewild.core.reading import faults, open_file
 from rewild.engines.chat import Chat
 from rewild.engines.tokenizer import class_to_name, load_tokenizer
-from rewild.training.runs.checks import FlightReport, RunCheck, make_report, write_report
+from rewild.training.runs.checks import FlightReport, RunCheck, checked, make_report, write_report
 from rewild.training.runs.encoded import IDS, is_plain
 from rewild.training.runs.environment import variables
 from rewild.training.runs.gates import length
@@ -141,29 +141,23 @@ def _where(training: Training) -> dict[str, Any]:
 def _before(training: Training, tokenizer: Any, template: str | None) -> list[RunCheck]:
     """What can be said without the data: is there a template, and has the tokenizer all it writes?"""
     if not template:
-        return [
-            RunCheck(
-                name="chat_template",
-                passed=False,
-                found=f"the tokenizer of {training.start.path} has no chat template",
-                remedy=f"add its family, '{training.start.row.family}', to the templates of recipe "
-                f"'{training.recipe.slug}'.",
-            )
-        ]
+        found = f"the tokenizer of {training.start.path} has no chat template"
+        remedy = f"add its family, '{training.start.row.family}', to the templates of recipe "
+        return [checked("chat_template", False, found, f"{remedy}'{training.recipe.slug}'.")]
     wanted = dict.fromkeys(_CONTROL.findall(template))
     if training.template:
         pad = [training.template.pad] if training.template.pad else []
         wanted |= dict.fromkeys([training.template.end_of_turn, *pad])
     split = [t for t in wanted if len(tokenizer.encode(t, add_special_tokens=False)) != 1]
     return [
-        RunCheck(name="chat_template", passed=True, found="the template is there"),
-        RunCheck(
-            name="special_tokens",
-            passed=not split,
-            found=f"of {len(wanted)} control tokens that the template writes, "
+        checked("chat_template", True, "the template is there"),
+        checked(
+            "special_tokens",
+            not split,
+            f"of {len(wanted)} control tokens that the template writes, "
             + (f"the tokenizer does not have {', '.join(split)}" if split else "the tokenizer has all"),
-            remedy="choose a template for this base model, or a base model that has these tokens: the model "
-            "would see them as ordinary letters and could not learn where a turn ends." * bool(split),
+            "choose a template for this base model, or a base model that has these tokens: the model "
+            "would see them as ordinary letters and could not learn where a turn ends.",
         ),
     ]
 
@@ -288,33 +282,27 @@ class PreparedData:
         rows = len(self.prepared)
         return [
             self._contents_are_text(marked.keys()),
-            RunCheck(
-                name="end_of_turn_trained",
-                passed=rows > 0 and ended >= 0.5 * rows,
-                found=f"{self.end} is among the trained tokens of {ended:,} of {rows:,} conversations",
-                remedy=""
-                if rows > 0 and ended >= 0.5 * rows
-                else "the model would never learn to stop: the recipe's template must name, as end_of_turn, "
+            checked(
+                "end_of_turn_trained",
+                rows > 0 and ended >= 0.5 * rows,
+                f"{self.end} is among the trained tokens of {ended:,} of {rows:,} conversations",
+                "the model would never learn to stop: the recipe's template must name, as end_of_turn, "
                 "the token that ends its turns.",
             ),
-            RunCheck(
-                name="only_assistant_trained",
-                passed=compared > 0 and outside == 0 and missed == 0,
-                found=f"of {compared:,} conversations compared, {wanted:,} tokens are the assistant's; "
+            checked(
+                "only_assistant_trained",
+                compared > 0 and outside == 0 and missed == 0,
+                f"of {compared:,} conversations compared, {wanted:,} tokens are the assistant's; "
                 f"{outside:,} other tokens are trained, {missed:,} of the assistant's are not",
-                remedy=""
-                if compared and not outside + missed
-                else "the labels are not what the config says: look at datasets, roles_to_train and the "
+                "the labels are not what the config says: look at datasets, roles_to_train and the "
                 "template in axolotl.yaml.",
             ),
-            RunCheck(
-                name="rendered_as_served",
-                passed=unseen + seams == 0,
-                found=f"of {compared + unseen:,} conversations, {unseen:,} have other tokens in training "
+            checked(
+                "rendered_as_served",
+                unseen + seams == 0,
+                f"of {compared + unseen:,} conversations, {unseen:,} have other tokens in training "
                 f"than the engine would give them, and {seams:,} another seam between prompt and answer",
-                remedy=""
-                if unseen + seams == 0
-                else "the model would be asked otherwise than it was taught: change the template, mostly the "
+                "the model would be asked otherwise than it was taught: change the template, mostly the "
                 "white space before the answer, until the tokenizer cuts both alike.",
             ),
         ]
@@ -358,14 +346,12 @@ class PreparedData:
 
     def _text_check(self, spelling: int, wrong: Sequence[str], what: str) -> RunCheck:
         self.counts |= {"spelling_control_tokens": spelling, "read_as_control_tokens": len(wrong)}
-        return RunCheck(
-            name="content_is_text",
-            passed=not wrong,
-            found=f"{spelling:,} {what} have texts that spell a control token of this model; "
+        return checked(
+            "content_is_text",
+            not wrong,
+            f"{spelling:,} {what} have texts that spell a control token of this model; "
             f"of {len(wrong):,} the tokens are not those of text",
-            remedy=""
-            if not wrong
-            else "a text would end its own turn or speak as somebody else: "
+            "a text would end its own turn or speak as somebody else: "
             f"{', '.join(wrong[:SHOWN])}{', ...' if len(wrong) > SHOWN else ''}. The plugin "
             "rewild.training.runs.plugin.Watch encodes contents as text: it must be among the plugins of "
             "axolotl.yaml; if it is, take these rows out of the mix.",
@@ -407,15 +393,13 @@ class PreparedData:
         )
         self.counts |= {"prepared": rows, "pairs_broken": bad, "answers_ended": ended, "pairs_cut": cut}
         passed = rows > 0 and bad == 0 and ended >= 2 * (rows - cut)
-        return RunCheck(
-            name="pairs_whole",
-            passed=passed,
-            found=f"of {rows:,} pairs, {bad:,} have an answer that is not whole or equals the other; "
+        return checked(
+            "pairs_whole",
+            passed,
+            f"of {rows:,} pairs, {bad:,} have an answer that is not whole or equals the other; "
             f"{ended:,} of {2 * rows:,} answers end with {self.end}; {cut:,} pairs are cut at "
             f"{self.recipe.sequence_length:,} tokens",
-            remedy=""
-            if passed
-            else "look at the pairs' texts, and at the token that the recipe's template ends turns with"
+            "look at the pairs' texts, and at the token that the recipe's template ends turns with"
             + (f" ({', '.join(odd)}{', ...' if bad > len(odd) else ''})." if odd else "."),
         )
 
@@ -426,31 +410,22 @@ class PreparedData:
 
 
 def _seeded(config: dict[str, Any]) -> RunCheck:
-    seed = config.get("seed")
-    passed = isinstance(seed, int)
-    return RunCheck(
-        name="seed_set",
-        passed=passed,
-        found=f"the seed is {seed}",
-        remedy="" if passed else "without one the order is random, and no run can be repeated.",
-    )
+    seed, remedy = config.get("seed"), "without one the order is random, and no run can be repeated."
+    return checked("seed_set", isinstance(seed, int), f"the seed is {seed}", remedy)
 
 
 def _path_unique(config: dict[str, Any], identity: str, training: Training, mix: Path) -> RunCheck:
     """Axolotl finds prepared data by its path; ours is named by its content, unchanged meanwhile."""
     now = identity_of(training, sha256(mix), start_identity(training))
     passed = now == identity and identity in str(config["dataset_prepared_path"])
-    return RunCheck(
-        name="data_path_unique",
-        passed=passed,
-        found=f"prepared data is at {config['dataset_prepared_path']}",
-        remedy="" if passed else "the mix or the base model changed while it was prepared: run this again.",
-    )
+    remedy = "the mix or the base model changed while it was prepared: run this again."
+    found = f"prepared data is at {config['dataset_prepared_path']}"
+    return checked("data_path_unique", passed, found, remedy)
 
 
 def _packing(training: Training, prepared: Any, cfg: Any) -> RunCheck:
     if not cfg.sample_packing:
-        return RunCheck(name="packing_isolated", passed=True, found="conversations are not packed")
+        return checked("packing_isolated", True, "conversations are not packed")
     from rewild.training.runs.leak import packing_leak
 
     return packing_leak(training, prepared, cfg)

@@ -48,10 +48,7 @@ class State:
 
 
 def states(
-    study: Study,
-    models: Mapping[str, Model],
-    results: Path,
-    recipes: Mapping[str, Recipe] | None = None,
+    study: Study, models: Mapping[str, Model], results: Path, recipes: Mapping[str, Recipe] | None = None
 ) -> list[State]:
     """The state of every run of a study.
 
