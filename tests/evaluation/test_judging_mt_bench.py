@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewild.core.errors import DataError
-from rewild.evaluation.judged.base import Material, Question
-from rewild.evaluation.judged.mt_bench import MTBench, fill, judge_prompts
+from rewild.evaluation.judged.base import Material, Question, chat_of
+from rewild.evaluation.judged.mt_bench import MTBench, judge_prompts
 from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.generation.asking.base import JudgeRequest, Reply
 
@@ -172,7 +172,8 @@ def test_ratings(text: str, value: float | None) -> None:
 @given(st.text(), st.text())
 def test_what_is_filled_in_is_never_filled_in_again(question: str, answer: str) -> None:
     given = {"question": question, "answer": answer}
-    assert fill("<{question}|{answer}|{other}>", given) == f"<{question}|{answer}|{{other}}>"
+    _, asked = chat_of("", "<{question}|{answer}|{other}>", given)
+    assert asked["content"] == f"<{question}|{answer}|{{other}}>"
 
 
 def rows(answers: list[tuple[str, int, str | None]], values: dict[tuple[str, int], float | None]):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rewild.audit.numbers import Range, decimal, exact, printed
 from rewild.audit.outcome import Fact
 from rewild.core.cells import PUBLISHED_CELLS
-from rewild.core.errors import DataError, RewildError, nearest
+from rewild.core.errors import DataError, RewildError, known_name, nearest
 from rewild.core.reading_yaml import read_yaml
 from rewild.core.table import read_table
 
@@ -115,11 +115,7 @@ class Evidence:
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         for name, path in files.items():
-            if name not in self.SUPPLIERS:
-                raise RewildError(
-                    f"unknown evidence '{name}'{nearest(name, self.SUPPLIERS)} (known: "
-                    f"{', '.join(self.SUPPLIERS)})"
-                )
+            known_name(name, self.SUPPLIERS, "unknown evidence", listed="known", error=RewildError)
             if not path.exists():
                 raise RewildError(f"evidence '{name}': {path}: no such file")
         self.files = dict(files)
@@ -165,9 +161,7 @@ class Evidence:
 
     def note(self, name: str) -> Fact:
         """One published fact from elsewhere."""
-        if name not in self.notes:
-            raise DataError(f"{self.path('facts')}: no fact '{name}'{nearest(name, self.notes)}")
-        return self.notes[name]
+        return self.notes[known_name(name, self.notes, f"{self.path('facts')}: no fact", error=DataError)]
 
     def number(self, name: str) -> Cell:
         """One published fact that is a number."""

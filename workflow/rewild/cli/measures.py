@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from rewild.cli.options import ConfigFolder, StudyName, Threads, say
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 
 if TYPE_CHECKING:
     from rewild.config.models import Model
@@ -26,9 +26,7 @@ Prompts = Annotated[int | None, typer.Option(help="How many conversations to tak
 
 
 def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
-    if value not in known:
-        raise ConfigError(f"unknown {what} '{value}'{nearest(value, known)} ({what}s: {', '.join(known)})")
-    return value
+    return known_name(value, known, f"unknown {what}", listed=f"{what}s")
 
 
 @app.command()
@@ -287,10 +285,7 @@ def measure(
     from rewild.measures.weights import weights_of
 
     found = read_study(study, config)
-    if name not in found.measures:
-        known = ", ".join(found.measures) or "none"
-        hint = nearest(name, found.measures)
-        raise ConfigError(f"study {found.name}: unknown measure '{name}'{hint} (measures: {known})")
+    known_name(name, found.measures, f"study {found.name}: unknown measure", listed="measures")
     row = found.measures[name]
     if (subject == PROMPTS) != (row.of == PROMPTS):
         raise ConfigError(f"study {found.name}: the measure '{name}' is of {row.of}, not of {subject}")

@@ -146,10 +146,10 @@ def benchmarks(config: ConfigFolder = Path("config")) -> None:
 
 
 def _check(what: str, value: str | None, known: tuple[str, ...] | list[str]) -> None:
-    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.errors import known_name
 
-    if value is not None and value not in known:
-        raise ConfigError(f"unknown {what} '{value}'{nearest(value, known)} (known: {', '.join(known)})")
+    if value is not None:
+        known_name(value, known, f"unknown {what}", listed="known")
 
 
 def _size(model: Model) -> str:
@@ -213,7 +213,7 @@ def demo_text(
     """Show some of what the demo's models learn from."""
     from itertools import islice
 
-    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.errors import known_name
     from rewild.operate.demo.text import STYLES, conversations, documents
     from rewild.operate.demo.world import load_material
 
@@ -222,9 +222,7 @@ def demo_text(
         for document in islice(documents(material, seed), count):
             typer.echo(document + "\n")
         return
-    if style not in STYLES:
-        known = [*STYLES, "documents"]
-        raise ConfigError(f"unknown style '{style}'{nearest(style, known)} (styles: {', '.join(known)})")
+    known_name(style, [*STYLES, "documents"], "unknown style", listed="styles")
     for chat in islice(conversations(material, STYLES[style], seed), count):
         for message in chat:
             typer.echo(f"[{message['role']}] {message['content']}")
@@ -387,10 +385,7 @@ def _inputs(study: str, models: str | None, runs: str | None, results: Path, con
 
 
 @app.command("draw-dag")
-def draw_dag(
-    study: StudyName,
-    out: Annotated[Path, typer.Option(help="The figure, without suffix")],
-) -> None:
+def draw_dag(study: StudyName, out: Annotated[Path, typer.Option(help="The figure, without suffix")]) -> None:
     """Draw a study's rules, how many jobs each has, and which feeds which. Run it in the repository."""
     from rewild.core.plotting import save
     from rewild.operate.dag import draw_rules, read_rules

@@ -68,7 +68,7 @@ def mix(
 ) -> None:
     """Make a training mix from its sources, with a card that says what is in it."""
     from rewild.config import load_models, read_study
-    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.errors import known_name
     from rewild.core.table import provenance, read_table, write_table
     from rewild.generation.schema import read_manifest
     from rewild.training.mixes.build import build, outcomes_of, sources_frame
@@ -79,11 +79,7 @@ def mix(
 
     found = read_study(study, config)
     models = load_models(config, found)
-    if name not in found.mixes:
-        known = ", ".join(found.mixes) or "none"
-        raise ConfigError(
-            f"study {found.name}: unknown mix '{name}'{nearest(name, found.mixes)} (mixes: {known})"
-        )
+    known_name(name, found.mixes, f"study {found.name}: unknown mix", listed="mixes")
     row, folder = found.mixes[name], folder or results / found.name / "mixes" / name
     if only != Part.CARD:
         given = {read_manifest(path).model: path for path in manifests or []}
@@ -144,13 +140,10 @@ def fetch_dataset(
 
 def _find(study: str, name: str, config: Path) -> tuple[Study, Preference]:
     from rewild.config import read_study
-    from rewild.core.errors import ConfigError, nearest
+    from rewild.core.errors import known_name
 
     found = read_study(study, config)
-    if name not in found.preferences:
-        known = ", ".join(found.preferences) or "none"
-        hint = nearest(name, found.preferences)
-        raise ConfigError(f"study {found.name}: unknown preference pairs '{name}'{hint} (sets: {known})")
+    known_name(name, found.preferences, f"study {found.name}: unknown preference pairs", listed="sets")
     return found, found.preferences[name]
 
 
@@ -419,11 +412,7 @@ def inherited_style(
 
 
 @app.command()
-def runs(
-    study: StudyName,
-    results: Results = Path("results"),
-    config: ConfigFolder = Path("config"),
-) -> None:
+def runs(study: StudyName, results: Results = Path("results"), config: ConfigFolder = Path("config")) -> None:
     """A study's runs: how far each is, losses, hours, where the checkpoints are."""
     from rewild.config import load_models, read_study
     from rewild.config.recipes import load_recipes

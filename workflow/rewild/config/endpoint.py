@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PlainSerializer, model_validator
 
 from rewild.config.base import RESULT, Section
-from rewild.core.errors import nearest
+from rewild.core.errors import known_name
 
 FIELDS = (
     "max_tokens",
@@ -72,11 +72,7 @@ class Takes(Section, marks=RESULT):
     def _known(self) -> Self:
         for key, names in (("rename", list(self.rename)), ("drop", self.drop)):
             for name in names:
-                if name not in FIELDS:
-                    known = ", ".join(FIELDS)
-                    raise ValueError(
-                        f"{key}: unknown field '{name}'{nearest(name, FIELDS)} (fields: {known})"
-                    )
+                known_name(name, FIELDS, f"{key}: unknown field", listed="fields", error=ValueError)
         if both := set(self.rename) & set(self.drop):
             raise ValueError(f"'{min(both)}' is both renamed and dropped")
         sent = {self.rename.get(name, name) for name in FIELDS if name not in self.drop}

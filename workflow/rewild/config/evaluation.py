@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, File, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
-from rewild.core.errors import nearest
+from rewild.core.errors import known_name
 
 Backend = Literal["hf", "vllm"]
 Count = Annotated[int, Field(ge=1)]
@@ -106,10 +106,8 @@ class Evaluation(Section):
             if twice := sorted({slug for slug in listed if listed.count(slug) > 1}):
                 raise ValueError(f"{name}: '{twice[0]}' stands twice")
         for slug in self.settings:
-            if slug not in self.benchmarks:
-                raise ValueError(
-                    f"settings: '{slug}' is not among the benchmarks{nearest(slug, self.benchmarks)}"
-                )
+            after = " is not among the benchmarks"
+            known_name(slug, self.benchmarks, "settings:", after=after, error=ValueError)
         if self.backend == "vllm" and not (self.compute.gpu or self.compute.environment):
             raise ValueError("backend vllm needs compute.gpu (or an environment that has vLLM for a CPU)")
         return self

@@ -18,7 +18,7 @@ from rewild.config.models import Model, Slug
 from rewild.config.responses import Compute, Limits, OverLong
 from rewild.config.runners import GIVEN, MADE, RUNNERS, find_runner
 from rewild.config.stages import version
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 from rewild.core.fetch import ReleasedFile
 
 OPENAI = "https://api.openai.com/v1"
@@ -160,11 +160,7 @@ def files_of(benchmark: Benchmark, released: Mapping[str, list[ReleasedFile]]) -
     runner, where = find_runner(benchmark.runner), f"benchmark {benchmark.slug}"
     own = benchmark.files or {}
     for role in own:
-        if role not in runner.files:
-            known = ", ".join(runner.files)
-            raise ConfigError(
-                f"{where}: files: unknown role '{role}'{nearest(role, runner.files)} (roles: {known})"
-            )
+        known_name(role, runner.files, f"{where}: files: unknown role", listed="roles")
     if own:
         if lacks := [role for role in runner.files if role not in own and role not in runner.optional]:
             raise ConfigError(f"{where}: files: '{lacks[0]}' is missing")
@@ -190,17 +186,11 @@ def check_judging(judging: Judging, rows: Sequence[Benchmark], runs: Sequence[st
     slugs = [row.slug for row in rows]
     for key, named in (("baselines", judging.baselines), ("limits", judging.limits)):
         for slug in named:
-            if slug not in slugs:
-                hint = nearest(slug, slugs)
-                raise ConfigError(
-                    f"{where}: judging.{key}: '{slug}' is not among its judged benchmarks{hint}"
-                )
+            known_name(slug, slugs, f"{where}: judging.{key}:", after=" is not among its judged benchmarks")
     for row in rows:
         judging.judge_of(row)
         run = judging.baselines.get(row.slug)
-        if run is not None and run not in runs:
-            raise ConfigError(
-                f"{where}: judging.baselines: the run '{run}' is not evaluated{nearest(run, runs)}"
-            )
+        if run is not None:
+            known_name(run, runs, f"{where}: judging.baselines: the run", after=" is not evaluated")
         if run is not None and not find_runner(row.runner).compares:
             raise ConfigError(f"{where}: judging.baselines: '{row.slug}' compares nothing")

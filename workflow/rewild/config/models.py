@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, validate
 from rewild.config.endpoint import Takes
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name, nearest
 from rewild.core.reading_yaml import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
@@ -344,8 +344,7 @@ def _inherit(rows: Mapping[str, Any], slug: str, path: Path, trail: tuple[str, .
     base = row.get("base")
     if not isinstance(base, str):
         return row
-    if base not in rows:
-        raise ConfigError(f"model {slug} ({path}): base: unknown model '{base}'{nearest(base, rows)}")
+    known_name(base, rows, f"model {slug} ({path}): base: unknown model")
     parent = _inherit(rows, base, path, (*trail, slug))
     own = row.get("dimensions")
     for key in INHERITED:

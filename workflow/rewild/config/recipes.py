@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, RESULT, SHOWN, VERDICT, File, Section, part, validate
 from rewild.config.models import Count, Slug
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 from rewild.core.reading_yaml import read_yaml
 
 Token = Annotated[str, Field(min_length=1)]
@@ -64,8 +64,7 @@ class Recipe(Section, marks=RESULT):
     fsdp: Fsdp | None = Field(None, description="Shard over the GPUs; null keeps a copy on each")
     beta: float | None = Field(None, gt=0, description="DPO: how strongly the reference model holds")
     templates: Annotated[dict[str, ChatTemplate], part("template")] = Field(
-        default_factory=dict,
-        description="Family → chat template, for base models whose tokenizer has none",
+        default_factory=dict, description="Family → chat template, for base models whose tokenizer has none"
     )
     checkpoints: Annotated[Count, HOW] = Field(
         4, description="Times per run that everything is saved, to resume from"
@@ -106,8 +105,7 @@ class Recipe(Section, marks=RESULT):
         if self.fsdp and self.gpus < 2:
             raise ValueError("fsdp shards over two GPUs or more")
         for key in self.unstated:
-            if key not in type(self).model_fields:
-                raise ValueError(f"unstated: unknown key '{key}'{nearest(key, type(self).model_fields)}")
+            known_name(key, type(self).model_fields, "unstated: unknown key", error=ValueError)
         return self
 
     def _plain(self, key: str) -> str:
@@ -155,7 +153,4 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
 
 def find_recipe(recipes: Mapping[str, Recipe], slug: str) -> Recipe:
     """The row of ``slug``; a :class:`ConfigError` with the nearest match if there is none."""
-    if slug not in recipes:
-        known = ", ".join(recipes) or "none"
-        raise ConfigError(f"unknown recipe '{slug}'{nearest(slug, recipes)} (config/recipes.yaml: {known})")
-    return recipes[slug]
+    return recipes[known_name(slug, recipes, "unknown recipe", listed="config/recipes.yaml")]

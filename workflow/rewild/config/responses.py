@@ -146,8 +146,7 @@ class ModelSettings(Section, marks=RESULT):
         default=None, description="A file with a Jinja template, instead of the model's own"
     )
     gpus: Annotated[Literal[1, 2, 4, 8] | None, HOW] = Field(
-        default=None,
-        description="GPUs, where the model's dimensions are not known; needs limits.context",
+        default=None, description="GPUs, where the model's dimensions are not known; needs limits.context"
     )
 
     @model_validator(mode="after")
@@ -180,11 +179,11 @@ class Responses(Section, marks=RESULT):
 
     @model_validator(mode="after")
     def _known(self) -> Responses:
-        from rewild.core.errors import nearest
+        from rewild.core.errors import known_name
 
         for slug in self.overrides:
-            if slug not in self.models:
-                raise ValueError(f"overrides: '{slug}' is not among the models{nearest(slug, self.models)}")
+            after = " is not among the models"
+            known_name(slug, self.models, "overrides:", after=after, error=ValueError)
         if len(set(self.models)) < len(self.models):
             double = next(m for m in self.models if self.models.count(m) > 1)
             raise ValueError(f"models: '{double}' stands twice")

@@ -16,7 +16,7 @@ from rewild.config.mixes import Mix, size_name
 from rewild.config.models import Model, pretrained_of
 from rewild.config.study import Study
 from rewild.config.trainings import start_of
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import known_name
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,7 @@ class Roster:
         object.__setattr__(self, "by_run", {entry.run: entry for entry in self.entries})
 
     def __getitem__(self, run: str) -> Entry:
-        if run not in self.by_run:
-            known = ", ".join(self.by_run) or "none"
-            raise ConfigError(f"findings: unknown run '{run}'{nearest(run, self.by_run)} (runs: {known})")
-        return self.by_run[run]
+        return self.by_run[known_name(run, self.by_run, "findings: unknown run", listed="runs")]
 
     def kind(self, *kinds: str) -> list[Entry]:
         """The runs of some kinds."""

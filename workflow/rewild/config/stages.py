@@ -6,7 +6,7 @@ Other rules have their code as an input (``code`` in ``workflow/rules/common.smk
 
 from __future__ import annotations
 
-from rewild.core.errors import nearest
+from rewild.core.errors import known_name
 
 VERSIONS = {
     "environments": 1,
@@ -33,6 +33,4 @@ VERSIONS = {
 
 def version(stage: str) -> int:
     """The version of a stage; a :class:`KeyError` with the nearest match for another name."""
-    if stage not in VERSIONS:
-        raise KeyError(f"no stage '{stage}'{nearest(stage, VERSIONS)}")
-    return VERSIONS[stage]
+    return VERSIONS[known_name(stage, VERSIONS, "no stage", error=KeyError)]

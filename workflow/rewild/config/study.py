@@ -22,7 +22,7 @@ from rewild.config.prompts import Prompts
 from rewild.config.responses import Responses
 from rewild.config.runs import InheritedStyle, Run
 from rewild.config.similarity import Diversity, Similarity
-from rewild.core.errors import nearest
+from rewild.core.errors import known_name
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 MOVED = ("tables", "figures", "audit")
@@ -107,9 +107,7 @@ class Study(Section, marks=LISTED):
         default_factory=list, description="Responses that others released; each is a shard, in this order"
     )
     measures: dict[Slug, Measure] = Field(
-        default_factory=dict,
-        exclude_if=not_,
-        description="What is said of each response or prompt, by name",
+        default_factory=dict, exclude_if=not_, description="What is said of each response or prompt, by name"
     )
     mixes: dict[Slug, Mix] = Field(default_factory=dict, description="Training mixes, by name")
     preferences: dict[Slug, Preference] = Field(
@@ -163,9 +161,7 @@ class Study(Section, marks=LISTED):
                     raise ValueError(f"{section} needs responses: add 'responses' or 'imports'")
         if self.viewer and self.responses:
             for model in self.viewer.models:
-                if model not in self.responses.models:
-                    hint = nearest(model, self.responses.models)
-                    raise ValueError(f"viewer.models: '{model}' is not among responses.models{hint}")
+                _answers(model, self.responses.models, "viewer.models")
         self._check_mixes()
         self._check_measures()
         return self
@@ -189,23 +185,22 @@ class Study(Section, marks=LISTED):
         answering = self.responses.models if self.responses else []
         for name, mix in self.mixes.items():
             for model in mix.models():
-                if self.responses and model not in answering:
-                    hint = nearest(model, answering)
-                    raise ValueError(f"mixes.{name}: '{model}' is not among responses.models{hint}")
+                if self.responses:
+                    _answers(model, answering, f"mixes.{name}")
                 if not (self.responses or self.imports):
                     raise ValueError(f"mixes.{name}: it draws from responses: add 'responses' or 'imports'")
             if self.prompts is None and any(source.kind == "prompts" for source in mix.sources):
                 raise ValueError(f"mixes.{name}: it draws from the study's prompts: add 'prompts'")
         for name, preference in self.preferences.items():
-            if preference.model not in answering:
-                hint = nearest(preference.model, answering)
-                raise ValueError(
-                    f"preferences.{name}: '{preference.model}' is not among responses.models{hint}"
-                )
+            _answers(preference.model, answering, f"preferences.{name}")
             if self.prompts is None:
                 raise ValueError(f"preferences.{name}: it draws from the study's prompts: add 'prompts'")
             if name in self.mixes:
                 raise ValueError(f"preferences.{name}: a mix has this name too; rename one of them")
+
+
+def _answers(model: str, answering: list[str], where: str) -> None:
+    known_name(model, answering, f"{where}:", after=" is not among responses.models", error=ValueError)
 
 
 class Defaults(Section):

@@ -13,7 +13,7 @@ from rewild.config.recipes import ChatTemplate, Recipe, find_recipe
 from rewild.config.runs import Run
 from rewild.config.stages import version
 from rewild.config.study import Study
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,7 @@ class Weights:
 
 def find_run(study: Study, run: str) -> Run:
     """The row of ``run``; a :class:`ConfigError` with the nearest match if there is none."""
-    if run not in study.runs:
-        known = ", ".join(study.runs) or "none"
-        raise ConfigError(
-            f"study {study.name}: unknown run '{run}'{nearest(run, study.runs)} (runs: {known})"
-        )
-    return study.runs[run]
+    return study.runs[known_name(run, study.runs, f"study {study.name}: unknown run", listed="runs")]
 
 
 def checkpoint_of(study: Study, run: str) -> str:
@@ -160,10 +155,7 @@ def training_of(
         recipe = find_recipe(recipes, found.recipe)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    known = {**study.mixes, **study.preferences}
-    if found.mix not in known:
-        names = ", ".join(known) or "none"
-        raise ConfigError(f"{where}: unknown mix '{found.mix}'{nearest(found.mix, known)} (mixes: {names})")
+    known_name(found.mix, [*study.mixes, *study.preferences], f"{where}: unknown mix", listed="mixes")
     if (recipe.kind == "dpo") != (found.mix in study.preferences):
         what = "a set of preference pairs" if recipe.kind == "dpo" else "a mix"
         raise ConfigError(f"{where}: recipe '{recipe.slug}' learns from {what}; '{found.mix}' is not one")

@@ -6,7 +6,7 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class RewildError(Exception):
@@ -25,6 +25,26 @@ def nearest(word: str, known: Iterable[object]) -> str:
     """A hint for a misspelt name: ``; did you mean 'x'?``, or the empty string if nothing is near."""
     matches = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def known_name(
+    name: str,
+    known: Collection[object],
+    what: str,
+    *,
+    listed: str = "",
+    after: str = "",
+    error: type[Exception] = ConfigError,
+) -> str:
+    """A name that must be among those known, given back.
+
+    Raises:
+        error: ``WHAT 'NAME' AFTER; did you mean 'NEAR'? (LISTED: a, b)``; without ``listed``, no list.
+    """
+    if name not in known:
+        names = f" ({listed}: {', '.join(map(str, known)) or 'none'})" if listed else ""
+        raise error(f"{what} '{name}'{after}{nearest(name, known)}{names}")
+    return name
 
 
 def errno_of(error: BaseException) -> int | None:

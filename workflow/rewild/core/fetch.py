@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from rewild import own
-from rewild.core.errors import DataError, RewildError, first_line, masked, nearest
+from rewild.core.errors import DataError, RewildError, first_line, known_name, masked
 from rewild.core.files import atomic, sha256
 from rewild.core.hosts import proxied
 from rewild.core.locks import lock_file
@@ -108,10 +108,7 @@ def fetch_collection(
         RewildError: an unknown collection, a file that is not there, a wrong checksum, or no network.
     """
     collections = read_manifest(manifest)
-    if name not in collections:
-        raise RewildError(
-            f"unknown collection '{name}'{nearest(name, collections)} (collections: {', '.join(collections)})"
-        )
+    known_name(name, collections, "unknown collection", listed="collections", error=RewildError)
     files = collections[name]
     total = sum(f.bytes for f in files)
     root = base or PUBLIC

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name, nearest
 from rewild.core.reading import faults, open_file
 from rewild.core.table import Column, TableSchema, about_table, check_version
 
@@ -92,9 +92,7 @@ def read_measure(
             values = [c for c in held if c not in KEY and c not in FAILURE]
             wanted_columns = values if columns is None else list(columns)
             for name in wanted_columns:
-                if name not in values:
-                    hint = nearest(name, values)
-                    raise DataError(f"{path}: no column '{name}'{hint} (it has: {', '.join(values)})")
+                known_name(name, values, f"{path}: no column", listed="it has", error=DataError)
             frame = pl.read_parquet(path, columns=[*KEY, *wanted_columns, *FAILURE])
         forms = {str(t()): f for f, t in FORMS.items()}
         schema = contract({n: (forms.get(str(held[n]), "text"), "") for n in wanted_columns})

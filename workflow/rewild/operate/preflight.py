@@ -23,7 +23,7 @@ from rewild.config.runners import find_runner
 from rewild.config.site import Site, load_site, minutes
 from rewild.config.study import Study
 from rewild.config.trainings import find_run
-from rewild.core.errors import ConfigError, RewildError, nearest
+from rewild.core.errors import ConfigError, RewildError, known_name, nearest
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
 from rewild.evaluation.judged.job import answer_spec
 from rewild.operate.cost.estimate import CostInputs, Line, estimate
@@ -133,11 +133,7 @@ def check_profile(inputs: CostInputs, profile: str, root: Path) -> list[Check]:
         ConfigError: there is no such profile.
     """
     known = sorted(p.name for p in (root / "profiles").glob("*") if p.is_dir())
-    if profile not in known:
-        raise ConfigError(
-            f"unknown profile '{profile}'{nearest(profile, known)} (profiles: {', '.join(known)})"
-        )
-    if profile != "slurm":
+    if known_name(profile, known, "unknown profile", listed="profiles") != "slurm":
         return []
     try:
         site = load_site()
@@ -256,12 +252,7 @@ def _licences(inputs: CostInputs, used: Mapping[str, Used], accepted: Sequence[s
     return Check("licences", "ok", shown or "no models")
 
 
-GATED_DATA = (
-    "Idavidrein/gpqa",
-    "allenai/WildChat-1M-Full",
-    "lmsys/lmsys-chat-1m",
-    "cais/hle",
-)
+GATED_DATA = ("Idavidrein/gpqa", "allenai/WildChat-1M-Full", "lmsys/lmsys-chat-1m", "cais/hle")
 """Data sets of the hub that ask for consent; lower and upper case are one."""
 
 

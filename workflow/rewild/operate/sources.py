@@ -14,7 +14,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from rewild.core.errors import nearest
+from rewild.core.errors import known_name
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BELOW = ("core", "config", "cli")
@@ -44,8 +44,7 @@ def sources_of(command: str, *also: str) -> tuple[str, ...]:
         KeyError: there is no such command; the nearest is named.
     """
     functions = _commands()
-    if command not in functions:
-        raise KeyError(f"no command '{command}'{nearest(command, functions)}")
+    known_name(command, functions, "no command", error=KeyError)
     todo = [*_imported(_called(*functions[command])), *(name for room in also for name in _below(room))]
     found: set[str] = set()
     while todo:

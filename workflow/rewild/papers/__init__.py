@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 from rewild.papers.room import Paper
 
 ALL = "all"
@@ -41,6 +41,4 @@ def find_paper(name: str) -> Paper:
     Raises:
         ConfigError: there is none, with the nearest match.
     """
-    if name not in papers():
-        raise ConfigError(f"unknown paper '{name}'{nearest(name, papers())} (papers: {', '.join(papers())})")
-    return papers()[name]
+    return papers()[known_name(name, papers(), "unknown paper", listed="papers")]

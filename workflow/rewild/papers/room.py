@@ -26,7 +26,7 @@ from pydantic import Field
 from rewild import FOLDER
 from rewild.audit.checks import Checks
 from rewild.config.base import Strict, validate
-from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.errors import ConfigError, DataError, known_name
 from rewild.core.reading_yaml import read_yaml
 from rewild.report.tables.own import OwnTables
 from rewild.report.tables.spec import Specs, read_specs
@@ -228,10 +228,7 @@ class Paper:
         return parts[source]
 
     def _known(self, kind: str, name: str, known: Mapping[str, object]) -> str:
-        if name not in known:
-            has = f"({kind}s: {', '.join(known) or 'none'})"
-            raise ConfigError(f"{self.name} has no {kind} '{name}'{nearest(name, known)} {has}")
-        return name
+        return known_name(name, known, f"{self.name} has no {kind}", listed=f"{kind}s")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from rewild.config.study import Study
 from rewild.core.conversations import iter_turns
-from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.errors import ConfigError, DataError, known_name
 from rewild.core.table import collect
 from rewild.responses.layout import Layout
 
@@ -50,10 +50,7 @@ def print_conversation(
     if study.responses is None:
         raise ConfigError(f"study {study.name} has no section 'responses': nothing is generated in it")
     for model in models or ():
-        if model not in study.responses.models:
-            raise ConfigError(
-                f"study {study.name}: unknown model '{model}'{nearest(model, study.responses.models)}"
-            )
+        known_name(model, study.responses.models, f"study {study.name}: unknown model")
     console = console or Console()
     layout = Layout(results, study.name)
     shard, conversation = _find(layout, wanted)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rewild.core import reading
-from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.errors import DataError, known_name, nearest
 from rewild.core.files import sha256, write_text
 
 Row = dict[str, Any]
@@ -109,11 +109,7 @@ def convert(benchmark: str, files: Sequence[Path], out: Path) -> dict[str, int]:
         ConfigError: a benchmark that cannot be converted.
         DataError: a file that is not of the benchmark, or a row that lacks a column.
     """
-    if benchmark not in RELEASED:
-        raise ConfigError(
-            f"unknown benchmark '{benchmark}'{nearest(benchmark, RELEASED)} (released files can be read of: "
-            f"{', '.join(RELEASED)})"
-        )
+    known_name(benchmark, RELEASED, "unknown benchmark", listed="released files can be read of")
     written: dict[str, list[Row]] = {}
     where: dict[str, str] = {}
     for file in sorted(files):

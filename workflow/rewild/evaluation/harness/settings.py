@@ -18,7 +18,7 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.stages import version
 from rewild.config.study import Study
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
 
 LONGEST_CONTEXT = 8192
@@ -101,9 +101,8 @@ def evaluated(study: Study) -> list[str]:
         return []
     chosen = study.evaluation.runs
     for run in chosen or []:
-        if run not in study.runs:
-            hint = nearest(run, study.runs)
-            raise ConfigError(f"study {study.name}: evaluation.runs: '{run}' is not among its runs{hint}")
+        where = f"study {study.name}: evaluation.runs:"
+        known_name(run, study.runs, where, after=" is not among its runs")
     return list(study.runs) if chosen is None else chosen
 
 

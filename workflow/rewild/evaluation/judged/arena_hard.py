@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,9 +27,9 @@ from rewild.evaluation.judged.base import (
     Material,
     Question,
     Scored,
+    chat_of,
     read_rows,
 )
-from rewild.evaluation.judged.mt_bench import fill
 from rewild.evaluation.judged.results import failure_of, is_empty, item_rows
 from rewild.evaluation.scores.tidy import ALL, mean_score
 from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
@@ -45,8 +45,6 @@ AGAIN = "Go on, and end with one of the verdict labels."
 
 class ArenaHard(JudgedBenchmark):
     """Arena-Hard v0.1, or another set of questions in its form."""
-
-    version: ClassVar[int] = 2
 
     def questions(self, files: Files) -> list[Question]:
         """``question.jsonl``: uid, cluster and prompt."""
@@ -76,23 +74,10 @@ class ArenaHard(JudgedBenchmark):
         if mine is None or theirs is None:
             return []
         system, template, limit = judge_prompt(material.files["prompts"])
-        made = []
+        made, named = [], template_of("arena-hard-v0.1", system, template)
         for game, (first, second) in zip(GAMES, ((theirs, mine), (mine, theirs)), strict=True):
             values = {"question_1": question.turns[0], "answer_1": first, "answer_2": second}
-            messages = (
-                {"role": "system", "content": system},
-                {"role": "user", "content": fill(template, values)},
-            )
-            made.append(
-                JudgeRequest(
-                    question.id,
-                    0,
-                    game,
-                    messages,
-                    template_of("arena-hard-v0.1", system, template),
-                    max_tokens=limit,
-                )
-            )
+            made.append(JudgeRequest(question.id, 0, game, chat_of(system, template, values), named, limit))
         return made
 
     def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:

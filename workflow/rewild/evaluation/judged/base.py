@@ -7,6 +7,7 @@ files and writes none: generating, asking, retrying, paying, resuming and storin
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -142,6 +143,15 @@ def judged_benchmark(runner: str) -> JudgedBenchmark:
     made = getattr(import_module(module), name)()
     assert isinstance(made, JudgedBenchmark)
     return made
+
+
+def chat_of(system: str, template: str, values: Mapping[str, str]) -> tuple[Message, ...]:
+    """A judge prompt as messages; ``{name}`` in the template is the value of that name.
+
+    Braces within values, and names without a value, stay as they are.
+    """
+    text = re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
+    return {"role": "system", "content": system}, {"role": "user", "content": text}
 
 
 def read_rows(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list[dict[str, Any]]:

@@ -50,8 +50,6 @@ PROMPTS = {
 class MixEval(JudgedBenchmark):
     """The 4,000 questions of 2024-06-01, or the 1,000 of MixEval-Hard."""
 
-    version: ClassVar[int] = 2
-
     identifying: ClassVar[tuple[str, ...]] = ("questions", "multiple_choice", "wording")
 
     def questions(self, files: Files) -> list[Question]:

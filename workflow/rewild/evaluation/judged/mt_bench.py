@@ -8,10 +8,9 @@ read, that scores are means over turns. The code is not FastChat's.
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +22,7 @@ from rewild.evaluation.judged.base import (
     Material,
     Question,
     Scored,
+    chat_of,
     read_rows,
 )
 from rewild.evaluation.judged.results import failure_of, item_rows, score_rows
@@ -55,16 +55,9 @@ JUDGE_TOKENS = 2048
 class MTBench(JudgedBenchmark):
     """MT-Bench, single-answer grading."""
 
-    version: ClassVar[int] = 2
-
     def questions(self, files: Files) -> list[Question]:
         """``question.jsonl``, with the answers of ``reference_answer/*.jsonl`` where their categories ask."""
-        fields: dict[str, type | tuple[type, ...]] = {
-            "question_id": (int, str),
-            "category": str,
-            "turns": list,
-        }
-        rows = read_rows(files["questions"], fields)
+        rows = read_rows(files["questions"], {"question_id": (int, str), "category": str, "turns": list})
         references = _references(files["references"]) if "references" in files else {}
         found = []
         for number, row in enumerate(rows, 1):
@@ -81,9 +74,7 @@ class MTBench(JudgedBenchmark):
                         f"{files.get('references', 'no file')} has none for every turn"
                     )
             temperature = TEMPERATURES.get(row["category"], OTHER_TEMPERATURE)
-            found.append(
-                Question(identity, row["category"], turns, references=known, temperature=temperature)
-            )
+            found.append(Question(identity, row["category"], turns, (), known, temperature))
         return found
 
     def requests(self, question: Question, answers: Answers, material: Material) -> list[JudgeRequest]:
@@ -101,20 +92,8 @@ class MTBench(JudgedBenchmark):
                 values |= {f"question_{i + 1}": question.turns[i], f"answer_{i + 1}": told[i]}
                 if question.references:
                     values[f"ref_answer_{i + 1}"] = question.references[i]
-            messages = (
-                {"role": "system", "content": system},
-                {"role": "user", "content": fill(template, values)},
-            )
-            made.append(
-                JudgeRequest(
-                    question.id,
-                    turn,
-                    "judgment",
-                    messages,
-                    template_of(name, system, template),
-                    max_tokens=JUDGE_TOKENS,
-                )
-            )
+            messages, named = chat_of(system, template, values), template_of(name, system, template)
+            made.append(JudgeRequest(question.id, turn, "judgment", messages, named, JUDGE_TOKENS))
         return made
 
     def parse(self, reply: Reply, request: JudgeRequest) -> Verdict | None:
@@ -156,11 +135,6 @@ def judge_prompts(path: Path) -> dict[str, tuple[str, str]]:
         if name not in found:
             raise DataError(f"{path}: the judge prompt '{name}' is missing (it has: {', '.join(found)})")
     return found
-
-
-def fill(template: str, values: dict[str, str]) -> str:
-    """Put values into ``{name}``; braces within values, and names without a value, stay as they are."""
-    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
 
 
 def _references(path: Path) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name
 from rewild.engines.base import Message
 from rewild.evaluation.judged.base import read_file
 
@@ -119,9 +119,7 @@ def _assignments(path: Path) -> Mapping[str, ast.expr]:
 
 def _assigned(path: Path, name: str) -> ast.expr:
     found = _assignments(path)
-    if name not in found:
-        raise DataError(f"{path}: there is no '{name}'{nearest(name, found)}")
-    return found[name]
+    return found[known_name(name, found, f"{path}: there is no", error=DataError)]
 
 
 def _pieces(node: ast.expr, where: str) -> tuple[Piece, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
@@ -69,8 +69,6 @@ _TRIES = 200  # objects that are looked for
 
 class WildBench(JudgedBenchmark):
     """The 1,024 tasks of version 2, each with its own checklist."""
-
-    version: ClassVar[int] = 2
 
     def questions(self, files: Files) -> list[Question]:
         """The tasks; ``category`` is the group of the primary tag, ``extra`` has all groups and the list."""

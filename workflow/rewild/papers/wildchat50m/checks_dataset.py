@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rewild.audit.checks import check
 from rewild.audit.numbers import show
 from rewild.audit.outcome import Fact, Outcome, decide
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.papers.wildchat50m.runs import ROWS, average, table_scores
 
@@ -248,9 +248,7 @@ def one_base_model(evidence: Evidence, baselines: list[str]) -> Outcome:
     facts = [Fact(r, "SFT target Q7B (Qwen2-7B)", "table6.csv", f"row {r}") for r in others]
     wrong = []
     for slug in baselines:
-        if slug not in evidence.models:
-            raise DataError(f"models.yaml: no model '{slug}'{nearest(slug, evidence.models)}")
-        model = evidence.models[slug]
+        model = evidence.models[known_name(slug, evidence.models, "models.yaml: no model", error=DataError)]
         facts.append(Fact(model.hub or slug, f"base {model.base}", "models.yaml", slug))
         if model.base != "llama-3.1-8b":
             wrong.append(f"{model.hub or slug} (from {model.base})")

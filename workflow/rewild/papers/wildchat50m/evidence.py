@@ -13,7 +13,7 @@ from rewild.audit import evidence as base
 from rewild.audit.evidence import Cell, Table
 from rewild.audit.numbers import decimal, exact
 from rewild.audit.outcome import Fact
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name, nearest
 from rewild.core.reading import any_fault, read_csv
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ class Workbook:
         self.name = path.name
 
     def _sheet(self, sheet: str) -> Any:
-        if sheet not in self.values.sheetnames:
-            raise DataError(f"{self.name} has no sheet '{sheet}'{nearest(sheet, self.values.sheetnames)}")
-        return self.values[sheet]
+        names = self.values.sheetnames
+        return self.values[known_name(sheet, names, f"{self.name} has no sheet", error=DataError)]
 
     def headers(self, sheet: str) -> dict[str, int]:
         """Column name (one spelling for all sheets) → column number."""
@@ -78,18 +77,13 @@ class Workbook:
         number = row if isinstance(row, int) else self.labels(sheet).get(row)
         if number is None:
             raise DataError(f"{self.name}, {sheet}: no row '{row}'{nearest(str(row), self.labels(sheet))}")
-        if column not in headers:
-            raise DataError(f"{self.name}, {sheet}: no column '{column}'{nearest(column, headers)}")
+        known_name(column, headers, f"{self.name}, {sheet}: no column", error=DataError)
         cell = self._sheet(sheet).cell(number, headers[column])
         if isinstance(cell.value, bool) or not isinstance(cell.value, int | float):
             raise DataError(f"{self.name}, {sheet}!{cell.coordinate}: {cell.value!r} is not a number")
         label = self._sheet(sheet).cell(number, 1).value
         return Cell(
-            f"{label}, {column}",
-            repr(cell.value),
-            self.name,
-            f"{sheet}!{cell.coordinate}",
-            exact(cell.value),
+            f"{label}, {column}", repr(cell.value), self.name, f"{sheet}!{cell.coordinate}", exact(cell.value)
         )
 
     def has(self, sheet: str, row: str | int, column: str) -> bool:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from rewild.audit.evidence import Cell
 from rewild.audit.numbers import Range, mean
 from rewild.audit.outcome import Fact
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name
 from rewild.papers.wildchat50m.evidence import BENCHMARKS, Evidence
 
 Scores = Mapping[str, Cell]
@@ -90,9 +90,8 @@ def rewild_scores(evidence: Evidence) -> dict[str, Scores]:
 
 def scaling_scores(evidence: Evidence, dgm: str) -> dict[str, Scores]:
     """Size → the scores of L8B trained on that many of a model's conversations (figure 2; workbook only)."""
-    if dgm not in SCALING:
-        raise DataError(f"no scaling runs of '{dgm}'{nearest(dgm, SCALING)}")
-    return {size: sheet_scores(evidence, "SFT", f"{size}-{SCALING[dgm]}") for size in SIZES}
+    label = SCALING[known_name(dgm, SCALING, "no scaling runs of", error=DataError)]
+    return {size: sheet_scores(evidence, "SFT", f"{size}-{label}") for size in SIZES}
 
 
 def unit(cell: Cell, benchmark: str) -> Range:
@@ -102,8 +101,7 @@ def unit(cell: Cell, benchmark: str) -> Range:
 
 def average(scores: Scores, definition: str = "nine") -> Range:
     """The average of a run under one of :data:`DEFINITIONS`; an interval if the scores are rounded."""
-    if definition not in DEFINITIONS:
-        raise DataError(f"unknown average '{definition}'{nearest(definition, DEFINITIONS)}")
+    known_name(definition, DEFINITIONS, "unknown average", error=DataError)
     parts = [unit(scores[b], b) for b in DEFINITIONS[definition]]
     if definition == "four":
         parts.append(mean([unit(scores[b], b) for b in LEADERBOARD]))

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import known_name
 from rewild.core.reading_yaml import read_yaml
 
 
@@ -53,10 +53,7 @@ class Specs(Strict):
         for name, table in self.tables.items():
             named = table.columns + table.computed_columns
             for column in named:
-                if column not in self.columns:
-                    raise ValueError(
-                        f"{name} names the unknown column '{column}'{nearest(column, self.columns)}"
-                    )
+                known_name(column, self.columns, f"{name} names the unknown column", error=ValueError)
             if len(set(named)) < len(named):
                 raise ValueError(f"{name} names a column twice")
         return self
@@ -67,9 +64,7 @@ class Specs(Strict):
         Raises:
             ConfigError: there is no such table.
         """
-        if table not in self.tables:
-            raise ConfigError(f"unknown table '{table}'{nearest(table, self.tables)}")
-        spec = self.tables[table]
+        spec = self.tables[known_name(table, self.tables, "unknown table")]
         return spec, {name: self.columns[name] for name in spec.columns + spec.computed_columns}
 
 
