@@ -67,7 +67,7 @@ def general(path: Path) -> str:
 
 def fields(section: Section, path: Path, mark: Mark = RESULT) -> Iterator[tuple[Path, Mark, Section]]:
     """Each field that is no section itself: where it is, its mark, the section that has it."""
-    for name, own in section.marks.items():
+    for name, own in section.marked.items():
         value, here = getattr(section, name), (*path, name)
         found = within(mark, own)
         many: dict[Any, Any] = {None: value}

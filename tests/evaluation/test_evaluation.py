@@ -107,7 +107,10 @@ def test_gpus_and_what_the_model_is_loaded_with(tables) -> None:
     target = target_of(mine, "q7", tables[1])
     assert gpus_of(mine, target) == 1
     assert gpus_of(study(), target) == 0
-    vllm = model_arguments(target, Settings("vllm", "bf16", 2, seed=50, max_length=4096, memory_share=0.8))
+    given = {"max_num_seqs": 64, "load_format": "auto"}
+    settings = Settings("vllm", "bf16", 2, seed=50, max_length=4096, memory_share=0.8)
+    assert model_arguments(target, replace(settings, vllm=given)) == model_arguments(target, settings) | given
+    vllm = model_arguments(target, settings)
     assert vllm == {
         "pretrained": "Qwen/Qwen2-7B-Instruct",
         "dtype": "bfloat16",

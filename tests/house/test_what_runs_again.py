@@ -15,6 +15,8 @@ from flips import Planned
 from parsed import rules
 from rewild.config import stages
 from rewild.config.base import CUT, ENVIRONMENT, HOW, LISTED, RESULT, SHOWN, Section, identity, part
+from rewild.config.responses import ModelSettings
+from rewild.config.vllm import VllmArguments
 
 pytestmark = pytest.mark.heavy
 ALWAYS = {"all", "write_config"}  # what the whole study promises, and its resolved configuration
@@ -199,6 +201,26 @@ def test_a_gpu_identifies_nothing_where_the_context_is_set(planned: Planned) -> 
         found.append({key: one for key, one in planned.triggers().items() if key[0] in ANSWERS})
     planned.put()
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_num_seqs", 512), ("kv_cache_dtype", "fp8")])
+def test_an_argument_of_vllm_identifies_what_its_mark_says(
+    planned: Planned, name: str, value: object
+) -> None:
+    responses = planned.study.responses
+    if responses.engine != "vllm":
+        pytest.skip("this study has no vLLM")
+    vllm = VllmArguments.model_validate({name: value})
+    marks = vllm.marked
+    compute = responses.compute.model_copy(update={"vllm": vllm})
+    own = ModelSettings.model_validate({"vllm": vllm})
+    found = []
+    for update in ({"compute": compute}, {"overrides": {responses.models[0]: own}}):
+        planned.put(planned.study.model_copy(update={"responses": responses.model_copy(update=update)}))
+        found.append(planned.changed() - ALWAYS)
+    planned.put()
+    assert marks == {name: HOW if name == "max_num_seqs" else RESULT}
+    assert found == [set() if marks[name] == HOW else {"run_pilot", "answer_shard"}] * 2
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,11 @@ class Section(Strict):
     usual: ClassVar[Mark | None] = None
     marks: ClassVar[dict[str, Mark]] = {}
 
+    @property
+    def marked(self) -> dict[str, Mark]:
+        """The mark of each field that it has."""
+        return self.marks
+
     def __init_subclass__(cls, marks: Mark | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.usual = marks or cls.usual
@@ -123,7 +128,7 @@ def _picked(value: Any, plain: Any, mark: Mark, parts: frozenset[str]) -> Any:
     if isinstance(value, Section):
         picked = {
             name: _picked(getattr(value, name), plain[name], within(mark, own), parts)
-            for name, own in value.marks.items()
+            for name, own in value.marked.items()
             if name in plain
         }
     elif isinstance(value, Mapping) and any(isinstance(one, Section) for one in value.values()):

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, File, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
+from rewild.config.vllm import VllmArguments
 from rewild.core.errors import known_name
 
 Backend = Literal["hf", "vllm"]
@@ -46,6 +47,9 @@ class EvaluationCompute(Section, marks=HOW):
         None, description="Environment (envs/*.txt), where not lm-eval-cpu without a GPU and lm-eval with one"
     )
     gpu_memory_utilization: float | None = Field(None, gt=0, le=1, description="GPU memory vLLM may take")
+    vllm: Annotated[VllmArguments, RESULT] = Field(
+        VllmArguments(), description="Other arguments of vLLM's engine, such as max_num_seqs"
+    )
 
 
 class Evaluation(Section):
@@ -108,6 +112,8 @@ class Evaluation(Section):
         for slug in self.settings:
             after = " is not among the benchmarks"
             known_name(slug, self.benchmarks, "settings:", after=after, error=ValueError)
+        if self.compute.vllm.given and self.backend != "vllm":
+            raise ValueError(f"compute.vllm: the backend is {self.backend}")
         if self.backend == "vllm" and not (self.compute.gpu or self.compute.environment):
             raise ValueError("backend vllm needs compute.gpu (or an environment that has vLLM for a CPU)")
         return self

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, RESULT, Section, identity, part, validate
 from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
@@ -86,6 +86,12 @@ class Answering(Section):
         3, ge=1, le=20, description="Tries per answer before its failure is recorded"
     )
     compute: Annotated[Compute, RESULT] = Compute()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.compute.vllm.given and self.engine != "vllm":
+            raise ValueError(f"compute.vllm: the engine is {self.engine}")
+        return self
 
 
 class Judging(Section):

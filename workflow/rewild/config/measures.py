@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from rewild.config.base import HOW, RESULT, Section, identity
 from rewild.config.engines import Ability, find_engine
 from rewild.config.models import Slug
+from rewild.config.vllm import VllmArguments
 from rewild.core.errors import nearest
 
 Form = Literal["number", "integer", "flag", "text"]
@@ -202,8 +203,14 @@ class Perplexity(_Loaded):
         "earlier messages, each followed by a line break",
     )
 
+    vllm: VllmArguments = Field(
+        VllmArguments(), description="Arguments of vLLM's engine, such as max_num_seqs"
+    )
+
     @model_validator(mode="after")
     def _answers(self) -> Self:
+        if self.vllm.given and self.engine != "vllm":
+            raise ValueError(f"vllm: the engine is {self.engine}")
         if self.of == "prompts" and self.given == "conversation" and self.template == "chat":
             raise ValueError(
                 "a chat template puts answers after a conversation: `template: none` for prompts"

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, Section, part
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.engines import EngineName, find_engine
+from rewild.config.vllm import VllmArguments
 
 History = Literal["reference", "self"]
 OverLong = Literal["skip", "truncate_left", "truncate_per_message"]
@@ -121,6 +122,15 @@ class Compute(Section, marks=HOW):
     gpu_memory_utilization: float | None = Field(
         default=None, gt=0, le=1, description="Memory vLLM may take; null uses the GPU type's"
     )
+    vllm: Annotated[VllmArguments, RESULT] = Field(
+        default=VllmArguments(), description="Other arguments of vLLM's engine, such as max_num_seqs"
+    )
+
+    @model_validator(mode="after")
+    def _once(self) -> Compute:
+        if "enforce_eager" in self.vllm.given:
+            raise ValueError("vllm: 'enforce_eager' is not to be given: it is set by compute.enforce_eager")
+        return self
 
     def environment(self, engine: str) -> str | None:
         """The environment that an engine runs in; None is the workflow's own."""
@@ -148,6 +158,7 @@ class ModelSettings(Section, marks=RESULT):
     gpus: Annotated[Literal[1, 2, 4, 8] | None, HOW] = Field(
         default=None, description="GPUs, where the model's dimensions are not known; needs limits.context"
     )
+    vllm: VllmArguments = Field(default=VllmArguments(), description="Laid over compute.vllm for this model")
 
     @model_validator(mode="after")
     def _planned_by_hand(self) -> ModelSettings:
@@ -184,6 +195,12 @@ class Responses(Section, marks=RESULT):
         for slug in self.overrides:
             after = " is not among the models"
             known_name(slug, self.models, "overrides:", after=after, error=ValueError)
+        engines = {model: self.of(model).engine for model in self.models}
+        if self.compute.vllm.given and "vllm" not in engines.values():
+            raise ValueError("compute.vllm: no model of the study is answered by vllm")
+        for slug, own in self.overrides.items():
+            if own.vllm.given and engines[slug] != "vllm":
+                raise ValueError(f"overrides.{slug}.vllm: its engine is {engines[slug]}")
         if len(set(self.models)) < len(self.models):
             double = next(m for m in self.models if self.models.count(m) > 1)
             raise ValueError(f"models: '{double}' stands twice")
@@ -197,6 +214,8 @@ class Responses(Section, marks=RESULT):
         over = {
             k: v for k in ("engine", "sampling", "limits", "system") if (v := getattr(own, k)) is not None
         }
+        if own.vllm.given:
+            over["compute"] = self.compute.model_copy(update={"vllm": own.vllm.over(self.compute.vllm)})
         if own.gates is not None:
             over["pilot"] = self.pilot.model_copy(update={"gates": own.gates})
         return self.model_copy(update=over)

@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class VllmEngine(Engine):
         memory_share: float | None = None,
         enforce_eager: bool = False,
         trust_remote_code: bool = False,
+        vllm: Mapping[str, Any] | None = None,
     ):
         """
         Args:
@@ -65,6 +66,7 @@ class VllmEngine(Engine):
             memory_share: of each GPU's memory; None is vLLM's own default.
             enforce_eager: no CUDA graphs.
             trust_remote_code: run the modelling code that the repository ships.
+            vllm: more of the engine's arguments (:mod:`rewild.config.vllm`), laid over those set here.
 
         Raises:
             EngineError: the model cannot be loaded.
@@ -93,14 +95,15 @@ class VllmEngine(Engine):
             self._arguments["quantization"] = "fp8"
         if config.vision:  # text only: no memory for images, and no processor that needs them
             self._arguments["limit_mm_per_prompt"] = {"image": 0}
+        self._arguments |= vllm or {}
         try:
             self.llm = LLM(
                 model=str(path), revision=revision, tokenizer_revision=revision, seed=0, **self._arguments
             )
         except Exception as error:
-            hint = ""
+            hint = f" (given to it: vllm: {', '.join(vllm)})" if vllm else ""
             if config.own_code and not trust_remote_code:
-                hint = (
+                hint += (
                     ". Its repository holds code for its configuration, which may not run; if vLLM needs it, "
                     f"read the code, then set 'revision' and 'trust_remote_code: true' of {chat.name} in "
                     "config/models.yaml"

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from rewild.config.base import identity as identity_of
 from rewild.config.endpoint import NEUTRAL, Takes
 from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
@@ -115,8 +116,15 @@ class Spec:
                 "sampling": self.sampling.model_dump(mode="json"),
                 "limits": self.limits.model_dump(mode="json"),
                 "attempts": self.attempts,
+                **self.engine_arguments,
             }
         )
+
+    @property
+    def engine_arguments(self) -> dict[str, Any]:
+        """Those of ``compute.vllm`` that change what is generated, as ``vllm``; nothing if there are none."""
+        given = identity_of(self.compute.vllm) if self.engine == "vllm" else {}
+        return {"vllm": given} if given else {}
 
 
 def planned(  # noqa: PLR0917 (all that a plan depends on)
@@ -208,6 +216,7 @@ def identity(
         "max_output": longest_output,
         "over_long": spec.over_long,
         "attempts": spec.attempts,
+        **spec.engine_arguments,
     }
 
 

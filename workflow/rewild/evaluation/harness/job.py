@@ -87,6 +87,7 @@ def settings_for(study: Study, target: Target, gpus: Mapping[str, Gpu]) -> Setti
         memory_share=memory_share(section, gpus),
         without_system_role=section.without_system_role,
         confined=section.allow_code != "unconfined",
+        vllm=section.compute.vllm.given,
     )
 
 

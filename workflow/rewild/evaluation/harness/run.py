@@ -15,7 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Settings:
         memory_share: of each GPU's memory that vLLM may take.
         without_system_role: ``first-turn`` or ``refuse`` (see :mod:`rewild.evaluation.harness.control`).
         confined: whether programs that the model wrote run in a sandbox.
+        vllm: more arguments of vLLM's engine.
     """
 
     backend: str
@@ -67,6 +68,7 @@ class Settings:
     memory_share: float | None = None
     without_system_role: str = "first-turn"
     confined: bool = True
+    vllm: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def model_arguments(target: Target, settings: Settings) -> dict[str, Any]:
             arguments["tokenizer_revision"] = target.revision
         if settings.memory_share:
             arguments["gpu_memory_utilization"] = settings.memory_share
-        return arguments
+        return arguments | dict(settings.vllm)
     return arguments | {
         "device": "cuda" if settings.gpus else "cpu",
         "batch_size": settings.batch,
