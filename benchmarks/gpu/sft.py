@@ -1,57 +1,37 @@
-"""See sft.sh. Prints a Markdown table, for docs/."""
+"""Fine-tuning on one GPU, as the rules do it: precision, speed, memory, a kill and a resume.
+
+    benchmarks/gpu/run.sh sft                  conversations (packed), then pairs
+    … python benchmarks/gpu/sft.py sft|dpo     one of them
+
+The papers' recipes on a randomly initialised Llama of 1.24 billion parameters, for a few steps. The training
+on conversations is killed after its first checkpoint and goes on from it.
+"""
 
 from __future__ import annotations
 
-import argparse
+import os
 import random
+import shutil
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-import polars as pl
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from gpu.common import LLAMA_1B, TINY, Found, gpu_at_hand, make_llama, needs, parser_for, skip
 
-from rewild.config.models import Model
-from rewild.config.recipes import ChatTemplate, Recipe, load_recipes
-from rewild.config.trainings import Training, Weights
-from rewild.training.runs.checks import as_markdown
-from rewild.training.runs.gates import first_preference_loss, precision
-from rewild.training.runs.layout import RunFiles
-from rewild.training.runs.preflight import preflight
-from rewild.training.runs.train import train
-from tiny import TEMPLATE, WORDS, make_tokenizer
-
-# The dimensions of Llama-3.2-1B.
-LLAMA_1B = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "vocab_size": 128_256}
-SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 512}
-
-
-def make_base(folder: Path, shape: dict[str, int], context: int) -> Path:
-    """A Llama with random weights, and a tiny tokenizer: its words are all that the conversations use."""
-    heads = shape["hidden_size"] // (64 if shape["hidden_size"] > 64 else 16)
-    config = LlamaConfig(
-        **shape,
-        num_attention_heads=heads,
-        num_key_value_heads=max(2, heads // 4),
-        max_position_embeddings=context,
-        rope_theta=500_000.0,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=6,
-    )
-    torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config)
-    model.to(torch.bfloat16 if shape is LLAMA_1B else torch.float32).save_pretrained(folder)
-    make_tokenizer(None).save_pretrained(folder)
-    return folder
+DISK = 45e9  # bytes: the base model, two checkpoints with the optimiser's state, what is published
+STEPS = {"sft": 8, "dpo": 6}
+ACCUMULATION = 2  # passes per step: the recipes' eight or sixteen would say the same in more time
 
 
 def make_mix(path: Path, tokens: int, words: int) -> Path:
     """Invented conversations of one turn, about so many tokens in all."""
+    import polars as pl
+
+    from tiny import WORDS
+
     draw = random.Random(0)
     rows = []
     for i in range(tokens // words + 2):
@@ -65,6 +45,10 @@ def make_mix(path: Path, tokens: int, words: int) -> Path:
 
 def make_pairs(path: Path, count: int, words: int) -> Path:
     """Invented pairs of answers, each about so many tokens with its prompt."""
+    import polars as pl
+
+    from tiny import WORDS
+
     draw = random.Random(1)
 
     def text(least: int, most: int) -> str:
@@ -85,86 +69,135 @@ def make_pairs(path: Path, count: int, words: int) -> Path:
     return path
 
 
-def recipe_of(kind: str, small: bool, attention: str) -> Recipe:
+def recipe_of(kind: str, small: bool) -> Any:
     """The study's recipe of this kind on one GPU; the demo's on a CPU."""
+    from rewild.config.recipes import load_recipes
+
     recipes = load_recipes(Path("config"))
     if small:
-        name = "demo" if kind == "sft" else "demo-dpo"
-        return recipes[name].model_copy(update={"epochs": 1, "sequence_length": 128})
+        less = {"epochs": 1, "sequence_length": 128, "accumulation": 1, "checkpoints": 2, "warmup_steps": 0}
+        return recipes["demo" if kind == "sft" else "demo-dpo"].model_copy(update=less)
+    attention = "flash_attention_2" if find_spec("flash_attn") else "sdpa"
+    on_one = {"gpus": 1, "fsdp": None, "attention": attention, "accumulation": ACCUMULATION}
     name = "wildchat50m" if kind == "sft" else "magpie-dpo"
-    return recipes[name].model_copy(update={"gpus": 1, "fsdp": None, "attention": attention})
+    return recipes[name].model_copy(update=on_one | {"checkpoints": 2 if kind == "sft" else 1})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="The recipes on one GPU: tokens per second, memory, and where a preference loss begins"
+def children(pid: int) -> list[int]:
+    """What a process has started, and what those have; Linux only."""
+    found = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, file.read_text(encoding="utf-8").split()):
+            found += [child, *children(child)]
+    return found
+
+
+class Killer:
+    """Passes lines on, and kills the training once, when its first checkpoint is whole."""
+
+    def __init__(self, work: Path) -> None:
+        self.work, self.done = work, False
+
+    def __call__(self, line: str) -> None:
+        """A line of Axolotl's."""
+        print(line, file=sys.stderr, flush=True)
+        if not self.done and any(self.work.glob("*/out/checkpoint-*/sealed.json")):
+            self.done = True
+            for pid in children(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+
+
+def measure(folder: Path, kind: str, small: bool, found: Found) -> list[str]:
+    """Train, be killed (conversations only), train on; what is wrong with what came of it."""
+    from rewild.config.models import Model
+    from rewild.config.trainings import ChatTemplate, Training, Weights
+    from rewild.core.errors import RewildError
+    from rewild.core.table import read_table
+    from rewild.training.runs.gates import first_preference_loss, precision
+    from rewild.training.runs.layout import RunFiles
+    from rewild.training.runs.preflight import preflight
+    from rewild.training.runs.schema import LOSS
+    from rewild.training.runs.train import train
+    from tiny import TEMPLATE
+
+    recipe, shape = recipe_of(kind, small), TINY if small else LLAMA_1B
+    base = make_llama(
+        folder / "base", shape, recipe.sequence_length, "float32" if small else "bfloat16", template=None
     )
-    parser.add_argument("--small", action="store_true", help="a tiny shape on the CPU, to try this script")
-    parser.add_argument("--steps", type=int, default=12, help="optimiser steps")
-    flash = "flash_attention_2" if find_spec("flash_attn") else "sdpa"
-    parser.add_argument(
-        "--attention", default=flash, help="flash_attention_2 or sdpa (default: what is installed)"
-    )
-    parser.add_argument("--kind", choices=("sft", "dpo", "both"), default="both", help="what to train")
-    options = parser.parse_args()
-    if not options.small and not torch.cuda.is_available():
-        sys.exit("no NVIDIA GPU is visible to torch; `--small` tries the script on the CPU")
-    shape = SMALL if options.small else LLAMA_1B
-    threads = 1 if options.small else 8
-    kinds = ("sft", "dpo") if options.kind == "both" else (options.kind,)
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "chat.jinja").write_text(TEMPLATE, encoding="utf-8")
-        recipes = {kind: recipe_of(kind, options.small, options.attention) for kind in kinds}
-        base = make_base(folder / "base", shape, max(r.sequence_length for r in recipes.values()))
-        wrong = [
-            said
-            for kind, recipe in recipes.items()
-            if (said := measure(folder, base, shape, kind, recipe, steps=options.steps, threads=threads))
-        ]
-    if wrong:
-        sys.exit("\n".join(wrong))
-
-
-def measure(
-    folder: Path, base: Path, shape: dict[str, int], kind: str, recipe: Recipe, *, steps: int, threads: int
-) -> str:
-    """Train for some steps and print what was measured; what is wrong with it, or nothing."""
-    data = folder / f"{kind}.parquet"
-    words = recipe.sequence_length // 8
+    (folder / "chat.jinja").write_text(TEMPLATE, encoding="utf-8")
+    data, words = folder / f"{kind}.parquet", recipe.sequence_length // 8
     if kind == "sft":
-        make_mix(data, steps * recipe.batch * recipe.sequence_length, words)
+        make_mix(data, STEPS[kind] * recipe.batch * recipe.sequence_length, words)
     else:
-        make_pairs(data, steps * recipe.batch, words)
+        make_pairs(data, STEPS[kind] * recipe.batch, words)
     row = Model(slug="base", family="tiny", roles=["base"], kind="pretrained", chat_template=False)
     template = ChatTemplate(file=str(folder / "chat.jinja"), end_of_turn="<|end|>", pad=None)
     start = Weights(str(base), None, True, False, row)
     training = Training("benchmark", kind, "invented", recipe, 0, start, template)
-    files = RunFiles(folder / "results", "benchmark", kind)
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    print(as_markdown(preflight(training, data, files, threads, say)))
-    done = train(training, data, files, threads, say)
-    machine = done.hardware.get("gpu", "CPU")
-    print(f"{recipe.title} ({recipe.attention}, {recipe.precision}) on {machine}, {done.versions}\n")
-    print(
-        "| parameters | sequence | per step | steps | tokens/s | trained tokens/s | peak memory, GB | loss |"
+    files, threads = RunFiles(folder / "results", "benchmark", kind), 1 if small else 8
+    found.add(
+        recipe=recipe.slug,
+        attention=recipe.attention,
+        packing=recipe.packing,
+        sequence_length=recipe.sequence_length,
+        tokens_per_step=recipe.batch * recipe.sequence_length,
     )
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
-    parameters = shape["vocab_size"] * shape["hidden_size"] + shape["num_hidden_layers"] * (
-        3 * shape["hidden_size"] * shape["intermediate_size"] + 5 * shape["hidden_size"] ** 2 // 2
-    )
-    print(
-        f"| {parameters / 1e6:,.1f} M | {recipe.sequence_length:,} | {recipe.batch} | {done.steps} "
-        f"| {done.tokens_per_second or 0:,.0f} | {done.trained_tokens_per_second or 0:,.0f} "
-        f"| {done.peak_memory / 1e9:.1f} | {done.first_loss:.4f} → {done.last_loss:.4f} |"
+    say = Killer(files.work)
+    say.done = kind != "sft"
+    report = preflight(training, data, files, threads, say)
+    found.add(preflight={check.name: check.found for check in report.checks})
+    try:
+        done = train(training, data, files, threads, say)
+    except RewildError as error:
+        if not (kind == "sft" and say.done):
+            raise
+        found.add(killed=str(error).splitlines()[0])
+        done = train(training, data, files, threads, say)
+    losses = read_table(files.folder / "loss.csv", LOSS)["loss"].to_list()
+    found.add(
+        parameters=done.parameters,
+        optimizer=done.optimizer,
+        compute=done.compute,
+        saved=done.saved,
+        steps=done.steps,
+        resumed_from=done.resumed,
+        starts=done.starts,
+        losses=[round(loss, 4) for loss in losses],
+        tokens_per_second=done.tokens_per_second and round(done.tokens_per_second),
+        trained_tokens_per_second=done.trained_tokens_per_second and round(done.trained_tokens_per_second),
+        seconds_per_step=round(done.seconds / done.steps, 3),
+        peak_gib=round(done.peak_memory / 2**30, 2),
+        versions=done.versions,
     )
     checks = [precision(done.parameters, done.optimizer, done.compute, recipe.precision)]
-    checks += [first_preference_loss(done.first_loss)] if kind == "dpo" else []
-    print(f"\n{'; '.join(check.found for check in checks)}; stored: {done.saved}\n")
-    return "; ".join(check.remedy for check in checks if not check.passed)
+    checks += [first_preference_loss(losses[0])] if kind == "dpo" else []
+    wrong = [check.remedy for check in checks if not check.passed]
+    if kind == "sft" and not (done.starts == 2 and 0 < done.resumed < done.steps):
+        wrong.append(f"it was to be killed once and resumed: {done.starts} starts, from step {done.resumed}")
+    found.add(checks={check.name: check.found for check in checks}, wrong=wrong)
+    return wrong
+
+
+def main() -> None:
+    """Read the options, measure, complain."""
+    parser = parser_for(__doc__)
+    parser.add_argument("kind", choices=("sft", "dpo"))
+    options = parser.parse_args()
+    needs("axolotl", "polars", "pydantic")
+    from rewild.core.quiet import report_nothing
+
+    report_nothing()
+    found = Found(options.out, kind=options.kind)
+    found.add(**gpu_at_hand(options.small, 20e9))
+    with TemporaryDirectory() as name:
+        free = shutil.disk_usage(name).free
+        if not options.small and free < DISK:
+            skip(
+                f"{name} has {free / 1e9:.0f} GB free, and {DISK / 1e9:.0f} are needed (TMPDIR names another)"
+            )
+        wrong = measure(Path(name), options.kind, options.small, found)
+    if wrong:
+        sys.exit("error: " + "; ".join(wrong))
 
 
 if __name__ == "__main__":
