@@ -19,7 +19,7 @@ import pytest
 from rewild.core.errors import ConfigError, RewildError
 from rewild.core.locks import is_locked
 from rewild.core.table import read_table
-from rewild.engines import Completion, EngineError, Sampling, make_engine
+from rewild.engines import Completion, Engine, EngineError, Sampling, make_engine
 from rewild.generation.prepared import Loaded, open_model
 from rewild.generation.respond import answers_in
 from rewild.generation.rows import check
@@ -214,6 +214,8 @@ def test_another_setting_is_another_identity(workspace, tmp_path, model_folder):
 class Moody:
     """A real engine that throws when it meets certain requests."""
 
+    stream = Engine.stream
+
     def __init__(self, engine, fails):
         self.engine, self.fails, self.calls = engine, fails, 0
 
@@ -276,16 +278,19 @@ def test_an_engine_that_answers_nothing_at_all_is_dead(workspace, engine):
 def test_an_engine_that_dies_stops_the_shard_and_keeps_what_is_done(workspace, engine):
     prompts = read_shard(workspace.layout.prompts("0000"))["conversation_id"]
     dead_from = set(prompts[12:])
+    model = with_engine(workspace, Mortal(engine, lambda r: r.name.split("/")[0] in dead_from))
+    compute = model.spec.compute.model_copy(update={"window": 8})
     with pytest.raises(
-        EngineError, match=r"tiny: the engine died; .* RuntimeError: CUDA.*run again to go on"
+        EngineError,
+        match=r"tiny: the engine died; .* RuntimeError: CUDA.* requests were in flight; .*run again",
     ):
-        workspace.respond(with_engine(workspace, Mortal(engine, lambda r: r.name.split("/")[0] in dead_from)))
+        workspace.respond(replace(model, spec=replace(model.spec, compute=compute)))
     assert not workspace.out.exists()
     chunks = answers_in(next(workspace.layout.work("tiny", "0000").iterdir()))
     chunks.load()
-    assert {name for name, _ in chunks.done} == set(prompts[:12]), (
-        "three chunks of four conversations were finished"
-    )
+    kept = {name for name, _ in chunks.done}
+    assert kept <= set(prompts[:12])
+    assert len(kept) >= 4, "all but those of the last call, of eight requests"
     workspace.respond()
     assert read(workspace)["failure"].null_count() == read(workspace).height, (
         "no failure was recorded for the crash"

@@ -74,9 +74,7 @@ def test_tries_are_limited_and_the_rest_goes_on(server):
 
 
 def test_an_endpoint_that_is_down_stops_the_run(server):
-    with pytest.raises(
-        EngineError, match=r"is down: 3 requests in a row failed 6 times each.*run again to go on"
-    ):
+    with pytest.raises(EngineError, match=r"is down: 3 requests in a row failed 6 times each"):
         engine(server, concurrency=1).generate(ask(*[f"busy 9{i}" for i in range(5)]), Sampling())
     assert server.tries["busy 94"] == 0, "it does not go on asking"
 

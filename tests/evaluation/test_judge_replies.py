@@ -232,11 +232,11 @@ def test_credit_that_runs_out_keeps_finished_chunks(work: Workspace, server: Ser
         judge(work.task(), "one")
     store = Replies(work.task().work("one", "judging"))
     store.load()
-    assert len(store.rows) == 2
+    assert len(store.rows) == 3
     assert all(row["failure"] is None for row in store.rows.values())
     server.always, before = send, len(server.seen)
     spent = judge(work.task(), "one")
-    assert (len(server.seen) - before, spent.failures) == (spent.judgments - 2, {})
+    assert (len(server.seen) - before, spent.failures) == (spent.judgments - 3, {})
 
 
 def test_a_stored_nan_is_unclear_and_not_a_traceback(work: Workspace, server: Server) -> None:

@@ -171,7 +171,9 @@ def test_a_key_that_expires_midway(
     with served() as renewed, caplog.at_level(logging.DEBUG):
         work.write_study({"endpoint": renewed.url, "chunk": 16})
         judge(work.task(), "one")
-        assert renewed.calls == 62 - 16
+        assert 62 - 19 <= renewed.calls <= 62 - 4, (
+            "what was answered is kept, but for calls that were cancelled"
+        )
     assert SECRET not in str(error.value) + caplog.text
     for path in work.results.rglob("*"):
         if path.is_file():
@@ -215,7 +217,9 @@ def test_a_verdict_at_the_second_try_counts_and_both_replies_are_kept(
 
 @pytest.mark.heavy
 def test_some_judgments_fail_and_the_score_says_of_how_many(work: Workspace, server: RubricServer) -> None:
-    server.faults = (parse_fault("language@1-48"),)  # a chunk of 16, three times each
+    # One call at a time, and 16 under way: the first 16, three times each.
+    work.write_study({"endpoint": server.url, "chunk": 16, "concurrency": 1})
+    server.faults = (parse_fault("language@1-48"),)
     judge(work.task(), "one")
     scores = score(work.task(), "one")
     row = total(scores, "average")
@@ -346,14 +350,16 @@ def test_a_budget_holds_where_the_endpoint_does_not_count(
     work.write_study({"endpoint": server.url, "chunk": 4, "prices": {"rubric": price}, "budget": 10.5 * each})
     with pytest.raises(BudgetError):
         judge(work.task(), "one")
-    assert server.calls == 8  # two rounds of four; a third could cost more than is left
+    # Four at first; what is asked again is paid for one by one, and four more could cost more than is left.
+    calls = 10 if uncounted == "malformed" else 8
+    assert server.calls == calls
     (book,) = (work.results / "try/work/judging").rglob("spent.json")
-    assert json.loads(book.read_text()) == {"spent": pytest.approx(8 * each), "reserved": 0.0}
+    assert json.loads(book.read_text()) == {"spent": pytest.approx(calls * each), "reserved": 0.0}
     work.write_study({"endpoint": server.url, "chunk": 62, "prices": {"rubric": price}})
-    server.faults = (parse_fault("malformed@9-12"),) if uncounted == "malformed" else ()
+    server.faults = (parse_fault("malformed@11-14"),) if uncounted == "malformed" else ()
     judge(work.task(), "one")
     assert judgments(work)["estimated"].sum() == (
-        4 if uncounted == "malformed" else 62
+        2 + 4 if uncounted == "malformed" else 62
     )  # what is reported is an estimate, and says so
 
 

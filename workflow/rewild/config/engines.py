@@ -37,13 +37,13 @@ ENGINES: dict[str, EngineRow] = {
         "rewild.engines.transformers_engine:TransformersEngine",
         ("generate", "score"),
         environment="engine-cpu",
-        takes=("device", "batch", "threads"),
+        takes=("device", "batch", "threads", "request_seconds"),
     ),
     "vllm": EngineRow(
         "rewild.engines.vllm_engine:VllmEngine",
         ("generate", "score"),
         environment="vllm",
-        takes=("gpus", "memory_share", "enforce_eager", "vllm"),
+        takes=("gpus", "memory_share", "enforce_eager", "batch_invariant", "request_seconds", "vllm"),
     ),
     "openai": EngineRow(
         "rewild.engines.openai_engine:OpenAIEngine",

@@ -100,7 +100,22 @@ class Compute(Section, marks=HOW):
         default_factory=dict, description="Environment (envs/*.txt) per engine, where not the usual one"
     )
     chunk: int = Field(
-        default=256, ge=1, description="Conversations per chunk, the unit that survives a crash"
+        default=256,
+        ge=1,
+        description="Finished conversations that are written together; these survive a crash",
+    )
+    # vLLM runs up to 1,024 sequences at once on an H100: as many again wait for one of them to end. A request
+    # that waits has no share of the KV cache.
+    window: int = Field(
+        default=2048,
+        ge=1,
+        le=65_536,
+        description="Requests in the engine's queue at once; more than it runs, so that it never waits",
+    )
+    request_seconds: float | None = Field(
+        default=3600,
+        gt=0,
+        description="Seconds a request may run in vLLM or transformers; then it has failed (null: no limit)",
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of a job; more for models of billions")
     minutes: int = Field(
@@ -117,6 +132,10 @@ class Compute(Section, marks=HOW):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the transformers engine runs"
+    )
+    batch_invariant: bool = Field(
+        default=False,
+        description="vLLM's kernels that round alike whatever shares a batch: slower, but the same bytes",
     )
     enforce_eager: bool = Field(default=False, description="vLLM without CUDA graphs: slower, starts sooner")
     gpu_memory_utilization: float | None = Field(

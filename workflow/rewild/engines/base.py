@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from rewild.config.engines import Ability, engines_that
 from rewild.core.errors import RewildError
@@ -12,6 +14,8 @@ from rewild.core.errors import RewildError
 Message = Mapping[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``."""
 
+
+log = logging.getLogger("rewild")
 
 SPENT = "the limit of {} tokens was used up before any text (a model that reasons needs more)"
 
@@ -82,6 +86,12 @@ class Completion:
     model: str | None = None
 
 
+def never_ended(seconds: float | None) -> Completion:
+    """What became of a request that took longer than it may."""
+    why = f"no end after {seconds or 0:g} s (compute.request_seconds)"
+    return Completion(None, failure=f"too_slow: {why}")
+
+
 @dataclass(frozen=True)
 class Score:
     """Log-probabilities of a text under the model.
@@ -127,11 +137,65 @@ class About:
     hardware: dict[str, Any] = field(default_factory=dict)
 
 
+class Session:
+    """Requests under way in an engine: they go in at any time, and come out as they are finished.
+
+    Attributes:
+        together: whether :meth:`wait` takes on what is there when it begins, and nothing until it ends. Such
+            a session is given all that there is before it; any other whatever comes, at once.
+    """
+
+    together: ClassVar[bool] = False
+
+    def add(self, number: int, request: Request, sampling: Sampling) -> None:
+        """Take a request on.
+
+        Args:
+            number: names it among those under way.
+            request: what to answer.
+            sampling: how.
+        """
+        raise NotImplementedError
+
+    def wait(self) -> list[tuple[int, Completion]]:
+        """Work for a moment: what is finished, by its number, in any order; it may be nothing.
+
+        Raises:
+            EngineError: the engine cannot go on.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give up what is under way."""
+
+    def all(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """Answer some requests, in order, and close."""
+        found: dict[int, Completion] = {}
+        with closing(self):
+            for number, request in enumerate(requests):
+                self.add(number, request, sampling)
+            while len(found) < len(requests):
+                found.update(self.wait())
+        return [found[number] for number in range(len(requests))]
+
+
 class Engine:
     """What engines can do; the table (:mod:`rewild.config.engines`) says which of it each can.
 
     An engine keeps a model loaded from its making to :meth:`close`.
+
+    Attributes:
+        batch: requests that :meth:`generate` answers at once; None is any number.
     """
+
+    batch: int | None = None
+
+    def stream(self) -> Session:
+        """A session in which requests are answered; one at a time.
+
+        An engine that answers call by call is called again and again, with as many as it answers at once.
+        """
+        return Batches(self)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer every request, in order. A failed request is a Completion with a reason.
@@ -179,6 +243,82 @@ class Engine:
     def _cannot(self, what: Ability) -> EngineError:
         able = ", ".join(engines_that(what)) or "none"
         return EngineError(f"the engine '{self.about().name}' cannot {what} (engines that can: {able})")
+
+
+# An engine that has answered nothing yet and fails this many requests, each alone, is dead: better stop than
+# record failures. One that has answered is asked once more for what it answered then.
+DEAD = 3
+
+
+class Batches(Session):
+    """The session of an engine that answers call by call: the oldest request, and those nearest in length.
+
+    A call that fails is halved, to find the request that the engine cannot take.
+    """
+
+    together = True
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue: list[tuple[int, Request, Sampling]] = []
+        self._failed: set[str] = set()
+        self._good: Request | None = None
+
+    def add(self, number: int, request: Request, sampling: Sampling) -> None:
+        """See :class:`Session`."""
+        self._queue.append((number, request, sampling))
+
+    def wait(self) -> list[tuple[int, Completion]]:
+        """See :class:`Session`."""
+        if not self._queue:
+            return []
+        _, oldest, sampling = self._queue[0]
+        length = len(oldest.tokens)
+        like = sorted(
+            (asked for asked in self._queue if asked[2] == sampling),
+            key=lambda asked: abs(len(asked[1].tokens) - length),
+        )[: self._engine.batch]
+        numbers = {number for number, _, _ in like}
+        self._queue = [asked for asked in self._queue if asked[0] not in numbers]
+        answers = self._generate([request for _, request, _ in like], sampling)
+        return [(number, answer) for (number, _, _), answer in zip(like, answers, strict=True)]
+
+    def _generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        try:
+            completions = self._engine.generate(requests, sampling)
+        except (EngineError, MemoryError):
+            raise
+        except Exception as error:
+            log.warning(
+                "the engine failed on %d requests: %s", len(requests), error, exc_info=len(requests) == 1
+            )
+            if len(requests) > 1:
+                half = len(requests) // 2
+                return self._generate(requests[:half], sampling) + self._generate(requests[half:], sampling)
+            self._failed.add(requests[0].name)
+            if self._is_dead(sampling):
+                raise EngineError(
+                    f"the engine died; none of its last {len(self._failed)} requests was answered, the last "
+                    f"for {type(error).__name__}: {error}"
+                ) from error
+            return [Completion(None, failure=f"engine: {type(error).__name__}: {str(error)[:200]}")]
+        if len(completions) != len(requests):
+            raise EngineError(f"the engine gave {len(completions)} answers to {len(requests)} requests")
+        self._failed.clear()
+        self._good = requests[0]
+        return completions
+
+    def _is_dead(self, sampling: Sampling) -> bool:
+        """Whether a request that was answered before is not answered any more."""
+        if self._good is None:
+            return len(self._failed) >= DEAD
+        try:
+            self._engine.generate([replace(self._good, max_tokens=1)], sampling)
+        except EngineError:
+            raise
+        except Exception:
+            return True
+        return False
 
 
 def versions(*packages: str) -> dict[str, str]:

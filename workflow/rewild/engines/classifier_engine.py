@@ -18,6 +18,8 @@ from rewild.engines.transformers_engine import load
 class ClassifierEngine(Engine):
     """A model that gives a whole chat one number per label, loaded from safetensors."""
 
+    batch: int
+
     def __init__(
         self,
         path: Path | str,

@@ -18,7 +18,17 @@ from typing import Any
 import httpx
 
 from rewild.config.endpoint import NEUTRAL, Takes, without_secrets
-from rewild.engines.base import SPENT, About, Completion, Engine, EngineError, Request, Sampling, versions
+from rewild.engines.base import (
+    SPENT,
+    About,
+    Completion,
+    Engine,
+    EngineError,
+    Request,
+    Sampling,
+    Session,
+    versions,
+)
 from rewild.engines.wire import (
     LARGEST,
     RefusalError,
@@ -42,8 +52,8 @@ FEW = {
     "answer": 6,
 }  # refused, or answered with nothing usable, one after another: is it the endpoint?
 AT_FIRST = 3  # requests under way before anything is known of the endpoint
+MOMENT = 1.0  # seconds without any outcome, after which whoever waits may say something
 PATIENCE = 2.0  # seconds without any outcome, after which one more is let through
-KEPT = "Finished chunks are kept; run again to go on"
 
 
 class _Gate:
@@ -86,6 +96,78 @@ class _Gate:
             async with self._changed:
                 self._more(self._most if number is None else number)
                 self._changed.notify_all()
+
+
+class _Stream(Session):
+    """Requests to an endpoint. Its event loop runs while somebody waits."""
+
+    def __init__(self, engine: OpenAIEngine) -> None:
+        self._engine = engine
+        self._runner = asyncio.Runner()
+        self._gate = _Gate(engine.concurrency, bool(engine._answered))
+        self._checking = asyncio.Lock()
+        self._client: httpx.AsyncClient | None = None
+        self._new: list[tuple[int, Request, Sampling]] = []
+        self._tasks: dict[asyncio.Task[Completion], int] = {}
+        self._fault: BaseException | None = None
+        self._sampling = Sampling()  # of the last one
+
+    def add(self, number: int, request: Request, sampling: Sampling) -> None:
+        """See :class:`rewild.engines.base.Session`."""
+        self._new.append((number, request, sampling))
+
+    def wait(self) -> list[tuple[int, Completion]]:
+        """See :class:`rewild.engines.base.Session`."""
+        if self._fault is not None:
+            raise self._fault
+        return self._runner.run(self._some())
+
+    async def _some(self) -> list[tuple[int, Completion]]:
+        engine = self._engine
+        if self._client is None:
+            self._client = make_client(engine.url, engine._headers, engine.timeout, engine.concurrency)
+        new, self._new = self._new, []
+        for number, request, sampling in new:
+            self._tasks[asyncio.create_task(self._one(self._client, request, sampling))] = number
+            self._sampling = sampling
+        if not self._tasks:
+            return []
+        done, _ = await asyncio.wait(self._tasks, timeout=MOMENT, return_when=asyncio.FIRST_COMPLETED)
+        found = []
+        for task in done:
+            number = self._tasks.pop(task)
+            if task.exception() is None:
+                found.append((number, task.result()))
+            else:
+                self._fault = self._fault or task.exception()
+        # Nothing was ever answered: that a request was refused says nothing of the request.
+        streak = engine._streak.values()
+        if (
+            self._fault is None
+            and not self._tasks
+            and not engine._answered
+            and any(r.about == "request" for _, r in streak)
+        ):
+            await engine._check(self._client, self._sampling)
+        if self._fault is not None and not found:
+            raise self._fault
+        return found
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _one(self, client: httpx.AsyncClient, request: Request, sampling: Sampling) -> Completion:
+        async with self._gate:
+            return await self._engine._patiently(client, request, sampling, self._gate, self._checking)
+
+    def close(self) -> None:
+        """See :class:`rewild.engines.base.Session`."""
+        self._runner.run(self._end())
+        self._runner.close()
 
 
 class OpenAIEngine(Engine):
@@ -148,29 +230,11 @@ class OpenAIEngine(Engine):
         Raises:
             EngineError: the endpoint refuses every request, or is down.
         """
-        return asyncio.run(self._all(requests, sampling))
+        return self.stream().all(requests, sampling)
 
-    async def _all(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        gate = _Gate(self.concurrency, bool(self._answered))
-        checking = asyncio.Lock()
-        async with make_client(self.url, self._headers, self.timeout, self.concurrency) as client:
-
-            async def one(request: Request) -> Completion:
-                async with gate:
-                    return await self._patiently(client, request, sampling, gate, checking)
-
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(one(request)) for request in requests]
-            except* EngineError as errors:
-                found: BaseException = errors
-                while isinstance(found, BaseExceptionGroup):
-                    found = found.exceptions[0]
-                raise found from None
-            # Nothing was ever answered: that a request was refused says nothing of the request.
-            if not self._answered and any(r.about == "request" for _, r in self._streak.values()):
-                await self._check(client, sampling)
-        return [task.result() for task in tasks]
+    def stream(self) -> Session:
+        """Requests side by side; see :class:`rewild.engines.base.Engine`."""
+        return _Stream(self)
 
     async def _patiently(
         self,
@@ -189,7 +253,7 @@ class OpenAIEngine(Engine):
             except RefusalError as refusal:
                 failed = refusal.bare()
                 if refusal.about == "all":
-                    raise EngineError(f"{self.shown} {refusal.why} ({self.model}). {KEPT}") from None
+                    raise EngineError(f"{self.shown} {refusal.why} ({self.model})") from None
                 if refusal.about != "passing":
                     async with checking:
                         await self._refuse(client, request, sampling, refusal)
@@ -215,7 +279,7 @@ class OpenAIEngine(Engine):
         if self._down >= DEAD:
             raise EngineError(
                 f"{self.shown} is down: {DEAD} requests in a row failed {TRIES} times each, the last with: "
-                f"{failed.why}. {KEPT}"
+                f"{failed.why}"
             )
         return self._failure(failed, f"endpoint: {failed.why}, {TRIES} times")
 
@@ -274,7 +338,7 @@ class OpenAIEngine(Engine):
         elif "tokens was used up" in refusal.why:
             hint = "; raise the limit on answers, or endpoint.least_tokens in models.yaml"
         return EngineError(
-            f"{self.shown} refuses every request, not only one ({self.model}): {refusal.why}{hint}. {KEPT}"
+            f"{self.shown} refuses every request, not only one ({self.model}): {refusal.why}{hint}"
         )
 
     def _body(self, request: Request, sampling: Sampling) -> bytes:

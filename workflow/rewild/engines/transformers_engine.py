@@ -28,6 +28,7 @@ from rewild.engines.base import (
     Score,
     Usage,
     hardware,
+    never_ended,
     versions,
 )
 from rewild.engines.chat import Chat
@@ -75,6 +76,9 @@ def load(  # noqa: PLR0917 (what an engine is told)
 class TransformersEngine(Engine):
     """A causal language model, loaded from safetensors."""
 
+    batch: int
+    request_seconds: float | None = None
+
     def __init__(
         self,
         path: Path | str,
@@ -85,6 +89,7 @@ class TransformersEngine(Engine):
         device: str = "auto",
         batch: int = 32,
         threads: int | None = None,
+        request_seconds: float | None = None,
         trust_remote_code: bool = False,
         context: int | None = None,
     ):
@@ -97,6 +102,7 @@ class TransformersEngine(Engine):
             device: ``cpu``, ``cuda`` or ``auto``.
             batch: rows at once; halved when the GPU's memory is short.
             threads: CPU threads.
+            request_seconds: that a request may take; then it has failed.
             trust_remote_code: run the modelling code that the repository ships.
             context: not used here; prompts and limits already fit.
 
@@ -107,6 +113,7 @@ class TransformersEngine(Engine):
             AutoModelForCausalLM, path, chat, precision, device, threads, revision, trust_remote_code
         )
         self.chat, self.device, self.batch = chat, torch.device(found), batch
+        self.request_seconds = request_seconds
         self._take(model, {"precision": precision, "device": found, "batch": batch})
 
     def _take(self, model: Any, arguments: dict[str, Any]) -> None:
@@ -186,7 +193,8 @@ class TransformersEngine(Engine):
             written[active[live], step] = chosen[live]
             live = live & ~torch.isin(chosen, self.ends) & (step + 1 < limits[active])
             remaining = int(live.sum())
-            if not remaining or step + 1 == longest:
+            late = self.request_seconds is not None and time.perf_counter() - started > self.request_seconds
+            if not remaining or step + 1 == longest or late:
                 break
             if remaining <= SHRINK * len(live):
                 keep = live.nonzero()[:, 0]
@@ -203,9 +211,13 @@ class TransformersEngine(Engine):
             )
             chosen = choose(out.logits[:, -1], draws[active, step + 1], sampling)
         rows = written.cpu().tolist()
+        endless = set(active[live].tolist()) if late else set()
         self._usage.prefill_seconds = (self._usage.prefill_seconds or 0) + prefilled - started
         self._usage.decode_seconds = (self._usage.decode_seconds or 0) + time.perf_counter() - prefilled
-        return [self._completion(r, row) for r, row in zip(requests, rows, strict=True)]
+        return [
+            never_ended(self.request_seconds) if i in endless else self._completion(request, rows[i])
+            for i, request in enumerate(requests)
+        ]
 
     def _completion(self, request: Request, row: list[int]) -> Completion:
         ids = tuple(row[: row.index(-1)] if -1 in row else row)

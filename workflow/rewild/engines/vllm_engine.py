@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; only the CPU build reads it
 
 from vllm import LLM, SamplingParams
+from vllm.inputs.engine import tokens_input
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from rewild.core.errors import first_line
 from rewild.engines.base import (
@@ -28,13 +32,16 @@ from rewild.engines.base import (
     Request,
     Sampling,
     Score,
+    Session,
     Usage,
     hardware,
+    never_ended,
     versions,
 )
 from rewild.engines.chat import Chat
 from rewild.engines.config_file import read_config
 
+LOOK = 1.0  # seconds between looks for requests that never end
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
 
 
@@ -52,6 +59,8 @@ class VllmEngine(Engine):
         gpus: int = 1,
         memory_share: float | None = None,
         enforce_eager: bool = False,
+        batch_invariant: bool = False,
+        request_seconds: float | None = None,
         trust_remote_code: bool = False,
         vllm: Mapping[str, Any] | None = None,
     ):
@@ -65,13 +74,17 @@ class VllmEngine(Engine):
             gpus: how many share the model by tensor parallelism.
             memory_share: of each GPU's memory; None is vLLM's own default.
             enforce_eager: no CUDA graphs.
+            batch_invariant: kernels that round alike whatever is batched together.
+            request_seconds: that a request may run; then it has failed.
             trust_remote_code: run the modelling code that the repository ships.
             vllm: more of the engine's arguments (:mod:`rewild.config.vllm`), laid over those set here.
 
         Raises:
             EngineError: the model cannot be loaded.
         """
-        self.chat = chat
+        self.chat, self.request_seconds = chat, request_seconds
+        if batch_invariant:
+            os.environ["VLLM_BATCH_INVARIANT"] = "1"  # read as the engine is made, here and in its processes
         self._arguments: dict[str, Any] = {
             "dtype": DTYPES[precision],
             "tensor_parallel_size": gpus,
@@ -117,48 +130,21 @@ class VllmEngine(Engine):
         """Answer every request; see :class:`rewild.engines.base.Engine`.
 
         Raises:
-            EngineError: vLLM's engine process is dead.
+            EngineError: vLLM cannot go on.
         """
-        prompts = [{"prompt_token_ids": list(r.tokens)} for r in requests]
-        settings = [
-            SamplingParams(
-                max_tokens=r.max_tokens,
-                seed=r.seed,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                top_k=sampling.top_k,
-                stop_token_ids=list(self.chat.end_tokens),
-            )
-            for r in requests
-        ]
-        started = time.perf_counter()
-        outputs = self._ask(prompts, settings)
-        self._spent(outputs, time.perf_counter() - started)
-        return [self._completion(output) for output in outputs]
+        return self.stream().all(requests, sampling)
 
-    def _ask(self, prompts: list[Any], settings: list[Any]) -> list[Any]:
-        from vllm.v1.engine.exceptions import EngineDeadError
+    def stream(self) -> Session:
+        """Requests through vLLM's own queue; see :class:`rewild.engines.base.Engine`."""
+        return _Stream(self)
 
-        try:
-            return list(self.llm.generate(prompts, settings, use_tqdm=False))
-        except EngineDeadError as error:
-            raise EngineError(
-                f"{self.chat.name}: vLLM's engine process died ({error}). Finished chunks are kept; "
-                "run again to go on"
-            ) from error
+    def spent(self, outputs: Sequence[Any], wall: float) -> None:
+        """Share wall time out: vLLM reads and writes at once, and tells how long each request did.
 
-    def _completion(self, output: Any) -> Completion:
-        best = output.outputs[0]
-        return Completion(
-            text=best.text,
-            tokens=tuple(best.token_ids),
-            input_tokens=len(output.prompt_token_ids),
-            output_tokens=len(best.token_ids),
-            finish_reason=best.finish_reason,
-        )
-
-    def _spent(self, outputs: Sequence[Any], wall: float) -> None:
-        """Share the wall time out: vLLM reads and writes at once, and tells how long each request did."""
+        Args:
+            outputs: of the requests that ended in it.
+            wall: seconds.
+        """
         prefill = decode = 0.0
         for output in outputs:
             stats = output.metrics
@@ -170,7 +156,6 @@ class VllmEngine(Engine):
             share = prefill / (prefill + decode)
             self._usage.prefill_seconds = (self._usage.prefill_seconds or 0.0) + wall * share
             self._usage.decode_seconds = (self._usage.decode_seconds or 0.0) + wall * (1 - share)
-        self._usage.peak_memory = _memory_in_use()
 
     def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
         """Log-probabilities of continuations; see :class:`rewild.engines.base.Engine`."""
@@ -179,7 +164,11 @@ class VllmEngine(Engine):
         prompts = [{"prompt_token_ids": [*context, *continuation]} for context, continuation in sequences]
         settings = [SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0) for _ in sequences]
         scores = []
-        for (context, continuation), output in zip(sequences, self._ask(prompts, settings), strict=True):
+        try:
+            outputs = self.llm.generate(prompts, settings, use_tqdm=False)
+        except EngineDeadError as error:
+            raise dead(error) from error
+        for (context, continuation), output in zip(sequences, outputs, strict=True):
             given = output.prompt_logprobs[len(context) :]
             values = [step[token].logprob for token, step in zip(continuation, given, strict=True)]
             scores.append(Score(tuple(continuation), tuple(values)))
@@ -192,6 +181,7 @@ class VllmEngine(Engine):
 
     def usage(self) -> Usage:
         """Seconds and bytes so far."""
+        self._usage.peak_memory = _memory_in_use()
         return self._usage
 
     def close(self) -> None:
@@ -201,6 +191,99 @@ class VllmEngine(Engine):
             core.shutdown()
         del self.llm
         gc.collect()
+
+
+class _Stream(Session):
+    """Requests in vLLM's queue, one step after another.
+
+    It is what ``LLM.generate`` does (vllm/entrypoints/common/offline.py: ``_add_request``, ``_run_engine``),
+    but requests are added between steps, and what has ended is handed on at once.
+    """
+
+    def __init__(self, engine: VllmEngine) -> None:
+        self._engine, self._core = engine, engine.llm.llm_engine
+        self._under_way: set[int] = set()
+        self._ended: list[tuple[int, Completion]] = []  # without a step of vLLM's
+        self._since = self._looked = time.monotonic()
+
+    def add(self, number: int, request: Request, sampling: Sampling) -> None:
+        """See :class:`rewild.engines.base.Session`."""
+        settings = SamplingParams(
+            max_tokens=request.max_tokens,
+            seed=request.seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            stop_token_ids=list(self._engine.chat.end_tokens),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        if not self._under_way:
+            self._since = time.monotonic()
+        try:
+            self._core.add_request(str(number), tokens_input(list(request.tokens)), settings)
+        except EngineDeadError as error:
+            raise dead(error) from error
+        except ValueError as error:  # this request is refused: too long, not in the vocabulary
+            refused = f"engine: {type(error).__name__}: {first_line(error)[:200]}"
+            self._ended.append((number, Completion(None, failure=refused)))
+        else:
+            self._under_way.add(number)
+
+    def wait(self) -> list[tuple[int, Completion]]:
+        """See :class:`rewild.engines.base.Session`."""
+        found, self._ended = self._ended, []
+        if found or not self._under_way:
+            return found
+        try:
+            outputs = [output for output in self._core.step() if output.finished]
+        except Exception as error:
+            raise dead(error) from error
+        now = time.monotonic()
+        if outputs:
+            self._engine.spent(outputs, now - self._since)
+            self._since = now
+        found = [(int(output.request_id), _completion(output)) for output in outputs]
+        self._under_way.difference_update(number for number, _ in found)
+        if now - self._looked > LOOK:
+            self._looked = now
+            found += self._too_slow(now)
+        return found
+
+    def _too_slow(self, now: float) -> list[tuple[int, Completion]]:
+        """Stop requests that have run for longer than they may. Time in the queue does not count."""
+        limit = self._engine.request_seconds
+        if limit is None:
+            return []
+        states = self._core.output_processor.request_states.values()
+        begun = {int(s.external_req_id): s.stats.scheduled_ts for s in states if s.stats is not None}
+        late = [n for n in self._under_way if (at := begun.get(n)) and now - at > limit]
+        self._core.abort_request([str(number) for number in late])
+        self._under_way.difference_update(late)
+        return [(number, never_ended(limit)) for number in late]
+
+    def close(self) -> None:
+        """See :class:`rewild.engines.base.Session`."""
+        with suppress(EngineDeadError):
+            self._core.abort_request([str(number) for number in self._under_way])
+
+
+def _completion(output: Any) -> Completion:
+    best = output.outputs[0]
+    return Completion(
+        text=best.text,
+        tokens=tuple(best.token_ids),
+        input_tokens=len(output.prompt_token_ids),
+        output_tokens=len(best.token_ids),
+        finish_reason=best.finish_reason,
+    )
+
+
+def dead(error: Exception) -> EngineError:
+    """What to say when vLLM fails in the middle: the process is gone, or its state is not known any more."""
+    return EngineError(
+        f"vLLM cannot go on ({type(error).__name__}: {first_line(error)}); its own messages are above. If "
+        "they say that memory is short, lower responses.compute.gpu_memory_utilization"
+    )
 
 
 def _gpus() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model answers conversations: chunk by chunk, durably; a rerun repeats only what was not finished."""
+"""A model answers conversations: in one stream, durably; a rerun repeats only what was not finished."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from hashlib import sha256
 from pathlib import Path
@@ -19,9 +19,10 @@ from rewild.core.files import write_json
 from rewild.core.locks import locked
 from rewild.core.reading import read_json
 from rewild.core.table import Column, TableSchema
-from rewild.engines.base import About, Usage
+from rewild.engines.base import About, Engine, Usage
+from rewild.generation.feed import feed
 from rewild.generation.prepared import Prepared
-from rewild.generation.rows import Responder, turns_of
+from rewild.generation.rows import Responder, Talk, turns_of
 from rewild.generation.schema import RESPONSES
 from rewild.generation.store import Store, disk_errors
 
@@ -71,7 +72,10 @@ def answers_in(folder: Path) -> Store:
 def respond(
     model: Prepared, conversations: Sequence[dict[str, Any]], work: Path
 ) -> tuple[pl.DataFrame, Cost]:
-    """Answer conversations chunk by chunk; finished chunks in ``work`` are loaded, the rest is generated.
+    """Answer conversations in one stream; finished chunks in ``work`` are loaded, the rest is generated.
+
+    A chunk holds conversations in the order in which they were finished; the rows come out in the order of
+    ``conversations``, whichever chunks they were in.
 
     Args:
         model: made ready; it stays loaded, for whoever opened it.
@@ -89,18 +93,14 @@ def respond(
         chunks = answers_in(folder)
         found = chunks.load()
         contents = {c["conversation_id"]: content_hash(c) for c in conversations}
-        size = model.spec.compute.chunk
-        plan = [conversations[i : i + size] for i in range(0, len(conversations), size)]
         missing = set(contents.items()) - chunks.done
-        parts = [
-            [c for c in chunk if (c["conversation_id"], contents[c["conversation_id"]]) in missing]
-            for chunk in plan
-        ]
-        todo = [part for part in parts if part]
+        todo = [c for c in conversations if (c["conversation_id"], contents[c["conversation_id"]]) in missing]
         if found:
-            log.info("%d of %d chunks are already there", len(plan) - len(todo), len(plan))
+            log.info(
+                "%d of %d conversations are already there", len(conversations) - len(todo), len(conversations)
+            )
         if todo:
-            _generate(model, todo, contents, chunks, len(plan))
+            _generate(model, todo, contents, chunks, len(conversations))
             found = chunks.load()
     wanted = pl.DataFrame(
         {"conversation_id": list(contents), "content": list(contents.values())},
@@ -124,30 +124,74 @@ def respond(
 
 
 def _generate(
-    model: Prepared, todo: list[list[dict[str, Any]]], contents: dict[str, str], chunks: Store, planned: int
+    model: Prepared, todo: list[dict[str, Any]], contents: dict[str, str], chunks: Store, planned: int
 ) -> None:
     started = time.perf_counter()
     engine = model.loaded.open()
     load_seconds = time.perf_counter() - started
     log.info("%s is loaded (%.1f s)", model.spec.model, load_seconds)
     write_json(chunks.folder / "engine.json", asdict(engine.about()))
-    responder = Responder(model, engine)
-    for number, chunk in enumerate(todo, planned - len(todo) + 1):
-        before, started = replace(engine.usage()), time.perf_counter()
-        rows = responder.answer(chunk)
-        cost = _cost(rows, len(chunk), time.perf_counter() - started, before, engine.usage())
-        cost = replace(cost, load_seconds=load_seconds)
-        load_seconds = 0.0
-        told = [{**row, "content": contents[row["conversation_id"]]} for row in rows]
-        chunks.write(told, {"cost": asdict(cost)})
+    writer = _Writer(Responder(model), engine, contents, chunks, planned, planned - len(todo), load_seconds)
+    try:
+        feed(
+            engine,
+            writer.responder.talks(todo),
+            writer.take,
+            window=model.spec.compute.window,
+            who=model.spec.model,
+        )
+    finally:  # whatever ended it: what is finished is kept
+        writer.write()
+
+
+@dataclass
+class _Writer:
+    """Turns finished conversations into rows and writes them, a chunk at a time.
+
+    A chunk costs what was spent since the one before it: so a session's seconds are counted once, though the
+    conversations of several chunks are under way at a time.
+    """
+
+    responder: Responder
+    engine: Engine
+    contents: dict[str, str]
+    chunks: Store
+    planned: int
+    done: int
+    load_seconds: float
+    finished: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # conversation → its rows
+
+    def __post_init__(self) -> None:
+        self._spent, self._since = replace(self.engine.usage()), time.perf_counter()
+
+    def take(self, talk: Talk) -> None:
+        """Take a finished conversation in; write a chunk when there are enough."""
+        self.finished[talk.conversation["conversation_id"]] = self.responder.rows(talk)
+        if len(self.finished) >= self.responder.model.spec.compute.chunk:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is there."""
+        if not (talks := len(self.finished)):
+            return
+        rows = [row for _, rows in sorted(self.finished.items()) for row in rows]
+        now, usage = time.perf_counter(), replace(self.engine.usage())
+        cost = _cost(rows, talks, now - self._since, self._spent, usage)
+        cost = replace(cost, load_seconds=self.load_seconds)
+        told = [{**row, "content": self.contents[row["conversation_id"]]} for row in rows]
+        self.chunks.write(told, {"cost": asdict(cost)})
+        self.done += talks
         log.info(
-            "chunk %d of %d: %d rows, %d failures, %.0f tokens/s",
-            number,
-            planned,
+            "%d of %d conversations; the last %d: %d rows, %d failures, %.0f tokens/s",
+            self.done,
+            self.planned,
+            talks,
             cost.rows,
             cost.failures,
             (cost.input_tokens + cost.output_tokens) / max(cost.generate_seconds, 1e-9),
         )
+        self._spent, self._since, self.load_seconds = usage, now, 0.0
+        self.finished = {}
 
 
 def _cost(

@@ -1,25 +1,20 @@
-"""Conversations to requests, completions to rows: rounds of turns, retries, checks on every answer."""
+"""Conversations to requests, completions to rows: turns, retries, checks on every answer."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from rewild.core.conversations import Turn, iter_turns
 from rewild.core.language import garbled, language, repetition
-from rewild.engines.base import Completion, Engine, EngineError, Message, Request, Sampling
+from rewild.engines.base import Completion, Message, Request, Sampling
 from rewild.engines.chat import Chat
+from rewild.generation.feed import PIECE, Strand
 from rewild.generation.fit import Fitted, fit
 from rewild.generation.prepared import Prepared
 from rewild.generation.spec import row_seed
-
-log = logging.getLogger("rewild")
-
-# An engine that has answered nothing yet and fails this many requests, each alone, is dead: better stop than
-# record failures. One that has answered is asked once more for what it answered then.
-DEAD = 3
 
 
 @dataclass
@@ -42,39 +37,74 @@ class Slot:
 
 
 @dataclass
-class Responder:
-    """One model that answers conversations.
+class Talk:
+    """One conversation under way: its user turns, in order."""
 
-    Attributes:
-        model: made ready.
-        engine: loaded.
-    """
+    conversation: dict[str, Any]
+    slots: list[Slot]
+
+
+@dataclass(frozen=True)
+class Responder:
+    """One model that answers conversations: as works of :func:`rewild.generation.feed.feed`."""
 
     model: Prepared
-    engine: Engine
-    _failed: set[str] = field(default_factory=set, init=False)
-    _good: Request | None = field(default=None, init=False)
 
-    def answer(self, conversations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Answer every user turn of every conversation: rows of the responses table, in order.
+    def talks(self, conversations: Iterable[dict[str, Any]]) -> Iterator[tuple[Talk, list[Strand]]]:
+        """Each conversation with what is asked for it.
+
+        With the source's history its turns are asked side by side, and share a prefix; with the model's own,
+        one after another.
 
         Args:
             conversations: rows of a prompt shard, as dictionaries.
-
-        Raises:
-            EngineError: the engine cannot go on; nothing is returned then.
         """
-        slots = [[Slot(c, t.index, t.prompt) for t in turns_of(c)] for c in conversations]
-        if self.model.spec.history == "reference":
-            # All turns at once, each conversation's beside one another: they share a prefix.
-            self._run([slot for turns in slots for slot in turns])
-        else:
-            for turn in range(max(map(len, slots), default=0)):
-                self._run([self._with_own_history(turns, turn) for turns in slots if turn < len(turns)])
-        return [self._row(slot) for turns in slots for slot in turns]
+        made = (Talk(c, [Slot(c, t.index, t.prompt) for t in turns_of(c)]) for c in conversations)
+        if self.model.spec.history == "self":
+            for talk in made:
+                yield talk, [self._one_by_one(talk)]
+            return
+        while piece := list(islice(made, PIECE)):
+            slots = [slot for talk in piece for slot in talk.slots]
+            for slot, fitted in zip(slots, self._fit(slots), strict=True):
+                slot.fitted, slot.failure = fitted, fitted.failure
+            for talk in piece:
+                yield talk, [self._turn(slot) for slot in talk.slots]
 
-    def _with_own_history(self, turns: list[Slot], turn: int) -> Slot:
-        """A turn whose earlier assistant messages are the model's own answers."""
+    def rows(self, talk: Talk) -> list[dict[str, Any]]:
+        """Rows of the responses table: a row for each of its turns, in order."""
+        return [self._row(slot) for slot in talk.slots]
+
+    def _fit(self, slots: Sequence[Slot]) -> list[Fitted]:
+        spec = self.model.spec
+        chats = [_with_system(slot.context, spec.system) for slot in slots]
+        return fit(chats, self.model.chat, self.model.sizes[1], spec.over_long)
+
+    def _turn(self, slot: Slot) -> Strand:
+        """Ask, check; what failed is asked again, with another seed, up to the limit."""
+        spec = self.model.spec
+        sampling = Sampling(**spec.sampling.model_dump())
+        if slot.failure is not None:
+            return
+        for attempt in range(1, spec.attempts + 1):
+            request = self._request(slot, attempt)
+            slot.completion = yield request, sampling
+            slot.attempts, slot.seed = attempt, request.seed
+            slot.failure = check(slot.completion, request, self.model.chat)
+            if slot.failure is None:
+                return
+
+    def _one_by_one(self, talk: Talk) -> Strand:
+        for turn, slot in enumerate(talk.slots):
+            self._with_own_history(talk.slots, turn)
+            if slot.failure is None:
+                (slot.fitted,) = self._fit([slot])
+                slot.failure = slot.fitted.failure
+            yield from self._turn(slot)
+
+    @staticmethod
+    def _with_own_history(turns: list[Slot], turn: int) -> None:
+        """Make the earlier assistant messages of a turn the model's own answers."""
         slot, context = turns[turn], list(turns[turn].context)
         answers = {s.turn: s for s in turns[:turn]}
         index = -1
@@ -85,88 +115,15 @@ class Responder:
                 earlier = answers[index]
                 if earlier.failure is not None or earlier.completion is None:
                     slot.failure = f"earlier_turn: turn {index} has no answer to go on from"
-                    return slot
+                    return
                 context[position] = {"role": "assistant", "content": earlier.completion.text or ""}
         slot.context = tuple(context)
-        return slot
-
-    def _run(self, slots: list[Slot]) -> None:
-        """Fit, generate, check; what failed is tried again, with another seed, up to the limit."""
-        spec = self.model.spec
-        slots = [s for s in slots if s.failure is None]
-        chats = [_with_system(s.context, spec.system) for s in slots]
-        found = fit(chats, self.model.chat, self.model.sizes[1], spec.over_long)
-        for slot, fitted in zip(slots, found, strict=True):
-            slot.fitted, slot.failure = fitted, fitted.failure
-        pending = [s for s in slots if s.failure is None]
-        sampling = Sampling(**spec.sampling.model_dump())
-        for attempt in range(1, spec.attempts + 1):
-            if not pending:
-                break
-            requests = [self._request(slot, attempt) for slot in pending]
-            for slot, request, completion in zip(
-                pending, requests, self._generate(requests, sampling), strict=True
-            ):
-                slot.attempts, slot.completion, slot.seed = attempt, completion, request.seed
-                slot.failure = check(completion, request, self.model.chat)
-            pending = [s for s in pending if s.failure is not None]
-            if pending and attempt < spec.attempts:
-                log.info(
-                    "%d of %d rows failed and are tried again, first: %s",
-                    len(pending),
-                    len(slots),
-                    pending[0].failure,
-                )
 
     def _request(self, slot: Slot, attempt: int) -> Request:
         assert slot.fitted is not None
         spec, identity = self.model.spec, slot.conversation["conversation_id"]
         seed = row_seed(spec.seed, spec.model, identity, slot.turn, attempt)
         return Request(slot.name, slot.fitted.messages, slot.fitted.tokens, self.model.sizes[2], seed)
-
-    def _generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """Generate; if the engine throws, halve the requests to find the one that it cannot take.
-
-        Raises:
-            EngineError: it is not the request, it is the engine.
-        """
-        try:
-            completions = self.engine.generate(requests, sampling)
-        except EngineError:
-            raise
-        except Exception as error:
-            log.warning(
-                "the engine failed on %d requests: %s", len(requests), error, exc_info=len(requests) == 1
-            )
-            if len(requests) > 1:
-                half = len(requests) // 2
-                return self._generate(requests[:half], sampling) + self._generate(requests[half:], sampling)
-            self._failed.add(requests[0].name)
-            if self._is_dead(sampling):
-                name = self.model.spec.model
-                raise EngineError(
-                    f"{name}: the engine died; none of its last {len(self._failed)} requests "
-                    f"was answered, the last for {type(error).__name__}: {error}. Finished chunks are kept; "
-                    "run again to go on"
-                ) from error
-            return [Completion(None, failure=f"engine: {type(error).__name__}: {str(error)[:200]}")]
-        if len(completions) != len(requests):
-            raise EngineError(f"the engine gave {len(completions)} answers to {len(requests)} requests")
-        self._failed.clear()
-        self._good = requests[0]
-        return completions
-
-    def _is_dead(self, sampling: Sampling) -> bool:
-        """Whether a request that was answered before is not answered any more."""
-        if self._good is None:
-            return len(self._failed) >= DEAD
-        try:
-            self.engine.generate([replace(self._good, max_tokens=1)], sampling)
-        except EngineError:
-            raise
-        except Exception:
-            return True
-        return False
 
     def _row(self, slot: Slot) -> dict[str, Any]:
         done = slot.completion if slot.failure is None else None

@@ -1,4 +1,4 @@
-"""Somebody is asked, whoever wants to know: within a budget, chunk by chunk, until replies have their form.
+"""Somebody is asked, whoever wants to know: within a budget, in one stream, until replies have their form.
 
 Requests become rows of :data:`rewild.generation.asking.store.RAW`: a reply that can be read, or the reason
 why there is none. What was paid for is kept, and never asked for again.
@@ -9,17 +9,26 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rewild.core.errors import DataError, RewildError
+from rewild.core.errors import DataError
 from rewild.core.locks import locked
 from rewild.engines.base import SPENT, Completion, Engine, EngineError, Request, Sampling
 from rewild.generation.asking.base import JudgeRequest, Reader, Reply, Verdict
-from rewild.generation.asking.budget import CHARACTERS_PER_TOKEN, Ledger, cost, estimated_input, most_input
+from rewild.generation.asking.budget import (
+    CHARACTERS_PER_TOKEN,
+    BudgetError,
+    Ledger,
+    ceiling,
+    cost,
+    estimated_input,
+    most_input,
+)
 from rewild.generation.asking.store import Replies
+from rewild.generation.feed import Strand, feed
 from rewild.generation.store import disk_errors
 
 log = logging.getLogger("rewild")
@@ -40,7 +49,7 @@ class Asking:
         reader: of replies.
         ledger: what may be spent, and where that is written down.
         attempts: calls per request until its reply can be read.
-        chunk: replies that are kept together.
+        chunk: replies that are kept together; at most so many requests are under way.
         seed: of a request's call, counted from 1.
         label: begins the name of every request.
     """
@@ -74,6 +83,7 @@ class Pending:
         0  # what the judge may have read and written beyond these numbers, where it did not count
     )
     unseen_output: int = 0
+    unpaid: bool = False  # there was no money to ask again
 
     @property
     def name(self) -> str:
@@ -143,22 +153,146 @@ def _ask(
 ) -> None:
     asking.ledger.start()
     with engine() as opened:
+        asker = _Asker(asking, todo, replies, lambda: getattr(opened, "billed", None), kept=len(replies.rows))
+        try:
+            feed(opened, asker.works(), asker.take, window=asking.chunk, who=asking.who)
+        except EngineError:
+            asker.unbilled()
+            raise
+        finally:  # whatever ended it: what was paid for is kept
+            asker.write()
+    if asker.stopped is not None:
+        raise asker.stopped
+
+
+@dataclass
+class _Asker:
+    """Feeds what is to be asked, a block at a time, reserves money for it, and keeps replies.
+
+    Attributes:
+        billed: answers that the engine was paid for so far; None where it does not count.
+        stopped: the budget is used up; what was under way is still read.
+        under_way, finished: of ``todo``: asked and not done with; done with and not written.
+        done, kept: how many are written; how many replies there are in all, from before and to be written.
+    """
+
+    asking: Asking
+    todo: list[Pending]
+    replies: Replies
+    billed: Callable[[], int | None]
+    stopped: BudgetError | None = None
+    under_way: int = 0
+    finished: list[Pending] = field(default_factory=list)
+    done: int = 0
+    kept: int = 0
+    _open: float = 0.0  # reserved for calls that have been answered and are not settled yet
+    _paid: float = 0.0  # what these cost
+    _promised: dict[str, tuple[float, int | None]] = field(default_factory=dict)
+    # For calls under way, by key: what is reserved, and the answers that were on the bill then.
+    _silent: set[str] = field(default_factory=set)  # asked since the last reply with log-probabilities
+
+    def works(self) -> Iterator[tuple[Pending, list[Strand]] | None]:
+        """What is to be asked; None while something must be known of what is under way first."""
         # Whether a judge gives log-probabilities is seen from a few replies.
-        first = FEW if todo[0].request.top_logprobs else asking.chunk
-        for start in (0, *range(first, len(todo), asking.chunk)):
-            chunk = todo[start : start + asking.chunk if start else first]
-            try:
-                _ask_chunk(asking, chunk, opened, f"{len(replies.rows)} {asking.what}")
-            except RewildError:
-                if finished := [a.row() for a in chunk if a.attempts and a.failure is None]:
-                    replies.write(finished)
-                raise
-            replies.write([asked.row() for asked in chunk])
-            failed = sum(asked.failure is not None for asked in chunk)
-            done = start + len(chunk)
-            log.info(
-                "%d of %d %s; %d of the last %d failed", done, len(todo), asking.what, failed, len(chunk)
+        first = FEW if self.todo[0].request.top_logprobs else self.asking.chunk
+        start = 0
+        while start < len(self.todo):
+            block = self.todo[start : start + (self.asking.chunk if start else first)]
+            while (error := self._reserve(block)) is not None:
+                if self.stopped or not self.under_way:
+                    self.stopped = self.stopped or error
+                    return
+                yield None  # what is under way may cost less than is reserved for it
+            for asked in block:
+                self.under_way += 1
+                yield asked, [self._strand(asked)]
+            while start == 0 and self.under_way and first < self.asking.chunk:
+                yield None
+            start += len(block)
+
+    def take(self, asked: Pending) -> None:
+        """Take in what was asked often enough; write a chunk when there are enough."""
+        if asked.unpaid:
+            return
+        self.finished.append(asked)
+        if len(self.finished) >= self.asking.chunk:
+            self.write()
+
+    def write(self) -> None:
+        """Write down what was paid, then what was bought."""
+        self._settle()
+        if not self.finished:
+            return
+        rows = [asked.row() for asked in sorted(self.finished, key=lambda asked: asked.key)]
+        self.finished = []
+        self.replies.write(rows)
+        self.done += len(rows)
+        failed = sum(row["failure"] is not None for row in rows)
+        what = self.asking.what
+        log.info("%d of %d %s; %d of the last %d failed", self.done, len(self.todo), what, failed, len(rows))
+
+    def unbilled(self) -> None:
+        """The engine has died: calls since the last answer that was on the bill are not on it."""
+        billed = self.billed()
+        self._open += sum(most for most, at in self._promised.values() if at is not None and at == billed)
+
+    def _strand(self, asked: Pending) -> Strand:
+        """Ask until the verdict is clear, or as often as allowed."""
+        asking = self.asking
+        for attempt in range(1, asking.attempts + 1):
+            if attempt > 1 and (error := self._reserve([asked])) is not None:
+                self.stopped, asked.unpaid = error, True
+                break
+            before = _paid(asking.ledger, asked)
+            completion = yield (
+                Request(
+                    f"{asking.label} {asked.name}".strip(),
+                    asked.next.messages,
+                    (),
+                    asked.next.max_tokens,
+                    asking.seed(asked.request, attempt),
+                    asked.next.top_logprobs,
+                ),
+                Sampling(temperature=asked.next.temperature),
             )
+            _read(asking.reader, asked, completion)
+            self._open += self._promised.pop(asked.key)[0]
+            self._paid += _paid(asking.ledger, asked) - before
+            self._hear(asked)
+            if asked.failure is None:
+                break
+        self.under_way -= 1
+        self.kept += not asked.unpaid
+
+    def _reserve(self, block: list[Pending]) -> BudgetError | None:
+        """Settle what was answered; set aside the most that the next calls can cost, if so much is left."""
+        self._settle()
+        ledger, billed = self.asking.ledger, self.billed()
+        kept = f"{self.kept} {self.asking.what} are kept."
+        try:
+            ledger.reserve([asked.next for asked in block], kept)
+        except BudgetError as error:
+            return error
+        for asked in block:
+            most = ceiling(ledger.price, [asked.next]) if ledger.price else 0.0
+            self._promised[asked.key] = most, billed
+        return None
+
+    def _settle(self) -> None:
+        if self._open:
+            self.asking.ledger.settle(self._open, self._paid)
+            self._open = self._paid = 0.0
+
+    def _hear(self, asked: Pending) -> None:
+        """Stop where a few replies, one after another, lack the log-probabilities that are needed."""
+        if not (unable := self.asking.reader.unable):
+            return
+        if asked.reply is not None and asked.reply.logprobs:
+            self._silent.clear()
+        elif unable in (asked.failure or ""):
+            self._silent.add(asked.key)
+            if len(self._silent) >= min(FEW, len(self.todo)):
+                raise DataError(unable)
 
 
 def verdict_in(reader: Reader, row: Row, request: JudgeRequest) -> tuple[Verdict | None, str | None]:
@@ -168,51 +302,6 @@ def verdict_in(reader: Reader, row: Row, request: JudgeRequest) -> tuple[Verdict
         return None, failure
     logprobs = tuple(json.loads(row["logprobs"])) if row["logprobs"] else ()
     return read_verdict(reader, Reply(row["reply"], logprobs), request)
-
-
-def _ask_chunk(asking: Asking, chunk: list[Pending], engine: Engine, kept: str) -> None:
-    """Ask until every verdict is clear, or as often as allowed; money is reserved before each round."""
-    ledger = asking.ledger
-    for _ in range(asking.attempts):
-        pending = [a for a in chunk if a.attempts == 0 or a.failure is not None]
-        if not pending:
-            return
-        reserved = ledger.reserve([asked.next for asked in pending], f"{kept} are kept.")
-        before, billed = sum(_paid(ledger, asked) for asked in pending), getattr(engine, "billed", None)
-        try:
-            _round(asking, pending, engine)
-        except EngineError:
-            if billed is not None and engine.billed == billed:  # type: ignore[attr-defined]
-                ledger.settle(reserved, 0.0)  # nothing was answered, so nothing is on the bill
-            raise
-        ledger.settle(reserved, sum(_paid(ledger, asked) for asked in pending) - before)
-        if unable := asking.reader.unable:
-            silent = sum(unable in (asked.failure or "") for asked in pending)
-            if silent >= min(FEW, len(pending)) and not any(a.reply and a.reply.logprobs for a in chunk):
-                raise DataError(unable)
-
-
-def _round(asking: Asking, pending: list[Pending], engine: Engine) -> None:
-    """Send each pending request once and read the replies."""
-    by_temperature: dict[float, list[Pending]] = {}
-    for asked in pending:
-        by_temperature.setdefault(asked.next.temperature, []).append(asked)
-    for temperature, group in by_temperature.items():
-        requests = [
-            Request(
-                f"{asking.label} {asked.name}".strip(),
-                asked.next.messages,
-                (),
-                asked.next.max_tokens,
-                asking.seed(asked.request, asked.attempts + 1),
-                asked.next.top_logprobs,
-            )
-            for asked in group
-        ]
-        for asked, completion in zip(
-            group, engine.generate(requests, Sampling(temperature=temperature)), strict=True
-        ):
-            _read(asking.reader, asked, completion)
 
 
 def _paid(ledger: Ledger, asked: Pending) -> float:

@@ -20,6 +20,7 @@ from rewild.generation.asking.base import JudgeRequest
 CHARACTERS_PER_TOKEN = 4  # of English text in the tokenizers of GPT-4 and its kin, on average
 PER_MESSAGE = 8  # tokens that a message's role and its marks take, at most
 MILLION = 1_000_000
+ROUNDING = 1e-9  # of what is reserved: less than that is no promise but an error of sums
 
 
 class BudgetError(RewildError):
@@ -122,7 +123,8 @@ class Ledger:
             return
         with locked(self.folder):
             spent, open_ = _read(self.job)
-            _write(self.job, spent + paid, max(open_ - reserved, 0.0))
+            left = open_ - reserved
+            _write(self.job, spent + paid, left if left > ROUNDING * open_ else 0.0)
 
 
 def _read(folder: Path) -> tuple[float, float]:
