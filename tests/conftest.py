@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ settings.load_profile("rewild")
 # Servers that tests start on this machine are asked directly, whatever proxy it uses.
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
+# Snakemake's plugin asks whatever SLURM is configured here as soon as it is imported, and waits for it ten seconds:
+# that of an earlier run of tests/slurm, for example, that was killed. Those tests unset this.
+os.environ["SLURM_CONF"] = os.devnull
 
 # GNU readline leaves the size of some terminal to a program's children: those of pytest-xdist, for example.
 for name in ("LINES", "COLUMNS"):
@@ -167,9 +172,16 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def snakemake() -> Run:
-    """Run Snakemake as a user would: ``snakemake(folder, *arguments)``, both outputs together."""
+    """Run Snakemake as a user would: ``snakemake(folder, *arguments)``, both outputs together.
+
+    A dry run forks from a process that has imported Snakemake. A real run is a start of its own: what it records is
+    then compared by a process with other hashes of strings, as it is where the order of a set would matter.
+    """
+    from forked import dry_run
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if {"-n", "--dry-run"}.intersection(arguments):
+            return dry_run(folder, list(arguments))
         return subprocess.run(
             [Path(sys.executable).parent / "snakemake", *arguments],
             cwd=folder,
@@ -184,18 +196,29 @@ def snakemake() -> Run:
 
 @pytest.fixture(scope="session")
 def rewild() -> Run:
-    """Run the command line: ``rewild(folder, *arguments)``."""
+    """The command line: ``rewild(folder, *arguments)``, both outputs together. It runs in this process.
+
+    That it starts as a program is tested by the rules' jobs, and in tests/house/test_faults.py.
+    """
+    from rewild import __main__ as program
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "rewild", *map(str, arguments)],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "COLUMNS": "120"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        status, words, before = 0, ["rewild", *map(str, arguments)], dict(os.environ)
+        with pytest.MonkeyPatch.context() as patch, TemporaryFile("w+", encoding="utf-8") as said:
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "120")
+            patch.setattr(sys, "argv", words)
+            for name in ("stdout", "stderr"):
+                patch.setattr(sys, name, said)
+            try:
+                program.main()
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+            finally:
+                os.environ.clear()
+                os.environ.update(before)
+            said.seek(0)
+            return subprocess.CompletedProcess(words, status, said.read(), None)
 
     return run
 

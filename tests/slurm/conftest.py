@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A SLURM that runs as long as the tests."""
     if reason := reason_against():
         pytest.skip(reason)
+    os.environ.pop("SLURM_CONF", None)
     made = Cluster(tmp_path_factory.mktemp("slurm"))
     try:
         try:
