@@ -173,7 +173,8 @@ class _Desk(threading.Thread, Generic[Work]):
     def _admit(self) -> bool:
         """Take works on; whether that is all for now."""
         for _ in range(PIECE):
-            if not self._more or len(self._strands) >= self._window or len(self._complete) > self._window:
+            # What is complete and not handed on yet counts: so much is lost at most when the job is killed.
+            if not self._more or len(self._strands) + len(self._complete) >= self._window:
                 return True
             try:
                 taken = next(self._works)
