@@ -158,6 +158,7 @@ def test_what_is_planned_is_what_vllm_is_given(root: Path, tables, gpu: str, sha
         assert context == min(target.row.native_context or 0, 8192)
         about, shape = GPUS[gpu], architecture_of(target.row, "bf16")
         needed = shape.weight_bytes / gpus + about.reserve + context * shape.kv_bytes(gpus)
+        needed += shape.activation_bytes(gpus, about.step_tokens, about.at_once)
         assert needed <= about.memory * arguments["gpu_memory_utilization"], run
         assert gpus == gpus_of(mine, target)
         identities.add(settings_of(mine, run, *tables))

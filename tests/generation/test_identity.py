@@ -1,7 +1,8 @@
 """What identifies a generation: unchanged by any change of the code, whichever stage asks.
 
 The values were computed before there was a type for it, when every stage had the section ``responses``. They
-may change only with a setting of these two studies or with the stage version.
+may change only with a setting of these two studies or with the stage version. The triggers of `ALL` changed once
+besides: of a plan's context they have what is used, not what its memory would hold. No identity did.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rewild.responses.spec import make_spec
 from rewild.training.preferences.job import preference_spec, seed_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-ALL = {"wildchat50m": (254, "e598a0bced4aa012")}
+ALL = {"wildchat50m": (254, "c21a24447643b3d5")}
 SOME = {
     "demo/demo-herald": "35af38a62b2d081e",
     "demo/demo-plain": "2c32dcb4d99ae91c",

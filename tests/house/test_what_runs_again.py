@@ -146,7 +146,7 @@ UNTRIED = re.compile(
 """Fields of which another value needs another change besides, in one of the two studies."""
 STUDIES: list[dict[str, Any]] = [
     {"study": "demo"},
-    {"study": "wildchat50m", "models": "qwen2.5-72b-instruct", "runs": "l8b-q72-250k"},
+    {"study": "wildchat50m", "models": "qwen2-7b-instruct", "runs": "l8b-q7-250k"},
 ]
 
 

@@ -75,7 +75,7 @@ from rewild.config.roster import make_roster
 from rewild.config.trainings import check_runs, display, style_models, weights_of
 from rewild.config.site import find_site
 from rewild.config.stages import version
-from rewild.operate.cost.assumptions import load_assumptions
+from rewild.config.assumptions import load_assumptions
 from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.cost.jobs import hours_of_jobs
 from rewild.operate.sources import code_of

@@ -312,7 +312,7 @@ def cost(  # noqa: PLR0917
     from rewild.operate.cost.report import as_json as plain
     from rewild.operate.cost.report import print_cost
 
-    inputs = _inputs(study, models, runs, results, config)
+    inputs = inputs_of(study, models, runs, results, config)
     lines = estimate(inputs)
     if as_json:
         typer.echo(json.dumps(plain(inputs, lines), indent=1))
@@ -345,7 +345,7 @@ def preflight(  # noqa: PLR0917
     from rewild.operate.preflight_models import check_models
     from rewild.operate.site import print_checks
 
-    inputs = _inputs(study, models, runs, results, config)
+    inputs = inputs_of(study, models, runs, results, config)
     checks = check_profile(inputs, profile, config.parent)
     environ = environment_of_jobs(profile, os.environ)
     checks += check_study(inputs, load_defaults(config).licences, environ)
@@ -357,15 +357,15 @@ def preflight(  # noqa: PLR0917
         raise ConfigError(f"study {inputs.study.name} cannot start here yet: {', '.join(failed)}")
 
 
-def _inputs(study: str, models: str | None, runs: str | None, results: Path, config: Path) -> Any:
+def inputs_of(study: str, models: str | None, runs: str | None, results: Path, config: Path) -> Any:
     """Everything that an estimate of a study looks at."""
     import json
     import os
 
     from rewild.config import load_benchmarks, load_defaults, load_models, read_study
+    from rewild.config.assumptions import load_assumptions
     from rewild.config.load import command_line
     from rewild.config.recipes import load_recipes
-    from rewild.operate.cost.assumptions import load_assumptions
     from rewild.operate.cost.estimate import CostInputs
 
     if models or runs:

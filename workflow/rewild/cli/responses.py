@@ -43,23 +43,38 @@ def plan(
         list[str] | None, typer.Argument(help="Models (default: all that can generate)")
     ] = None,
     gpu: Annotated[
-        str, typer.Option(help="GPU type: H100-80, H200-141, A100-80, or one of config.yaml")
-    ] = "H100-80",
-    study: Annotated[str | None, typer.Option(help="The models of this study")] = None,
+        str | None,
+        typer.Option(
+            help="GPU type: H100-80 (default, or the study's), H200-141, A100-80, or of config.yaml"
+        ),
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="The models of this study, under its settings")] = None,
+    conversations: Annotated[
+        int | None, typer.Option(min=1, help="That each model answers (default: the study's, or a million)")
+    ] = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
-    """GPUs and context of each model on a kind of GPU, beside the contexts that the paper used."""
+    """GPUs of each model under both objectives, its context, and how fast it is predicted to be."""
     from rewild.config import load_defaults, read_study
     from rewild.config.models import find_model, load_models
+    from rewild.config.responses import Responses
     from rewild.responses.plans import print_plans
 
     table = load_models(config)
     wanted = list(models or [])
-    if study is not None:
-        responses = read_study(study, config).responses
-        wanted += responses.models if responses else []
+    settings = read_study(study, config).responses if study is not None else None
+    wanted += settings.models if settings else []
     rows = [find_model(table, slug) for slug in wanted] or [m for m in table.values() if "dgm" in m.roles]
-    print_plans(rows, gpu, load_defaults(config).gpus)
+    settings = settings or Responses(models=[row.slug for row in rows])
+    kind = gpu or settings.compute.gpu or "H100-80"
+    compute = settings.compute.model_copy(update={"gpu": kind})
+    settings = settings.model_copy(update={"compute": compute})
+    if conversations is None and study is not None:
+        from rewild.cli.operate import inputs_of
+        from rewild.operate.cost.estimate import conversations as counted
+
+        conversations = counted(inputs_of(study, None, None, Path("results"), config))
+    print_plans(rows, settings, load_defaults(config).gpus, conversations or 1_000_000)
 
 
 @app.command()

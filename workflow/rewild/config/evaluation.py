@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, File, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
+from rewild.config.responses import Objective
 from rewild.config.vllm import VllmArguments
 from rewild.core.errors import known_name
 
@@ -41,6 +42,10 @@ class EvaluationCompute(Section, marks=HOW):
     threads: Count = Field(1, description="CPU threads of a job")
     gpu: Annotated[str | None, ENVIRONMENT] = Field(
         None, description="GPU type, which plans the number of GPUs; null is the CPU"
+    )
+    objective: Objective = Field(
+        "cheapest",
+        description="Of the engine plan: the fewest GPUs that hold a model, or the least GPU-seconds a token",
     )
     minutes: int = Field(720, ge=5, description="Time a job may take; a rerun keeps every finished benchmark")
     environment: Annotated[str | None, ENVIRONMENT] = Field(

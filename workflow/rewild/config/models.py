@@ -74,6 +74,14 @@ class Dimensions(Section, marks=RESULT):
     experts_per_token: Count | None = None
     moe_layers: Count | None = Field(None, description="Layers that have experts, if not all of them")
     mamba: Mamba | None = None
+    latent: Count | None = Field(
+        None,
+        description="Values per token and layer that multi-head latent attention keeps, in place of KV heads",
+    )
+    window: Count | None = Field(None, description="Tokens of a sliding window")
+    window_layers: Count | None = Field(
+        None, description="Attention layers with that window, if not all of them"
+    )
     qkv_bias: bool = Field(False, description="Biases in the query, key and value projections")
     qk_norm: bool = Field(False, description="A norm with weights per head on queries and keys")
     norms_per_layer: Count = Field(2, description="Norms of hidden size in each layer")
@@ -86,7 +94,9 @@ class Dimensions(Section, marks=RESULT):
             raise ValueError("experts and experts_per_token go together")
         if self.experts and self.experts_per_token and self.experts_per_token > self.experts:
             raise ValueError(f"experts_per_token ({self.experts_per_token}) exceeds experts ({self.experts})")
-        for name in ("attention_layers", "moe_layers"):
+        if self.window_layers and not self.window:
+            raise ValueError("window_layers is given without window")
+        for name in ("attention_layers", "moe_layers", "window_layers"):
             part = getattr(self, name)
             if part and self.layers and part > self.layers:
                 raise ValueError(f"{name} ({part}) exceeds layers ({self.layers})")

@@ -6,7 +6,7 @@ What *identifies* a response goes into its recipe: change it, and the responses 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -90,11 +90,31 @@ class PilotSettings(Section, marks=RESULT):
     gates: Gates = Gates()
 
 
+Objective = Literal["fewest", "cheapest"]
+"""What an engine plan is to have least of: GPUs, as in the paper's section 2.1, or GPU-seconds per token."""
+
+
+class Tokens(Section, marks=HOW):
+    """What a study's conversations are reckoned to hold: for plans and costs, before anything is counted."""
+
+    prompt: float = Field(gt=0, description="Tokens of a user turn, on average")
+    answer: float = Field(gt=0, description="Tokens of an answer, on average")
+    turns: float = Field(ge=1, description="User turns of a conversation, on average")
+
+
 class Compute(Section, marks=HOW):
     """How responses are computed. Nothing here identifies a response or triggers a rerun."""
 
     gpu: Annotated[str | None, ENVIRONMENT] = Field(
         default=None, description="GPU type of the engine plan; null runs on the CPU"
+    )
+    objective: Objective = Field(
+        default="cheapest",
+        description="Of the engine plan: the fewest GPUs that hold a model, or the least GPU-seconds a token",
+    )
+    tokens: Tokens | None = Field(
+        default=None,
+        description="Of the study's conversations, for plan and cost; null is WildChat's (assumptions.yaml)",
     )
     environments: Annotated[dict[EngineName, str], ENVIRONMENT] = Field(
         default_factory=dict, description="Environment (envs/*.txt) per engine, where not the usual one"
@@ -174,6 +194,9 @@ class ModelSettings(Section, marks=RESULT):
     chat_template: str | None = Field(
         default=None, description="A file with a Jinja template, instead of the model's own"
     )
+    objective: Annotated[Objective | None, HOW] = Field(
+        default=None, description="Of this model's engine plan, where not as compute.objective"
+    )
     gpus: Annotated[Literal[1, 2, 4, 8] | None, HOW] = Field(
         default=None, description="GPUs, where the model's dimensions are not known; needs limits.context"
     )
@@ -233,8 +256,11 @@ class Responses(Section, marks=RESULT):
         over = {
             k: v for k in ("engine", "sampling", "limits", "system") if (v := getattr(own, k)) is not None
         }
+        compute: dict[str, Any] = {"objective": own.objective} if own.objective else {}
         if own.vllm.given:
-            over["compute"] = self.compute.model_copy(update={"vllm": own.vllm.over(self.compute.vllm)})
+            compute["vllm"] = own.vllm.over(self.compute.vllm)
+        if compute:
+            over["compute"] = self.compute.model_copy(update=compute)
         if own.gates is not None:
             over["pilot"] = self.pilot.model_copy(update={"gates": own.gates})
         return self.model_copy(update=over)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from rewild.config.assumptions import load_assumptions
 from rewild.config.base import identity as identity_of
 from rewild.config.endpoint import NEUTRAL, Takes
 from rewild.config.engines import find_engine
@@ -20,6 +21,7 @@ from rewild.config.stages import version
 from rewild.core.errors import ConfigError
 from rewild.core.weights import hash_folder
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
+from rewild.engines.roofline import Traffic, choose, traffic
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,10 @@ class Spec:
                 "stage": version("responses"),
                 "seed": self.seed,
                 "source": source,
-                "context": self.plan.context if self.plan else None,
+                # Of a plan, only what of its context is used: its memory may be reckoned better one day.
+                "context": min(self.plan.context, self.limits.at_most or self.plan.context)
+                if self.plan
+                else None,
                 "engine": self.engine,
                 "history": self.history,
                 "over_long": self.over_long,
@@ -132,7 +137,7 @@ def planned(  # noqa: PLR0917 (all that a plan depends on)
     precision: str,
     engine: str,
     compute: Compute,
-    context: int | None,
+    wanted: Limits,
     gpus: Mapping[str, Gpu] | None,
 ) -> tuple[Plan | None, float | None]:
     """The engine plan of a model that is loaded here, and the share of a GPU's memory that it may take.
@@ -141,19 +146,39 @@ def planned(  # noqa: PLR0917 (all that a plan depends on)
         row: of the models; None has no plan.
         precision: of its weights.
         engine: that loads them.
-        compute: the GPU, and the share of its memory.
-        context: tokens that are wanted; None takes as many as fit.
+        compute: the GPU, the share of its memory, and what the plan is to have least of.
+        wanted: a context; without one the plan takes as many tokens as fit.
         gpus: GPU types of the configuration.
 
     Raises:
-        ConfigError: no plan fits, or the GPU type is unknown.
+        ConfigError: no plan fits, the GPU type is unknown, or how fast it is, is not known.
     """
     if not compute.gpu or find_engine(engine).remote:
         return None, None
-    share, known = with_share(compute.gpu, gpus, compute.gpu_memory_utilization)
+    share, known = with_share(compute.gpu, gpus, compute.gpu_memory_utilization, compute.vllm.given)
     if row is None:
         return None, share
-    return plan(architecture_of(row, precision), compute.gpu, known, context=context), share
+    shape = architecture_of(row, precision)
+    if "gpus" not in find_engine(engine).takes:  # it loads a model onto one GPU, or none
+        return plan(shape, compute.gpu, known, context=wanted.context), share
+    fitting = plan(shape, compute.gpu, known, context=wanted.context).context
+    use = traffic_of(compute, wanted, min(fitting, wanted.at_most or fitting))
+    where = "responses.compute.objective"
+    return choose(
+        shape, compute.gpu, known, use, objective=compute.objective, context=wanted.context, where=where
+    ), share
+
+
+def traffic_of(compute: Compute, wanted: Limits, context: int) -> Traffic:
+    """The requests of a study's conversations, under the limits of a context."""
+    longest_input, longest_output = sizes(wanted, context)
+    return traffic(load_assumptions().of(compute.tokens), longest_input, longest_output)
+
+
+def sizes(wanted: Limits, context: int) -> tuple[int, int]:
+    """``(longest prompt, longest answer)`` in a context, in tokens."""
+    longest_output = wanted.max_output or round(wanted.output_share * context)
+    return wanted.max_input or round(wanted.input_share * context), longest_output
 
 
 def limits(spec: Spec, native_context: int | None) -> tuple[int, int, int]:
@@ -175,8 +200,7 @@ def limits(spec: Spec, native_context: int | None) -> tuple[int, int, int]:
         raise ConfigError(
             f"model {spec.model}: limits.context is {context} tokens, but the model was made for {native}"
         )
-    longest_output = wanted.max_output or round(wanted.output_share * context)
-    longest_input = wanted.max_input or round(wanted.input_share * context)
+    longest_input, longest_output = sizes(wanted, context)
     if longest_input + longest_output > context:
         raise ConfigError(
             f"model {spec.model}: prompts of {longest_input} and answers of {longest_output} tokens exceed "

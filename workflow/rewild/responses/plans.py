@@ -1,17 +1,22 @@
-"""`rewild plan`: the engine plan as a table."""
+"""`rewild plan`: the engine plan under both objectives, and what it is predicted to give."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from rich.console import Console
 
+from rewild.config.assumptions import load_assumptions
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
+from rewild.config.responses import Objective, Responses
 from rewild.core.errors import ConfigError
 from rewild.core.terminal import Column, output, print_table
-from rewild.engines.plan import architecture_of, find_gpu, plan
+from rewild.engines.plan import architecture_of, find_gpu, with_share
+from rewild.engines.roofline import fast_gpu, forecast
+from rewild.generation.spec import planned, traffic_of
 
 FEW, LARGE = (
     3,
@@ -20,55 +25,100 @@ FEW, LARGE = (
 
 
 def print_plans(
-    models: Sequence[Model], gpu: str, gpus: Mapping[str, Gpu], console: Console | None = None
+    models: Sequence[Model],
+    responses: Responses,
+    gpus: Mapping[str, Gpu],
+    conversations: int,
+    console: Console | None = None,
 ) -> None:
-    """Print the plan of each model on GPUs of one type, and what the study's variety of models is.
+    """Print the plan of each model under both objectives, and what the study's variety of models is.
 
     Models without an established dimension, or that do not fit, are listed below the table with the reason.
+
+    Args:
+        models: their rows.
+        responses: settings of a study, or the usual ones; ``compute.gpu`` is the kind of GPU.
+        gpus: GPU types of the configuration.
+        conversations: that each model answers.
+        console: where to.
     """
     console = output(console)
-    about = find_gpu(gpu, dict(gpus))
-    rows = []
-    reasons = []
+    name = str(responses.compute.gpu)
+    share, _ = with_share(name, gpus, responses.compute.gpu_memory_utilization)
+    about = find_gpu(name, dict(gpus))
+    rows, reasons = [], []
     for model in models:
         try:
-            made = plan(architecture_of(model), gpu, dict(gpus))
+            rows.append(_row(model, responses, gpus, conversations))
         except ConfigError as error:
             reasons.append(str(error))
-            continue
-        rows.append(
-            (
-                model.slug,
-                str(made.gpus),
-                made.precision,
-                f"{made.weight_bytes / 1e9:.1f}",
-                f"{made.kv_bytes:,}",
-                f"{made.kv_tokens:,}",
-                f"{made.context:,}",
-                f"{model.paper_context:,}" if model.paper_context else "",
-            )
-        )
     columns = [
         Column("model"),
-        Column("GPUs", 1, right=True),
-        Column("weights", 3, right=True),
-        Column("GB/GPU", 4, right=True),
-        Column("KV B/token", 7, right=True),
-        Column("KV tokens", 5, right=True),
-        Column("context", 2, right=True),
-        Column("paper", 6, right=True),
+        Column("GPUs", right=True),
+        Column("weights", 8, right=True),
+        Column("GB/GPU", 7, right=True),
+        Column("KV tokens", 6, right=True),
+        Column("context", 5, right=True),
+        Column("paper", 9, right=True),
+        Column("at once", 4, right=True),
+        Column("tokens/s/GPU", 2, right=True),
+        Column("GPU-hours", 1, right=True),
+        Column("mostly", 3),
     ]
-    title = f"{gpu}: {about.memory_gib} GiB, {about.utilization:.0%} usable, {about.reserve_gib} GiB reserved"
+    title = f"{name}: {about.memory_gib} GiB, {share:.0%} usable, {about.reserve_gib} GiB reserved"
     print_table(columns, rows, title=title, console=console)
-    console.print(
-        "weights and KV bytes are per GPU; the context is the longest that the KV cache holds, at most "
-        "the model's own;\npaper: the context its text states (section 2.2)",
-        style="dim",
-        highlight=False,
-    )
+    for line in LEGEND:
+        console.print(line.format(conversations), style="dim", highlight=False, markup=False, soft_wrap=True)
     for reason in reasons:
         console.print(f"no plan: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(variety(models), highlight=False, markup=False, soft_wrap=True)
+
+
+LEGEND = (
+    "a → b: the fewest GPUs that hold the model (paper, section 2.1) → the cheapest; one value is both",
+    "weights and KV tokens are per GPU; the context is the longest on the fewest GPUs, at most the model's "
+    "own; paper: the one its text states (section 2.2)",
+    "at once: conversations; * memory bounds them: more of it, FP8 weights or shorter prompts change that",
+    "tokens/s/GPU: predicted, read and written together; GPU-hours: for {:,} conversations, without starts",
+    "mostly: what takes most of the cheapest plan's time, and its share. Of prefill and matrices, FP8 "
+    "weights or more TFLOPS take off; of cache, more bandwidth; of communication, fewer GPUs",
+)
+
+
+def _row(model: Model, responses: Responses, gpus: Mapping[str, Gpu], conversations: int) -> tuple[str, ...]:
+    settings, own = responses.of(model.slug), responses.overrides.get(model.slug)
+    precision = (own and own.precision) or model.paper_precision or "bf16"
+    shape = architecture_of(model, precision)
+    plans, found = [], []
+    for objective in get_args(Objective):
+        compute = settings.compute.model_copy(update={"objective": objective})
+        made, _ = planned(model, precision, "vllm", compute, settings.limits, gpus)
+        assert made
+        assert compute.gpu
+        _, known = with_share(compute.gpu, gpus, compute.gpu_memory_utilization, compute.vllm.given)
+        context = min(made.context, settings.limits.at_most or made.context)
+        use = traffic_of(compute, settings.limits, context)
+        plans.append(made)
+        found.append(forecast(shape, fast_gpu(compute.gpu, known), made, use))
+    turns = conversations * float(load_assumptions().of(settings.compute.tokens).turns.value)
+    what, share = found[-1].mostly
+    return (
+        model.slug,
+        _both([str(made.gpus) for made in plans]),
+        precision,
+        _both([f"{made.weight_bytes / 1e9:.1f}" for made in plans]),
+        _both([f"{made.kv_tokens:,}" for made in plans]),
+        f"{plans[0].context:,}",
+        f"{model.paper_context:,}" if model.paper_context else "",
+        _both([f"{f.sequences:.0f}{'*' if f.full else ''}" for f in found]),
+        _both([f"{f.rate / f.gpus:,.0f}" for f in found]),
+        _both([f"{turns * f.gpu_seconds / 3600:,.0f}" for f in found]),
+        f"{what} {share:.0%}",
+    )
+
+
+def _both(values: Sequence[str]) -> str:
+    return " → ".join(dict.fromkeys(values))
 
 
 def variety(models: Sequence[Model]) -> str:

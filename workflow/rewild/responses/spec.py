@@ -41,7 +41,7 @@ def make_spec(
         source = replace(source, takes=row.endpoint)
     planned_row = row if own.gpus is None else None
     made, share = planned(
-        planned_row, source.precision, settings.engine, settings.compute, settings.limits.context, gpus
+        planned_row, source.precision, settings.engine, settings.compute, settings.limits, gpus
     )
     return Spec(
         study=study.name,

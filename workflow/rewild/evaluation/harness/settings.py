@@ -6,11 +6,12 @@ Pure configuration: the workflow calls this on a dry run.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
+from rewild.config.assumptions import load_assumptions
 from rewild.config.base import identity
 from rewild.config.benchmarks import Benchmark
 from rewild.config.evaluation import Evaluation, ground_truth
@@ -20,6 +21,7 @@ from rewild.config.stages import version
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, known_name
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
+from rewild.engines.roofline import Traffic, choose
 
 LONGEST_CONTEXT = 8192
 """Tokens of context where a study names none and the model could do more: room for every prompt and answer of
@@ -251,9 +253,24 @@ def planned(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None)
     if section.compute.gpu is None:
         return None
     name = section.compute.gpu
-    _, known = with_share(name, gpus, section.compute.gpu_memory_utilization)
-    architecture = architecture_of(target.row, precision_of(section))
-    return plan(architecture, name, known, context=context_of(section, target))
+    own = section.compute
+    _, known = with_share(name, gpus, own.gpu_memory_utilization, own.vllm.given)
+    shape, context = architecture_of(target.row, precision_of(section)), context_of(section, target)
+    if section.backend != "vllm":
+        return plan(shape, name, known, context=context)
+    use = asked(section.benchmarks, context or shape.native_context)
+    objective, where = section.compute.objective, "evaluation.compute.objective"
+    return choose(shape, name, known, use, objective=objective, context=context, where=where)
+
+
+def asked(benchmarks: Sequence[str], context: int) -> Traffic:
+    """The mean request of a run's benchmarks; nothing of a prompt is in the prefix cache (see Questions)."""
+    known = load_assumptions().questions
+    rows = [known[slug] for slug in benchmarks if slug in known]
+    requests = sum(row.questions * row.requests for row in rows) or 1
+    read = sum(row.questions * row.requests * min(row.read, context) for row in rows) / requests
+    written = sum(row.questions * row.requests * row.written for row in rows) / requests
+    return Traffic(read or 1, read or 1, written or 1, (read or 1) + written / 2)
 
 
 def memory_share(section: Evaluation, gpus: Mapping[str, Gpu] | None = None) -> float | None:

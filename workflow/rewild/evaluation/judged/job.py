@@ -28,7 +28,9 @@ def answer_spec(
     row, compute = weights.row, settings.compute
     on_cpu = settings.engine == "transformers" and compute.gpu is None
     precision = "fp32" if on_cpu else row.paper_precision or "bf16"
-    wanted = settings.limits.context if settings.limits else None
+    # Without limits of its own, a context that is the same on every kind of GPU.
+    native = row.native_context
+    wanted = settings.limits or Limits(context=min(native, LONGEST_CONTEXT) if native else None)
     made, share = planned(row, precision, settings.engine, compute, wanted, gpus)
     total = row.parameters.total if row.parameters else 0
     return Spec(

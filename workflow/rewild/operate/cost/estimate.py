@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rewild.config.assumptions import FILE, Assumptions
 from rewild.config.benchmarks import Benchmark
 from rewild.config.gpus import Gpu
 from rewild.config.mixes import FromHub, FromPrompts, FromResponses, Mix
@@ -15,22 +15,24 @@ from rewild.config.models import Model, find_model
 from rewild.config.preferences import Preference
 from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
 from rewild.config.recipes import Recipe
+from rewild.config.responses import Objective
 from rewild.config.study import Study
 from rewild.config.trainings import start_of
 from rewild.core.errors import ConfigError
 from rewild.core.reading import read_json, read_lines
-from rewild.engines.plan import architecture_of
-from rewild.evaluation.harness.settings import Target, evaluated, gpus_of, target_of
-from rewild.generation.spec import Spec
-from rewild.operate.cost.assumptions import FILE, Assumptions
+from rewild.engines.plan import Architecture, Plan, architecture_of, plan_on, with_share
+from rewild.engines.roofline import Forecast, Traffic, fast_gpu, forecast
+from rewild.evaluation.harness.settings import Target, evaluated, planned, precision_of, target_of
+from rewild.generation.spec import Spec, limits, traffic_of
 from rewild.responses.spec import make_spec
 
-Basis = Literal["measured", "published", "assumed"]
+Basis = Literal["measured", "predicted", "published", "assumed"]
 STAGES = ("weights", "prompts", "responses", "mixes", "pairs", "training", "benchmarks", "judging", "tools")
-ANCHORS = ("llama-2-7b-chat-hf", "qwen2.5-72b-instruct")  # the two models with a published speed
-ANCHOR_CONTEXTS = (2048, 20_000)
-EVALUATED_CONTEXT = 8192  # tokens; what the paper's fine-tunes are trained at
+USUAL = "llama-3.1-8b"
+"""The model whose dimensions stand for those that are not known, and for a reward model's."""
+USUAL_GPU = "H100-80"
 PILOT_JOBS = 1
+UNKNOWN = 1e9  # tokens per second of what runs on no GPU: its time is not reckoned
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class CostInputs:
     assumed: Assumptions
     results: Path
 
+    def __post_init__(self) -> None:
+        """What the study says of its conversations takes the place of what is assumed of them."""
+        stated = self.study.responses.compute.tokens if self.study.responses else None
+        object.__setattr__(self, "assumed", self.assumed.of(stated))
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -91,6 +98,17 @@ def estimate(inputs: CostInputs) -> list[Line]:
         *_tools(inputs),
     ]
     return sorted(lines, key=lambda line: STAGES.index(line.stage))
+
+
+def under(inputs: CostInputs, objective: Objective) -> CostInputs:
+    """The same study with every plan of its answers made for one objective."""
+    responses = inputs.study.responses
+    if responses is None:
+        return inputs
+    compute = responses.compute.model_copy(update={"objective": objective})
+    own = {k: v.model_copy(update={"objective": None}) for k, v in responses.overrides.items()}
+    changed = responses.model_copy(update={"compute": compute, "overrides": own})
+    return replace(inputs, study=inputs.study.model_copy(update={"responses": changed}))
 
 
 def conversations(inputs: CostInputs) -> int | None:
@@ -137,31 +155,56 @@ def _rows(inputs: CostInputs, prompts: Prompts, source: Any) -> int:
     )
 
 
-def law(inputs: CostInputs, context: int, active: float) -> float:
-    """Tokens per second, by the power law through the two published speeds (see the assumptions).
+def shape_of(inputs: CostInputs, row: Model | None, precision: str | None = None) -> Architecture:
+    """A model's dimensions; those of :data:`USUAL` where they are not established."""
+    try:
+        return architecture_of(row or find_model(inputs.models, USUAL), precision)
+    except ConfigError:
+        return architecture_of(find_model(inputs.models, USUAL))
 
-    Args:
-        inputs: for the parameters of the two models.
-        context: tokens.
-        active: parameters used per token.
+
+def predicted(
+    inputs: CostInputs, row: Model | None, job: Spec | None, made: Plan | None, use: Traffic
+) -> Forecast:
+    """How fast a model is by its plan; on one GPU, or as many as its job names, where it has none.
+
+    Raises:
+        ConfigError: how fast its type of GPU is, is not stated.
     """
-    sizes = [_active(find_model(inputs.models, slug)) for slug in ANCHORS]
-    x = [context_ * size for context_, size in zip(ANCHOR_CONTEXTS, sizes, strict=True)]
-    y = [inputs.assumed.fastest.value, inputs.assumed.slowest.value]
-    slope = math.log(y[1] / y[0]) / math.log(x[1] / x[0])
-    return float(y[0] * (context * active / x[0]) ** slope)
+    known = dict(inputs.gpus)
+    name = made.gpu if made else (job and job.compute.gpu) or USUAL_GPU
+    if job and job.memory_share:
+        _, known = with_share(name, known, job.memory_share, job.compute.vllm.given)
+    gpu, shape = fast_gpu(name, known, "responses.compute.objective"), shape_of(inputs, row)
+    if made:
+        shape = shape_of(inputs, row, made.precision)
+    return forecast(shape, gpu, made or plan_on(shape, gpu, (job and job.gpus) or 1, name), use)
+
+
+def at_work(inputs: CostInputs, job: Spec) -> Forecast:
+    """:func:`predicted`, for a model that answers the study's prompts."""
+    row = inputs.models.get(job.model)
+    context, *_ = limits(job, row.native_context if row else None)
+    use = traffic_of(job.compute, job.limits, context)
+    return predicted(inputs, row, job, job.plan, use)
 
 
 def speed(inputs: CostInputs, job: Spec) -> Speed:
-    """How fast a model answers the study's prompts: as measured, or by :func:`law`."""
-    turns = {int(n): count for n, count in prepared(inputs).get("turns", {}).items()}
-    read, written = inputs.assumed.tokens(turns)
+    """How fast a model answers the study's prompts: as measured, or by the roofline."""
     found = measured_speeds(inputs.results, inputs.study.name).get(job.model)
     if found:
         return found
-    row = inputs.models.get(job.model)
-    active = _active(row) if row else job.source.parameters * 1e9
-    return Speed(law(inputs, _context(job), active or 1e6), read, written, False)
+    turns = {int(n): count for n, count in prepared(inputs).get("turns", {}).items()}
+    read, written = inputs.assumed.tokens(turns)
+    if not job.gpus:
+        return Speed(UNKNOWN, read, written, False)
+    made = at_work(inputs, job)
+    each = float(inputs.assumed.turns.value)
+    if turns:
+        each = sum(n * count for n, count in turns.items()) / sum(turns.values())
+    else:  # under the limits of the model's context
+        read, written = each * made.use.read, each * made.use.written
+    return Speed(made.rate, read, written, False)
 
 
 def measured_speeds(results: Path, study: str) -> dict[str, Speed]:
@@ -211,17 +254,10 @@ def weight_bytes(row: Model, precision: str | None = None) -> float:
         return each * float(row.parameters.total) if row.parameters else 0.0
 
 
-def _active(row: Model) -> float:
-    if row.parameters:
-        return float(row.parameters.active or row.parameters.total)
-    implied = row.dimensions.parameters()
-    return float(implied[1]) if implied else 7e9
-
-
-def _context(job: Spec) -> int:
-    wanted = job.limits
-    found = job.plan.context if job.plan else job.source.native_context
-    return wanted.context or min(found or wanted.at_most or 8192, wanted.at_most or found or 8192)
+def started(inputs: CostInputs, job: Spec) -> float:
+    """Hours until a job of a model takes its first request."""
+    row = inputs.models.get(job.model)
+    return inputs.assumed.start_hours(weight_bytes(row, job.source.precision) if row else 0.0)
 
 
 def _weights(inputs: CostInputs) -> Iterator[Line]:
@@ -250,7 +286,7 @@ def _responses(inputs: CostInputs) -> Iterator[Line]:
         fast = speed(inputs, job)
         tokens = number * (fast.read + fast.written)
         hours = tokens / fast.rate / 3600
-        start = a.start_minutes.value / 60
+        start = started(inputs, job)
         jobs = prompts.shards + PILOT_JOBS
         tried = min(responses.of(job.model).pilot.conversations, number)
         pilot = tried * (fast.read + fast.written) / fast.rate / 3600
@@ -265,7 +301,7 @@ def _responses(inputs: CostInputs) -> Iterator[Line]:
             written=number * fast.written,
             disk=text,
             passing=text,  # finished chunks, until a model is collected
-            basis="measured" if fast.measured else "published" if job.gpus else "assumed",
+            basis="measured" if fast.measured else "predicted" if job.gpus else "assumed",
         )
 
 
@@ -302,7 +338,9 @@ def scoring_hours(inputs: CostInputs, pair: Preference) -> float:
     """Hours in which a reward model of the usual size reads every answer; 0 for other scorers."""
     if pair.scorer.kind != "reward-model":
         return 0.0
-    return sum(pair_tokens(inputs, pair)) / law(inputs, 4096, inputs.assumed.training_parameters.value) / 3600
+    read = float(inputs.assumed.prompt_tokens.value + inputs.assumed.answer_tokens.value)
+    one = predicted(inputs, None, None, None, Traffic(read, read, 1, read))
+    return pair.prompts * pair.samples * one.prefill / 3600
 
 
 def _pairs(inputs: CostInputs) -> Iterator[Line]:
@@ -311,7 +349,7 @@ def _pairs(inputs: CostInputs) -> Iterator[Line]:
     for name, pair in inputs.study.preferences.items():
         job, (read, written) = jobs[pair.model], pair_tokens(inputs, pair)
         hours = (read + written) / speed(inputs, job).rate / 3600
-        start = a.start_minutes.value / 60
+        start = started(inputs, job)
         scoring = scoring_hours(inputs, pair)
         scoring += start if scoring else 0.0
         yield Line(
@@ -326,7 +364,7 @@ def _pairs(inputs: CostInputs) -> Iterator[Line]:
             disk=(read / pair.samples + written) * a.bytes_per_token.value,
             basis="measured"
             if job.model in measured_speeds(inputs.results, inputs.study.name)
-            else "published",
+            else "predicted",
         )
 
 
@@ -366,27 +404,32 @@ def _training(inputs: CostInputs) -> Iterator[Line]:
         )
 
 
-def asked_tokens(inputs: CostInputs, benchmarks: Iterable[str]) -> tuple[float, float]:
-    """Tokens that a run reads and writes for these benchmarks."""
+def asked_tokens(inputs: CostInputs, benchmarks: Iterable[str]) -> tuple[float, float, float]:
+    """Requests of a run for these benchmarks, and the tokens that they read and write."""
     asked = [inputs.assumed.questions[slug] for slug in benchmarks if slug in inputs.assumed.questions]
     return (
-        float(sum(q.questions * q.read for q in asked)),
-        float(sum(q.questions * q.written for q in asked)),
+        float(sum(q.questions * q.requests for q in asked)),
+        float(sum(q.questions * q.requests * q.read for q in asked)),
+        float(sum(q.questions * q.requests * q.written for q in asked)),
     )
 
 
-def answering_hours(inputs: CostInputs, target: Target, tokens: float) -> float:
-    """Hours in which a run's model reads and writes so many tokens of benchmarks."""
-    context = min(target.row.native_context or EVALUATED_CONTEXT, EVALUATED_CONTEXT)
-    return tokens / law(inputs, context, _active(target.row)) / 3600
-
-
-def gpus_of_run(inputs: CostInputs, target: Target) -> int:
-    """GPUs that a run's benchmarks take; 1 where the plan does not say."""
+def plan_of_run(inputs: CostInputs, target: Target) -> Plan | None:
+    """Of a run's benchmarks; None on a CPU, and where dimensions are not known."""
     try:
-        return gpus_of(inputs.study, target, inputs.gpus)
+        return planned(inputs.study, target, inputs.gpus)
     except ConfigError:
-        return 1
+        return None
+
+
+def answering_hours(inputs: CostInputs, target: Target, benchmarks: Iterable[str]) -> float:
+    """Hours in which a run's model reads and writes what benchmarks ask."""
+    requests, read, written = asked_tokens(inputs, benchmarks)
+    if not requests:
+        return 0.0
+    use = Traffic(read / requests, read / requests, written / requests, (read + written / 2) / requests)
+    made = predicted(inputs, target.row, None, plan_of_run(inputs, target), use)
+    return requests * made.seconds / 3600
 
 
 def _benchmarks(inputs: CostInputs) -> Iterator[Line]:
@@ -395,13 +438,16 @@ def _benchmarks(inputs: CostInputs) -> Iterator[Line]:
         return
     asked = [a.questions[slug] for slug in evaluation.benchmarks if slug in a.questions]
     judged = [slug for slug in evaluation.benchmarks if slug in a.judged]
-    read, written = asked_tokens(inputs, evaluation.benchmarks)
+    _, read, written = asked_tokens(inputs, evaluation.benchmarks)
     jobs = len(judged) + (len(asked) > len(judged))
     for run in evaluated(inputs.study):
         target = target_of(inputs.study, run, inputs.models)
-        gpus = gpus_of_run(inputs, target)
-        hours = answering_hours(inputs, target, read + written)
-        start = jobs * a.start_minutes.value / 60
+        made = plan_of_run(inputs, target)
+        gpus = made.gpus if made else 1 if evaluation.compute.gpu else 0
+        # Questions that are scored and questions that are answered are different traffic, and different jobs.
+        hours = answering_hours(inputs, target, [s for s in evaluation.benchmarks if s not in judged])
+        hours += answering_hours(inputs, target, judged)
+        start = jobs * a.start_hours(weight_bytes(target.row, precision_of(evaluation)))
         yield Line(
             "benchmarks",
             run,
@@ -412,6 +458,7 @@ def _benchmarks(inputs: CostInputs) -> Iterator[Line]:
             read,
             written,
             disk=2 * (read + written),
+            basis="predicted",
         )
 
 

@@ -7,13 +7,13 @@ from rewild.evaluation.harness.settings import evaluated, target_of
 from rewild.operate.cost.estimate import (
     CostInputs,
     answering_hours,
-    asked_tokens,
     estimate,
-    gpus_of_run,
     jobs_of,
     pair_tokens,
     scoring_hours,
     speed,
+    started,
+    weight_bytes,
 )
 
 
@@ -28,7 +28,7 @@ def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     Raises:
         ConfigError: as :func:`rewild.operate.cost.estimate.estimate`.
     """
-    study, start = inputs.study, inputs.assumed.start_minutes.value / 60
+    study = inputs.study
     speeds = {job.model: (job, speed(inputs, job)) for job in jobs_of(inputs)}
     known = {m for m, (job, fast) in speeds.items() if fast.measured or job.engine == "vllm"}
     found = {
@@ -38,6 +38,7 @@ def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     }
     for name, pair in study.preferences.items():
         job, fast = speeds[pair.model]
+        start = started(inputs, job)
         if job.gpus and pair.model in known:
             found["pairs", name] = sum(pair_tokens(inputs, pair)) / fast.rate / 3600 / pair.shards + start
         if scoring := scoring_hours(inputs, pair):
@@ -52,8 +53,9 @@ def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
         }
         for run in evaluated(study):
             target = target_of(study, run, inputs.models)
+            start = inputs.assumed.start_hours(weight_bytes(target.row))
             for stage, slugs in asked.items():
-                tokens = sum(asked_tokens(inputs, slugs))
-                if tokens and gpus_of_run(inputs, target):
-                    found[stage, run] = answering_hours(inputs, target, tokens) + start
+                hours = answering_hours(inputs, target, slugs)
+                if hours and study.evaluation.compute.gpu:
+                    found[stage, run] = hours + start
     return {key: hours for key, hours in found.items() if hours}

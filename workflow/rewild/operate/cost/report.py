@@ -1,16 +1,27 @@
-"""`rewild cost`: the estimate as tables, beside the paper's, with what it assumes."""
+"""`rewild cost`: the estimate as tables, under both objectives of a plan and beside the paper's, with what it
+assumes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 
+from rewild.config.assumptions import Assumptions, Number
+from rewild.config.responses import Objective
 from rewild.core.terminal import Column, output, print_table
-from rewild.operate.cost.assumptions import Assumptions, Number
-from rewild.operate.cost.estimate import STAGES, CostInputs, Line, conversations, mix_size, total
+from rewild.operate.cost.estimate import (
+    STAGES,
+    CostInputs,
+    Line,
+    conversations,
+    estimate,
+    mix_size,
+    total,
+    under,
+)
 
 NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
 """Models of the study that the paper does not list (docs/models.md)."""
@@ -22,10 +33,19 @@ def as_json(inputs: CostInputs, lines: Sequence[Line]) -> dict[str, Any]:
         "study": inputs.study.name,
         "conversations": conversations(inputs),
         "gpu_hours": total(lines, "gpu_hours"),
+        "responses_gpu_hours": {name: total(made, "gpu_hours") for name, made in _objectives(inputs).items()},
         "disk_bytes": total(lines, "disk"),
         "passing_bytes": total(lines, "passing"),
         "dollars": total(lines, "dollars"),
         "lines": [asdict(line) for line in lines],
+    }
+
+
+def _objectives(inputs: CostInputs) -> dict[Objective, list[Line]]:
+    """The lines of the answers under each objective."""
+    return {
+        name: [line for line in estimate(under(inputs, name)) if line.stage == "responses"]
+        for name in get_args(Objective)
     }
 
 
@@ -39,7 +59,7 @@ def print_cost(inputs: CostInputs, lines: Sequence[Line], each: bool, console: C
     _stages(lines, each, console)
     trained = [line for line in lines if line.stage == "training"]
     if any(line.gpus for line in lines):
-        _beside_the_paper(inputs, lines, trained, console)
+        _beside_the_paper(inputs, trained, console)
     console.print(
         "hours: of the longest job. tokens: read by models (context again at each turn) and written.\n"
         "disk: what stays. while it runs: chunks of a model's shards until it is collected, optimiser\n"
@@ -47,12 +67,15 @@ def print_cost(inputs: CostInputs, lines: Sequence[Line], each: bool, console: C
         style="dim",
         soft_wrap=True,
     )
-    measured = sum(line.basis == "measured" for line in lines if line.stage in ("responses", "training"))
-    published = sum(line.basis == "published" for line in lines if line.stage in ("responses", "training"))
-    unknown = sum(line.basis == "assumed" for line in lines if line.stage in ("responses", "training"))
+    rated = [line for line in lines if line.stage in ("responses", "training")]
+    measured, predicted, published, unknown = (
+        sum(line.basis == basis for line in rated)
+        for basis in ("measured", "predicted", "published", "assumed")
+    )
     console.print(
         f"speeds of models and runs: {measured} as this study measured them (throughput.csv, training.json), "
-        f"{published} from published speeds" + (f", {unknown} on a CPU: not known" if unknown else ""),
+        f"{predicted} by the roofline of `rewild plan`, {published} from published times"
+        + (f", {unknown} on a CPU: not known" if unknown else ""),
         soft_wrap=True,
     )
     for text in _sources(inputs.assumed):
@@ -99,36 +122,36 @@ def _cells(lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _beside_the_paper(
-    inputs: CostInputs, lines: Sequence[Line], trained: Sequence[Line], console: Console
-) -> None:
+def _beside_the_paper(inputs: CostInputs, trained: Sequence[Line], console: Console) -> None:
     a = inputs.assumed
     columns = [
         Column("beside the paper", prose=True),
         Column("paper", right=True),
-        Column("here", right=True),
+        *(Column(name, right=True) for name in get_args(Objective)),
         Column("note", 1, prose=True),
     ]
     rows = []
-    made = [line for line in lines if line.stage == "responses"]
-    unlisted = [line for line in made if line.what in NOTEBOOK]
-    if made:
-        here = total(made, "gpu_hours")
+    made = _objectives(inputs)
+    if any(line.gpus for line in made["fewest"]):
+        own = inputs.study.responses.compute.objective if inputs.study.responses else ""
+        unlisted = [line.what for line in made["fewest"] if line.what in NOTEBOOK]
+        hours = [f"{total(found, 'gpu_hours'):,.0f}" for found in made.values()]
         rows.append(
             (
                 "GPU-hours of all responses",
                 f"{a.paper.generation_gpu_hours.value:,.0f}",
-                f"{here:,.0f}",
-                f"{len(made)} models; the paper: 54, of which it lists 52",
+                *hours,
+                f"{len(made['fewest'])} models (paper: 54, of which it lists 52); this study: {own}",
             )
         )
         if unlisted:
+            listed = [[line for line in found if line.what not in NOTEBOOK] for found in made.values()]
             rows.append(
                 (
                     "the same, of the models it lists",
                     "",
-                    f"{here - total(unlisted, 'gpu_hours'):,.0f}",
-                    f"without {', '.join(line.what for line in unlisted)}",
+                    *(f"{total(found, 'gpu_hours'):,.0f}" for found in listed),
+                    f"without {', '.join(unlisted)}",
                 )
             )
     usual = [line for line in trained if line.gpus and _is_usual(inputs, line.what)]
@@ -140,6 +163,7 @@ def _beside_the_paper(
             (
                 "hours of a run of 250,000 conversations",
                 f"{a.training_hours.value:g}",
+                f"{mean:.1f}",
                 f"{mean:.1f}",
                 f"mean of {len(measured)} runs as measured"
                 if measured
@@ -158,6 +182,7 @@ def _sources(a: Assumptions) -> list[str]:
     """A line per number that an estimate rests on; those of single benchmarks are in the file."""
     named = [(key.replace("_", " "), getattr(a, key)) for key in type(a).model_fields]
     rows = [(name, found) for name, found in named if isinstance(found, Number) or hasattr(found, "kind")]
+    rows += [(f"roofline, {key}", getattr(a.roofline, key)) for key in type(a.roofline).model_fields]
     rows += [(f"conversations of {name}", found) for name, found in a.conversations.items()]
     return ["It rests on (resources/cost/assumptions.yaml):"] + [
         f"  {name}: {found.value:,} ({found.kind}: {found.source})"

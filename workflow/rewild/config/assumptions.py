@@ -1,14 +1,17 @@
-"""The numbers that an estimate rests on: ``resources/cost/assumptions.yaml``, each with its source."""
+"""The numbers that plans and estimates rest on: ``resources/cost/assumptions.yaml``, each with its source."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from rewild import own
 from rewild.config.base import Strict, validate
+from rewild.config.responses import Tokens
 from rewild.core.reading_yaml import read_yaml
 
 FILE = Path("resources/cost/assumptions.yaml")
@@ -35,9 +38,14 @@ class Choice(Stated):
 
 
 class Questions(Stated):
-    """What a benchmark asks of a model: tokens are per question."""
+    """What a benchmark asks of a model: tokens are per request.
+
+    A question whose options are scored is a request for each of them, and reads the whole prompt each time:
+    vLLM does not look into its prefix cache for a request that wants the prompt's log-probabilities.
+    """
 
     questions: int = Field(ge=1)
+    requests: float = Field(default=1, ge=1)
     read: int = Field(ge=0)
     written: int = Field(ge=0)
 
@@ -56,6 +64,20 @@ class Paper(Strict):
     generation_gpu_hours: Number
 
 
+class Roofline(Strict):
+    """What is reached of a data sheet, and what is not on it; see :mod:`rewild.engines.roofline`."""
+
+    bandwidth: Number
+    arithmetic: Number
+    layer: Number
+    sequence: Number
+    latency: Number
+    link: Number
+    graphed: Number
+    prefix: Number
+    worth: Number
+
+
 class Assumptions(Strict):
     """All of the file; see the comments there."""
 
@@ -63,15 +85,15 @@ class Assumptions(Strict):
     turns: Number
     prompt_tokens: Number
     answer_tokens: Number
+    answer_spread: Number
     spread: Choice
-    fastest: Number
-    slowest: Number
-    between: Choice
+    roofline: Roofline
     training_hours: Number
     training_conversations: Number
     training_parameters: Number
     pair_factor: Number
     start_minutes: Number
+    load_gb_s: Number
     bytes_per_token: Number
     checkpoint_bytes: Number
     optimizer_bytes: Number
@@ -99,7 +121,26 @@ class Assumptions(Strict):
         read += (square - mean) / 2 * self.answer_tokens.value
         return read, mean * self.answer_tokens.value
 
+    def of(self, tokens: Tokens | None) -> Assumptions:
+        """These, with what a study says of its conversations itself."""
+        if tokens is None:
+            return self
+        stated = {"kind": "assumed", "source": "the study: responses.compute.tokens"}
+        values = {
+            "prompt_tokens": tokens.prompt,
+            "answer_tokens": tokens.answer,
+            "turns": tokens.turns,
+        }
+        return self.model_copy(
+            update={k: Number.model_validate({"value": v, **stated}) for k, v in values.items()}
+        )
 
-def load_assumptions(root: Path = Path()) -> Assumptions:
+    def start_hours(self, weights: float) -> float:
+        """Hours until a job's engine takes its first request, with so many bytes of weights to read."""
+        return float(self.start_minutes.value) / 60 + weights / float(self.load_gb_s.value) / 1e9 / 3600
+
+
+@cache
+def load_assumptions(root: Path | None = None) -> Assumptions:
     """Read and validate the file; a :class:`rewild.core.errors.ConfigError` names what is wrong."""
-    return validate(Assumptions, read_yaml(root / FILE), str(FILE))
+    return validate(Assumptions, read_yaml(root / FILE if root else Path(own(str(FILE)))), str(FILE))
