@@ -1,8 +1,8 @@
 """What identifies a generation: unchanged by any change of the code, whichever stage asks.
 
 The values were computed before there was a type for it, when every stage had the section ``responses``. They
-may change only with a setting of these two studies or with the stage version. The triggers of `ALL` changed once
-besides: of a plan's context they have what is used, not what its memory would hold. No identity did.
+may change only with a setting of these two studies or with the stage version. The triggers of `ALL` changed
+once besides: of a plan's context they have what is used, not what its memory would hold. No identity did.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def test_all_is_well(good: CostInputs) -> None:
         "key OPENAI_API_KEY": "ok",
         "disk": "ok",
     }
-    assert "2 × 2" in checks["engine plans"].detail
+    assert "2 × 4" in checks["engine plans"].detail, "of two 70B models, on the cheapest four"
     assert not any("secret" in check.detail for check in checks.values())  # keys never show
 
 
