@@ -2,6 +2,7 @@
 #   make paper                     tables, figures and audit from the published numbers
 #   make released [MIRROR=path]    the same from released data (network, or a local copy of the files)
 #   make demo                      everything on a CPU, with models made from scratch
+#   make smoke                     each kind of job with GPUs once, on a cluster with SLURM: half a GPU-hour
 #   make check                     style, types, imports, light tests, dry runs: before each commit (two minutes)
 #   make test                      every check
 PYTHON ?= python3
@@ -58,6 +59,14 @@ released: .venv/ready
 demo: .venv/ready
 	@$(SNAKEMAKE) --config study=demo
 	@$(BIN)/python -m rewild summary demo
+
+# Whether a cluster can run a study: what failed does not stop the report of what worked (docs/gpu.md).
+.PHONY: smoke
+PROFILE ?= slurm
+SMOKE := PYTHONSAFEPATH=1 PYTHONPATH=benchmarks $(BIN)/python benchmarks/gpu/smoke.py
+smoke: .venv/ready
+	@$(BIN)/python -m snakemake --profile $(PROFILE) --keep-going --config study=smoke -- $$($(SMOKE) --targets) || true
+	@$(SMOKE)
 
 # Debian packages that some tests use. Where they cannot be installed, those tests are skipped and say why.
 .PHONY: test-packages

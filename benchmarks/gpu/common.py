@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 SKIPPED = 77  # the exit status that says so; the last line on stderr says why
 GIB = 2**30
+ERROR = re.compile(r"\b\w*(Error|Exception|Interrupt)\b|^error:", re.MULTILINE)
+SILENT = "it said nothing"
 BARE: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 6, "rms_norm_eps": 1e-5}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu"},
@@ -96,6 +99,17 @@ def write_json(path: Path, what: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """What :func:`write_json` wrote; None where it wrote nothing."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def why(log: Path) -> str:
+    """The last line of a log that tells of an error, or its last one; at most 300 characters."""
+    try:
+        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError as error:
+        return f"no log: {error}"
+    told = [line for line in lines if line]
+    errors = [line for line in told if ERROR.search(line)]
+    return ([*told[-1:], *errors[-1:]] or [SILENT])[-1][:300]
 
 
 def gpu_at_hand(small: bool, need_bytes: float = 0) -> dict[str, Any]:

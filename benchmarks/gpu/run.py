@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu.common import SKIPPED, read_json, write_json
+from gpu.common import SKIPPED, read_json, why, write_json
 
 TOOLS = {"plan": "vllm", "speed": "vllm", "sft": "axolotl", "lm_eval": "lm-eval"}  # part → its environment
-ERROR = re.compile(r"\b\w*(Error|Exception|Interrupt)\b|^error:", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -63,17 +61,6 @@ def python_of(part: str, small: bool) -> str:
     """`PYTHON`, or the environment of the part's tool, or this Python."""
     folder = Path(".envs") / (TOOLS[part] + ("-cpu" if small else "")) / "bin/python"
     return os.environ.get("PYTHON") or (str(folder) if folder.exists() else sys.executable)
-
-
-def why(log: Path) -> str:
-    """The last line of a log that tells of an error, or its last one; at most 300 characters."""
-    try:
-        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    except OSError as error:
-        return f"no log: {error}"
-    told = [line for line in lines if line]
-    errors = [line for line in told if ERROR.search(line)]
-    return ([*told[-1:], *errors[-1:]] or ["it said nothing"])[-1][:300]
 
 
 class Results:

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.heavy
 PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ((), {"study": "paper"}),
     ((), {"study": "demo"}),
+    ((), {"study": "smoke"}),
     ((), {"study": "released", "win_rates": {"library": True}}),
     ((), {"study": "wildchat50m", "models": "qwen2.5-72b-instruct", "runs": "l8b-q72-250k"}),
     (("fetch_math500", "fetch_wildbench_prompts"), {}),
