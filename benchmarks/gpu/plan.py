@@ -130,8 +130,10 @@ def constants(shapes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     most = max(whole, key=lambda name: whole[name]["reserve_gib"])
     first = whole[most]
     lines = [
-        f"workflow/rewild/config/gpus.py, {first['type']}: reserve_gib is at least "
-        f"{first['reserve_gib']:.2f} (of {most}; the plan has {first['planned']['reserve_gib']:.2f})",
+        f"workflow/rewild/config/gpus.py, {first['type']}: reserve_gib grows by "
+        f"{max(first['reserve_gib'] - first['planned']['reserve_gib'], 0):.2f}: of {most}, "
+        f"{first['reserve_gib']:.2f} GiB are neither weights nor cache; the plan has "
+        f"{first['planned']['reserve_gib']:.2f}",
         f"workflow/rewild/config/gpus.py, {first['type']}: memory_gib is {first['gpu_gib']:.2f} "
         f"on this {first['gpu']}",
     ]

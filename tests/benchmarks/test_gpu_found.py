@@ -63,7 +63,8 @@ def test_the_constants_come_from_the_shape_that_needs_most() -> None:
     failed = {"shape": "yi-1.5-34b-chat", "planned": MEASURED["planned"]}  # it did not start
     first, memory, *each, start = constants({"small": MEASURED, "large": other, "failed": failed})
     assert first == (
-        "workflow/rewild/config/gpus.py, H100-80: reserve_gib is at least 5.25 (of large; the plan has 4.00)"
+        "workflow/rewild/config/gpus.py, H100-80: reserve_gib grows by 1.25: of large, 5.25 GiB are neither "
+        "weights nor cache; the plan has 4.00"
     )
     assert memory.endswith("memory_gib is 79.19 on this NVIDIA H100 80GB HBM3")
     assert [line.split(":")[0] for line in each] == ["small", "large"]

@@ -64,7 +64,7 @@ def test_a_step_by_hand() -> None:
     sent = (
         2 * (3 / 4) * many * 8192 * 2 / (450e9 * 0.81)
     )  # a ring: each GPU sends and gets 2 (n - 1) / n of it
-    assert found.parts["communication"] == pytest.approx(2 * 80 * (10e-6 + sent))
+    assert found.parts["communication"] == pytest.approx(2 * 80 * (26e-6 + sent))
     assert found.parts["overhead"] == pytest.approx(80 * 33e-6 + many * 4.8e-6)
     assert found.decode == pytest.approx(400 * sum(found.parts.values()) / many)
     assert found.rate == pytest.approx(1400 / found.seconds)
@@ -129,9 +129,9 @@ def test_the_cheapest_plan(shape, gpu, use) -> None:
     assert best.context == least.context <= plan_on(shape, gpu, best.gpus).context
     spent = {n: forecast(shape, gpu, plan_on(shape, gpu, n), use).gpu_seconds for n in shape.gpu_counts()}
     assert spent[best.gpus] <= spent[least.gpus]
-    assert all(spent[best.gpus] * 0.94 <= spent[n] for n in spent if n >= least.gpus)
+    assert all(spent[best.gpus] * 0.749 <= spent[n] for n in spent if n >= least.gpus), "none saves a quarter"
     if best.gpus > least.gpus:
-        assert spent[best.gpus] <= 0.95 * spent[least.gpus]
+        assert spent[best.gpus] <= 0.75 * spent[least.gpus]
     assert choose(shape, "mine", types, use, objective="fewest") == least
 
 
@@ -144,6 +144,7 @@ def test_the_cheapest_plan(shape, gpu, use) -> None:
         ("qwen2.5-coder-32b-instruct", 1, 2),
         ("gemma-2-27b-it", 1, 2),
         ("llama-3.1-8b-instruct", 1, 1),
+        ("qwen2.5-14b-instruct", 1, 1),
         ("llama-3.1-405b-instruct", 8, 8),
     ],
 )

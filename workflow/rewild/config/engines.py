@@ -43,7 +43,7 @@ ENGINES: dict[str, EngineRow] = {
         "rewild.engines.vllm_engine:VllmEngine",
         ("generate", "score"),
         environment="vllm",
-        takes=("gpus", "memory_share", "enforce_eager", "batch_invariant", "request_seconds", "vllm"),
+        takes=("gpus", "memory_share", "enforce_eager", "batch_invariant", "request_seconds", "vllm", "plan"),
     ),
     "openai": EngineRow(
         "rewild.engines.openai_engine:OpenAIEngine",

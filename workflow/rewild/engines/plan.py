@@ -222,11 +222,24 @@ class Plan:
     weight_bytes: int
     activation_bytes: int
     graph_bytes: int
+    reserve_bytes: int
     cache_bytes: int
     missing_bytes: int
     kv_bytes: int
     kv_tokens: int
     context: int
+    shape: Architecture
+
+    @property
+    def needed_bytes(self) -> int:
+        """Of a GPU's memory, for one conversation of the plan's context."""
+        kept = self.weight_bytes + self.activation_bytes + self.graph_bytes + self.reserve_bytes
+        return kept + self.context_bytes
+
+    @property
+    def context_bytes(self) -> int:
+        """Of each GPU, that one conversation of the plan's context keeps."""
+        return ceil(self.shape.sequence_bytes(self.context, self.gpus))
 
     @property
     def fits(self) -> bool:
@@ -263,11 +276,13 @@ def plan_on(architecture: Architecture, gpu: Gpu, gpus: int, name: str = "", seq
         weight_bytes=weights,
         activation_bytes=activations,
         graph_bytes=graphs,
+        reserve_bytes=gpu.reserve,
         cache_bytes=cache,
         missing_bytes=max(-left, 0),
         kv_bytes=per_token,
         kv_tokens=tokens,
         context=context,
+        shape=architecture,
     )
 
 

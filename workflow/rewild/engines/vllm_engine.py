@@ -40,6 +40,8 @@ from rewild.engines.base import (
 )
 from rewild.engines.chat import Chat
 from rewild.engines.config_file import read_config
+from rewild.engines.memory import explained, gpus_here, shortage
+from rewild.engines.plan import Plan
 
 LOOK = 1.0  # seconds between looks for requests that never end
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
@@ -63,6 +65,7 @@ class VllmEngine(Engine):
         request_seconds: float | None = None,
         trust_remote_code: bool = False,
         vllm: Mapping[str, Any] | None = None,
+        plan: Plan | None = None,
     ):
         """
         Args:
@@ -78,9 +81,10 @@ class VllmEngine(Engine):
             request_seconds: that a request may run; then it has failed.
             trust_remote_code: run the modelling code that the repository ships.
             vllm: more of the engine's arguments (:mod:`rewild.config.vllm`), laid over those set here.
+            plan: what its memory was reckoned with; checked against that of the GPUs here.
 
         Raises:
-            EngineError: the model cannot be loaded.
+            EngineError: the model cannot be loaded, or its plan does not fit here: by how much.
         """
         self.chat, self.request_seconds = chat, request_seconds
         if batch_invariant:
@@ -109,12 +113,15 @@ class VllmEngine(Engine):
         if config.vision:  # text only: no memory for images, and no processor that needs them
             self._arguments["limit_mm_per_prompt"] = {"image": 0}
         self._arguments |= vllm or {}
+        if plan and (short := shortage(plan, self._arguments["gpu_memory_utilization"], gpus_here())):
+            raise EngineError(f"{chat.name}: {short}")
         try:
             self.llm = LLM(
                 model=str(path), revision=revision, tokenizer_revision=revision, seed=0, **self._arguments
             )
         except Exception as error:
-            hint = f" (given to it: vllm: {', '.join(vllm)})" if vllm else ""
+            hint = explained(str(error), plan)
+            hint += f" (given to it: vllm: {', '.join(vllm)})" if vllm else ""
             if config.own_code and not trust_remote_code:
                 hint += (
                     ". Its repository holds code for its configuration, which may not run; if vLLM needs it, "

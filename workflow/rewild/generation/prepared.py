@@ -118,6 +118,7 @@ def open_model(spec: Spec, threads: int | None = None) -> Prepared:
         "threads": threads,
         "gpus": max(spec.gpus, 1),
         "memory_share": spec.memory_share,
+        "plan": spec.plan,
     }
     how = {name: known[name] for name in find_engine(engine).takes}
     if spec.remote:
