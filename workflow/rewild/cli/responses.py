@@ -60,9 +60,9 @@ def plan(
     from rewild.config.responses import Responses
     from rewild.responses.plans import print_plans
 
-    table = load_models(config)
+    chosen = read_study(study, config) if study is not None else None
+    table, settings = load_models(config, chosen), chosen.responses if chosen else None
     wanted = list(models or [])
-    settings = read_study(study, config).responses if study is not None else None
     wanted += settings.models if settings else []
     rows = [find_model(table, slug) for slug in wanted] or [m for m in table.values() if "dgm" in m.roles]
     settings = settings or Responses(models=[row.slug for row in rows])

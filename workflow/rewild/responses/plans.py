@@ -87,6 +87,8 @@ LEGEND = (
 
 def _row(model: Model, responses: Responses, gpus: Mapping[str, Gpu], conversations: int) -> tuple[str, ...]:
     settings, own = responses.of(model.slug), responses.overrides.get(model.slug)
+    if own and own.gpus:
+        raise ConfigError(f"model {model.slug}: {own.gpus} GPUs, by hand (overrides.{model.slug}.gpus)")
     precision = (own and own.precision) or model.paper_precision or "bf16"
     shape = architecture_of(model, precision)
     plans, found = [], []
