@@ -23,8 +23,8 @@ settings.load_profile("rewild")
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
-# Snakemake's plugin asks whatever SLURM is configured here as soon as it is imported, and waits for it ten seconds:
-# that of an earlier run of tests/slurm, for example, that was killed. Those tests unset this.
+# Snakemake's plugin asks whatever SLURM is configured here as soon as it is imported, and waits for it ten
+# seconds: that of a run of tests/slurm that was killed, for example. Those tests unset this.
 os.environ["SLURM_CONF"] = os.devnull
 
 # GNU readline leaves the size of some terminal to a program's children: those of pytest-xdist, for example.
@@ -174,8 +174,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def snakemake() -> Run:
     """Run Snakemake as a user would: ``snakemake(folder, *arguments)``, both outputs together.
 
-    A dry run forks from a process that has imported Snakemake. A real run is a start of its own: what it records is
-    then compared by a process with other hashes of strings, as it is where the order of a set would matter.
+    A dry run forks from a process that has imported Snakemake. A real run is a start of its own: what it
+    records is then compared by a process with other hashes of strings, where the order of a set would matter.
     """
     from forked import dry_run
 

@@ -1,7 +1,7 @@
 """Snakemake's dry runs without its start: a process that has imported it forks for each of them.
 
-An import costs as much as laying out a small study. Nothing of the package is imported here: each folder's Snakefile
-brings its own. Run as a program it serves; :func:`dry_run` starts it once and asks.
+An import costs as much as laying out a small study. Nothing of the package is imported here: each folder's
+Snakefile brings its own. Run as a program it serves; :func:`dry_run` starts it once and asks.
 """
 
 from __future__ import annotations
@@ -34,12 +34,8 @@ def dry_run(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[s
     assert server.stdout
     with NamedTemporaryFile() as said:
         command = [str(Path(sys.executable).parent / "snakemake"), *map(str, arguments)]
-        asked = {
-            "folder": str(folder),
-            "command": command,
-            "environment": dict(os.environ),
-            "output": said.name,
-        }
+        asked = {"folder": str(folder), "command": command, "output": said.name}
+        asked["environment"] = dict(os.environ)
         print(json.dumps(asked), file=server.stdin, flush=True)
         status = int(server.stdout.readline())
         return subprocess.CompletedProcess(command, status, said.read().decode(), None)
