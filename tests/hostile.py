@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import strategies as st
 
 HOSTILE = (
@@ -25,3 +27,13 @@ HOSTILE = (
 _ACTIVE = "\\`*_[]<>|~&$#%^{}()!'\"=+-.:/@,? 01ab\n\t\r\x00\x1b\x85\u2028\u202e\ufeff\ud800é日"
 hostile_text = st.sampled_from(HOSTILE) | st.text(st.sampled_from(_ACTIVE) | st.characters(), max_size=30)
 """Such names, and others made of what acts somewhere."""
+
+ODD = """a b/{c}/$(touch ran)'"é;&`d`"""
+"""A folder, of three parts, whose name holds what a shell, Make and Snakemake read."""
+TRAP = "$(touch ran) `touch ran`; touch ran; {c} {study}'\""
+"""A text that would make a file ``ran``."""
+
+
+def nothing_ran(folder: Path) -> bool:
+    """Whether no such file was made: below a folder, in the repository or here."""
+    return not [*folder.rglob("ran"), *Path(__file__).parents[1].glob("ran"), *Path().glob("ran")]

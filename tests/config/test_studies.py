@@ -11,16 +11,20 @@ import polars as pl
 import pytest
 
 from conftest import Run, copy_workflow
+from hostile import ODD, TRAP, nothing_ran
 
 pytestmark = pytest.mark.workflow
 ROOT = Path(__file__).resolve().parents[2]
+# Snakemake strips quotes at the ends of a value.
+PAPER = ("--config", "study=paper", f"mirror={TRAP}", f"title={TRAP}.")
 
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory, snakemake: Run) -> Path:
-    """A copy of the workflow in which the study `paper` was run."""
-    folder = copy_workflow(tmp_path_factory.mktemp("paper"))
-    run = snakemake(folder, "--cores", "2", "--config", "study=paper")
+    """A copy of the workflow, in a folder with an odd name, in which the study `paper` was run."""
+    folder = tmp_path_factory.mktemp("paper") / ODD
+    folder.mkdir(parents=True)
+    run = snakemake(copy_workflow(folder), "--cores", "2", *PAPER)
     assert run.returncode == 0, run.stdout
     return folder
 
@@ -80,8 +84,15 @@ def test_paper_makes_its_tables_figures_and_audit(paper: Path) -> None:
     assert leftovers(paper) == []
 
 
+def test_paper_is_made_in_an_odd_folder_and_what_is_said_is_text(paper: Path) -> None:
+    assert "Contradicted |" in (paper / "results/paper/wildchat50m/audit/audit.md").read_text()
+    assert (paper / "results/paper/wildchat50m/figures/figure2.svg").stat().st_size > 10_000
+    assert TRAP in (paper / "results/paper/config.yaml").read_text().replace("''", "'")
+    assert nothing_ran(paper.parents[2])
+
+
 def test_paper_is_made_once(paper: Path, snakemake: Run) -> None:
-    assert planned(snakemake, paper, "--config", "study=paper") == {}
+    assert planned(snakemake, paper, *PAPER) == {}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_a_change_reruns_what_depends_on_it(
     assert old in text
     try:
         (paper / path).write_text(text.replace(old, "0.01", 1), encoding="utf-8")
-        assert planned(snakemake, paper, "--config", "study=paper") == expected
+        assert planned(snakemake, paper, *PAPER) == expected
     finally:
         (paper / path).write_text(text, encoding="utf-8")
 
@@ -127,8 +138,7 @@ def test_a_broken_table_is_named_and_nothing_half_written_is_left(paper: Path, s
             paper,
             "--cores",
             "2",
-            "--config",
-            "study=paper",
+            *PAPER,
             "--",
             "results/paper/wildchat50m/tables/table1.md",
         )

@@ -37,7 +37,10 @@ def change(path: Path, *keys: str, value: Any) -> None:
 
 @pytest.fixture
 def place(copy: Path) -> Path:
-    """A copy of the workflow with two tiny models, one of which is a run of the study `tiny`."""
+    """A copy of the workflow with two tiny models, one of which is a run of the study `tiny`.
+
+    The other is only planned with, so its folder is empty.
+    """
     (copy / ".envs/engine-cpu").mkdir(parents=True)
     (copy / ".envs/engine-cpu/ready").write_text("the models are there\n")
     # Linked piece by piece, so that nothing here can undo the real one.
@@ -46,11 +49,11 @@ def place(copy: Path) -> Path:
         if piece.name != "ready":
             (copy / ".envs/lm-eval-cpu" / piece.name).symlink_to(piece)
     (copy / ".envs/lm-eval-cpu/ready").write_text("linked\n")
-    for seed, name in enumerate(("one", "two")):
-        folder = str(copy / "results/tiny/models" / name)
-        code = f"from pathlib import Path; from tiny import *; make_model(Path({folder!r}), {seed})"
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "tests/engine")}
-        subprocess.run([LM_EVAL / "bin/python", "-c", code], check=True, capture_output=True, env=environment)
+    folder = str(copy / "results/tiny/models/one")
+    code = f"from pathlib import Path; from tiny import *; make_model(Path({folder!r}), 0)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests/engine")}
+    subprocess.run([LM_EVAL / "bin/python", "-c", code], check=True, capture_output=True, env=environment)
+    (copy / "results/tiny/models/two").mkdir()
     made = {"hidden_size": 64, "heads": 4, "learns": "plain"}
     questions = "results/tiny/questions"
     study = {

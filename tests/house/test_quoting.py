@@ -1,6 +1,7 @@
 """What a study or a path says never becomes a command: every placeholder of every rule is quoted.
 
-The workflow is run, for real, in a checkout whose path holds what a shell, Make and Snakemake read.
+The workflow is laid out in a checkout whose path holds what a shell, Make and Snakemake read. The study
+`paper` is made in such a one, for real, in tests/config/test_studies.py.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import pytest
 import yaml
 
 import conftest
+from hostile import ODD, TRAP, nothing_ran
 from parsed import STUDIES, rules
 from rewild.__main__ import words
 
 ROOT = Path(__file__).resolve().parents[2]
-ODD = """a b/{c}/$(touch ran)'"é;&`d`"""
 FEW_SHARDS = 'prompts={"shards": 2}'  # all of its shards: tests/config/test_full_study.py
-TRAP = "$(touch ran) `touch ran`; touch ran; {c} {study}'\""
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,6 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("odd") / ODD
     folder.mkdir(parents=True)
     return conftest.copy_workflow(folder)
-
-
-def nothing_ran(folder: Path) -> bool:
-    return not [*folder.rglob("ran"), *ROOT.glob("ran"), *Path().glob("ran")]
 
 
 def unquoted(command: str) -> list[str]:
@@ -62,17 +58,6 @@ def test_every_placeholder_of_every_rule_is_quoted(parsed) -> None:
 
 
 @pytest.mark.workflow
-def test_paper_is_made_in_an_odd_folder(odd: Path, snakemake) -> None:
-    # Snakemake strips quotes at the ends of a value.
-    run = snakemake(odd, "--cores", "2", "--config", "study=paper", f"mirror={TRAP}", f"title={TRAP}.")
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert "Contradicted |" in (odd / "results/paper/wildchat50m/audit/audit.md").read_text()
-    assert (odd / "results/paper/wildchat50m/figures/figure2.svg").stat().st_size > 10_000
-    assert TRAP in (odd / "results/paper/config.yaml").read_text().replace("''", "'")
-    assert nothing_ran(odd.parents[3])
-
-
-@pytest.mark.workflow
 @pytest.mark.parametrize("study", [name for name in STUDIES if name != "paper"])
 def test_every_study_is_laid_out_in_an_odd_folder(odd: Path, snakemake, study: str) -> None:
     few = [FEW_SHARDS] if study == "wildchat50m" else []
@@ -92,7 +77,7 @@ def test_a_text_with_an_odd_name_is_one_word(odd: Path, snakemake) -> None:
     script = f"rewild() {{ printf '%s\\n' \"$@\"; }}; {line[line.index('rewild ') :].partition(' > ')[0]}"
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=odd).stdout
     assert f"--text\n{TRAP}.txt\n" in said
-    assert nothing_ran(odd.parents[3])
+    assert nothing_ran(odd.parents[2])
 
 
 @pytest.mark.heavy
