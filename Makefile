@@ -117,15 +117,18 @@ test: lint types test-environments test-packages
 	@$(MAKE) --no-print-directory test-tools
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
 
-# The tools' own tests go on beside those with SLURM (a SLURM of its own, started here; or the reason why not), which
-# mostly wait for it.
+# The tools' own tests go on side by side, a thread each, and beside those with SLURM (a SLURM of its own, started
+# here; or the reason why not), which mostly wait for it.
 .PHONY: test-tools
 test-tools:
-	@mkdir -p logs; ( PYTHONPATH=workflow .envs/engine-cpu/bin/python -m pytest tests/engine && \
-		PYTHONPATH=workflow .envs/axolotl-cpu/bin/python -m pytest tests/axolotl ) >logs/test-tools.txt 2>&1 & \
-	tools=$$!; trap 'pkill -P '$$tools' || true' EXIT; status=0; \
+	@mkdir -p logs; tools=""; for name in $(TEST_IN:%-cpu=%); do \
+		PYTHONPATH=workflow OMP_NUM_THREADS=1 .envs/$$name-cpu/bin/python -m pytest tests/$$name \
+			>logs/test-$$name.txt 2>&1 & \
+		tools="$$tools $$!"; done; \
+	trap 'kill '"$$tools"' 2>/dev/null || true' EXIT; status=0; \
 	$(BIN)/python -m pytest tests/slurm || status=1; \
-	wait $$tools || status=1; cat logs/test-tools.txt; exit $$status
+	for tool in $$tools; do wait $$tool || status=1; done; \
+	cat $(TEST_IN:%-cpu=logs/test-%.txt); exit $$status
 
 # The fuzz tests, with many more examples than `make test` tries: make fuzz [EXAMPLES=5000]
 EXAMPLES ?= 2000
