@@ -153,15 +153,15 @@ def test_run_time_is_that_of_the_estimate(on_a_cluster, tmp_path, monkeypatch) -
     small = asked(rule, Wildcards(study="wildchat50m", model=SMALL, shard="0000")).runtime
     large = asked(rule, SHARD).runtime
     most = load_study(ROOT / "config", "wildchat50m").responses.compute.minutes
-    assert 30 < small < 240 < large <= most
+    assert 30 < small < large < 240 < most
 
 
 ASKED = {
     "train_run": ({"run": "l8b-q72-250k"}, 690),  # 5.5 hours on four GPUs, twice, and half an hour
-    "answer_benchmarks_wildchat50m": ({"run": "q72"}, 60),
-    "evaluate_run": ({"run": "q72"}, 210),
-    "sample_answers": ({"preference": "l8i-pairs", "shard": "0000"}, 200),
-    "score_answers": ({"preference": "l8i-pairs", "shard": "0000"}, 110),
+    "answer_benchmarks_wildchat50m": ({"run": "q72"}, 80),
+    "evaluate_run": ({"run": "l8i"}, 190),  # 200 million tokens of prompts; for q72 the 720 minutes are few
+    "sample_answers": ({"preference": "l8i-pairs", "shard": "0000"}, 100),
+    "score_answers": ({"preference": "l8i-pairs", "shard": "0000"}, 70),
 }
 
 
