@@ -56,8 +56,11 @@ def test_only_the_attempts_of_this_run_count(tmp_path: Path) -> None:
 
 def test_a_group_has_one_log_for_its_rules(tmp_path: Path) -> None:
     (tmp_path / "group_plots/all").mkdir(parents=True)
-    (tmp_path / "group_plots/all/5.log").write_text(f"localrule x\nrule merge_similarity:\n{OOM}")
+    (tmp_path / "group_plots/all/5.log").write_text(
+        f"Error in rule merge_similarity:\n    output: results/s/similarity/all/summary.csv\n{OOM}"
+    )
     assert earlier("merge_similarity", ["s", "all"], 2, tmp_path) == ["memory"]
+    assert earlier("merge_similarity", ["s", "some"], 2, tmp_path) == [], "another group's log"
     assert earlier("make_table", ["s", "table1"], 2, tmp_path) == []
 
 

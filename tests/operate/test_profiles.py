@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 from parsed import rules
+from rewild.config import load_models, load_study
+from rewild.responses.spec import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted((ROOT / "profiles").glob("*/config.v8+.yaml"))
@@ -111,6 +113,31 @@ def test_a_profile_named_by_the_environment(set_up) -> None:
     assert (found["executor"], found["retries"], found["cores"]) == ("slurm", 3, None)
     assert found["slurm_requeue"] is True
     assert found["slurm_no_requeue"] is not True
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("whole", [True, False])
+def test_shards_share_a_job_where_nodes_are_given_whole(set_up, snakemake, whole: bool) -> None:
+    """In a dry run of a study with four shards; tests/slurm/test_whole_nodes.py runs it."""
+    folder = set_up()
+    with (folder / "profiles/slurm/site.yaml").open("a") as site:
+        site.write(f"whole_nodes: {str(whole).lower()}\n")
+    shutil.copy2(ROOT / "tests/slurm/study.yaml", folder / "config/studies/slurm.yaml")
+    models = ("small", "qwen2.5-72b-instruct")
+    files = [f"results/slurm/responses/{model}/manifest.json" for model in models]
+    run = snakemake(folder, "-n", "--profile", "slurm", "--config", "study=slurm", "--", *files)
+    assert run.returncode == 0, run.stdout
+    parts = re.split(r"Group job engines-slurm-(\S+) .*", run.stdout)[1:]
+    found = {model: [] for model in models}
+    for model, text in zip(parts[::2], parts[1::2], strict=True):
+        found[model].append(sorted(re.findall(rf"    Job \d+: slurm: {model} answers shard (\d+)", text)))
+    study = load_study(folder / "config", "slurm")
+    registry = load_models(folder / "config", study)
+    for model, groups in found.items():
+        room = min(8 // make_spec(study, model, registry).gpus, 4)
+        assert [len(group) for group in groups] == [room] * (4 // room) * whole, run.stdout
+        shards = sorted(shard for group in groups for shard in group)
+        assert shards == ["0000", "0001", "0002", "0003"] * whole
 
 
 @pytest.mark.heavy

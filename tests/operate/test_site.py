@@ -63,6 +63,31 @@ def test_the_template_filled_in_is_a_site(monkeypatch, tmp_path) -> None:
     assert load_site().gpu_name("H100-80") == "h100"
 
 
+def test_engines_share_nodes_that_are_given_whole(site_file) -> None:
+    site_file(whole_nodes=True, nodes={"gpu": {"cpus": 96, "memory_gb": 500}})
+    site = load_site()
+    assert [site.engines(gpus) for gpus in (0, 1, 2, 3, 4, 8, 16)] == [1, 8, 4, 2, 2, 1, 1]
+    assert [site.model_copy(update={"whole_nodes": False}).engines(gpus) for gpus in (1, 4)] == [1, 1]
+    job = {"nodes": 1, "gpu": 2, "cpus_per_gpu": 12, "mem_mb": 100_000, "gres": "", "runtime": 60}
+    added = {
+        "nodes": 4,
+        "gpu": 8,
+        "cpus_per_gpu": 48,
+        "mem_mb": 400_000,
+        "gres": "",
+        "runtime": 60,
+        "_cores": 4,
+    }
+    assert site.of_group([job] * 4, added) == added | {"nodes": 1, "cpus_per_gpu": 12}
+    assert site.of_group([job] * 4, added | {"mem_mb": 600_000})["mem_mb"] == 500_000, "what a node has"
+    job |= {"gpu": 0, "gres": "gpu:h100:2", "cpus_per_task": 24}
+    added |= {"gpu": 0, "gres": "gpu:h100:2", "cpus_per_task": 96}
+    assert site.of_group([job] * 4, added)["gres"] == "gpu:h100:8"
+    assert site.of_group([job] * 4, added)["cpus_per_task"] == 96
+    tables = {"mem_mb": 900_000, "runtime": 20, "gres": ""}
+    assert site.of_group([tables], tables) == tables, "no GPUs, and nothing to put right"
+
+
 def test_a_missing_file_says_how_to_make_one(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("REWILD_SITE", str(tmp_path / "none.yaml"))
     with pytest.raises(ConfigError, match=r"none\.yaml: no such file.*\n  cp profiles/slurm/site\.example"):

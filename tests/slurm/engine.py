@@ -6,6 +6,7 @@
 - ``faults/hold``: after a chunk a shard stands still, while the file is there
 - ``faults/pace``: seconds that every chunk takes longer, while the file is there
 - ``faults/hang-SHARD``: the first job of the shard stands still after its second chunk
+- ``faults/fail-SHARD``: the engine of the shard breaks after its first chunk, once
 - ``faults/truncate-SHARD``: the job succeeds, and its file is cut in half afterwards, once
 """
 
@@ -37,6 +38,7 @@ def main() -> None:
     shard = Path(shard).stem if command == "respond" else ""  # it is given the file of its prompts
 
     from rewild.__main__ import main as rewild
+    from rewild.engines.base import EngineError
     from rewild.generation.store import Store
 
     write, count = Store.write, 0
@@ -52,11 +54,14 @@ def main() -> None:
             "model": model,
             "shard": shard,
             "job": job,
+            "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "conversations": names,
         }
         with Path("written.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         if command == "respond":
+            if once(f"fail-{shard}"):
+                raise EngineError(f"{model}: the engine of shard {shard} broke")
             while (FAULTS / "hold").exists():
                 time.sleep(0.1)
             if hangs and count == 2:

@@ -37,12 +37,12 @@ SITE = shared.SITE | {"account": "testers", "setup": ["export FROM_THE_SITE='{ye
 class Project:
     """A copy of the workflow, with the study of these tests, as somebody's who set it up for this cluster."""
 
-    def __init__(self, folder: Path, partition: str = "gpu", preemptible: bool = False):
+    def __init__(self, folder: Path, partition: str = "gpu", preemptible: bool = False, **own: object):
         self.folder = shared.copy_workflow(folder)
         shutil.copy2(HERE / "study.yaml", folder / "config/studies/slurm.yaml")
         (folder / "slurm").symlink_to("profiles/slurm")
         partitions = {"cpu": SITE["partitions"]["cpu"], partition: SITE["partitions"]["gpu"]}
-        site = SITE | {"partitions": partitions, "preemptible": preemptible}
+        site = SITE | {"partitions": partitions, "preemptible": preemptible} | own
         (folder / "profiles/slurm/site.yaml").write_text(yaml.safe_dump(site, sort_keys=False))
         self.install("engine-cpu", f'exec {ENGINE} {HERE / "engine.py"} "$@"')
         self.install("axolotl-cpu", f'exec {TRAINER} "$@"')

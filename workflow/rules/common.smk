@@ -257,9 +257,14 @@ shell.prefix(
 )
 
 
+def placed(path):
+    """A file that a study names: of results, wherever these are stored, or of this machine."""
+    return path if path.startswith("results/") else local(path)
+
+
 def plain(paths):
     """Those of a study's own files that can be inputs: Snakemake reads braces in an input's name as a wildcard."""
-    return [path for path in paths if not contains_wildcard(path)]
+    return [placed(path) for path in paths if not contains_wildcard(path)]
 
 
 def odd(paths):
@@ -282,6 +287,49 @@ def tries(job):
 if SITE:
     Job.restart_times = property(tries)
     GroupJob.restart_times = property(lambda group: min(map(tries, group.jobs)))
+    ADDED = GroupJob.resources.fget
+
+
+# Snakemake adds up what the jobs of a group ask for at once: memory and GPUs, but nodes and CPUs for each GPU too.
+def of_group(group):
+    """What the jobs of a group ask for together, on one node."""
+    if group._resources is None:
+        ADDED(group)
+        asked = [job.resources for job in group.jobs]
+        group._resources = SITE.of_group(asked, group._resources)
+    return ADDED(group)
+
+
+if SITE:
+    GroupJob.resources = property(of_group)
+
+
+def on_a_node(gpus, *names):
+    """A group: shards share a job where a site gives nodes whole, as many engines as have room on one.
+
+    Each engine takes GPUs of its own (rewild.engines.devices); those at work go on when one fails.
+    """
+
+    def name(wildcards):
+        engines = SITE.engines(gpus(wildcards)) if SITE else 1
+        if engines == 1:
+            return None
+        found = "-".join(["engines", *(wildcards[key] for key in names)])
+        settings = workflow.group_settings  # Snakemake looks there for how many
+        settings.group_components = {**settings.group_components, found: engines}
+        return found
+
+    return name
+
+
+def cores(count, gpus):
+    """The threads of a job with GPUs: its share of a node at most, so that all of a group run at once."""
+
+    def asked(wildcards):
+        share = SITE.cpus_per_gpu * gpus(wildcards) if SITE else 0
+        return min(count(wildcards), share or count(wildcards))
+
+    return asked
 
 
 def no_gpus(wildcards):

@@ -251,11 +251,13 @@ rule answer_shard:
         "logs/{study}/answer_shard/{model}/{shard}.benchmark.tsv"
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.responses),
+    group:
+        on_a_node(model_gpus, "study", "model")
     conda:
         lambda wildcards: conda_of(engine_of(wildcards))
     container:
         lambda wildcards: image_of(engine_of(wildcards))
-    threads: lambda wildcards: job_of(wildcards).compute.threads
+    threads: cores(lambda wildcards: job_of(wildcards).compute.threads, model_gpus)
     resources:
         mem_mb=memory(
             "answer_shard", lambda wildcards: memory_mb(job_of(wildcards)), model_gpus

@@ -325,11 +325,13 @@ rule sample_answers:
         "logs/{study}/sample_answers/{preference}/{shard}.log",
     benchmark:
         "logs/{study}/sample_answers/{preference}/{shard}.benchmark.tsv"
+    group:
+        on_a_node(answering_gpus, "study", "preference")
     conda:
         lambda wildcards: conda_of(engine_of(answering(wildcards)))
     container:
         lambda wildcards: image_of(engine_of(answering(wildcards)))
-    threads: lambda wildcards: answering_job(wildcards).compute.threads
+    threads: cores(lambda wildcards: answering_job(wildcards).compute.threads, answering_gpus)
     resources:
         mem_mb=memory(
             "sample_answers",

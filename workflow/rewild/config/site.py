@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -110,6 +111,11 @@ class Site(Section, marks=HOW):
     gpu_request: Literal["gpus", "gres"] = Field(
         "gpus", description="How GPUs are asked for: sbatch --gpus, or --gres where a site takes only that"
     )
+    whole_nodes: bool = Field(
+        False,
+        description="Whether a job with GPUs gets a whole node: shards of a model then share one, each with "
+        "an engine on GPUs of its own",
+    )
     staging: Name | None = Field(
         None,
         description="A folder on the node's own disk for copies of weights, such as $TMPDIR; null: none",
@@ -193,6 +199,29 @@ class Site(Section, marks=HOW):
         fits = self.fitting(gpus)
         found = [n.memory_gb for name, n in self.nodes.items() if name in fits]
         return max(found) * 1000 if found else None
+
+    def engines(self, gpus: int) -> int:
+        """Engines of so many GPUs that share a job."""
+        most = max((self.partitions[name].max_gpu for name in self.fitting(gpus)), default=0)
+        return max(most // gpus, 1) if self.whole_nodes and gpus else 1
+
+    def of_group(self, jobs: Sequence[Mapping[str, Any]], added: Mapping[str, Any]) -> dict[str, Any]:
+        """What jobs that share one ask for together, on one node.
+
+        Args:
+            jobs: what each asks for.
+            added: the same as Snakemake adds it up: also what is said of a node, or for each GPU.
+        """
+        found = dict(added)
+        for name in ("nodes", "cpus_per_gpu"):
+            if name in added:
+                found[name] = max(job.get(name) or 0 for job in jobs)
+        requests = [job["gres"].rpartition(":") for job in jobs if job.get("gres")]
+        if requests:
+            found["gres"] = f"{requests[0][0]}:{sum(int(count) for _, _, count in requests)}"
+        gpus = sum(int(count) for _, _, count in requests) or added.get("gpu", 0)
+        most = self.memory_mb(gpus)
+        return found | ({"mem_mb": min(added["mem_mb"], most)} if gpus and most else {})
 
     def longest(self, gpus: int) -> int:
         """The longest job of so many GPUs, in minutes."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from rewild.config.engines import find_engine
 from rewild.engines.base import Classified, Completion, Engine, EngineError, Request, Sampling, Score
+from rewild.engines.devices import take_gpus
 
 __all__ = [
     "Classified",
@@ -30,7 +31,10 @@ def make_engine(name: str, **arguments: Any) -> Engine:
     Raises:
         ConfigError: no engine has this name. EngineError: it cannot start.
     """
-    module, _, made = find_engine(name).path.partition(":")
+    row = find_engine(name)
+    if not row.remote and arguments.get("device") != "cpu":
+        take_gpus(arguments.get("gpus", 1))
+    module, _, made = row.path.partition(":")
     engine = getattr(import_module(module), made)(**arguments)
     assert isinstance(engine, Engine)
     return engine

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 
 from rewild.config.gpus import GIB
+from rewild.engines.devices import handles
 from rewild.engines.plan import Plan
 
 LESS = (
@@ -25,15 +25,7 @@ def gpus_here() -> list[tuple[int, int]]:
         import pynvml
 
         pynvml.nvmlInit()
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-        every = [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(int(name))
-            if name.strip().isdecimal()
-            else pynvml.nvmlDeviceGetHandleByUUID(name.strip())
-            for name in (every if shown is None else shown.split(","))
-        ]
-        found = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+        found = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles(pynvml)]
     except Exception:  # no driver, or the CPU build
         return []
     return [(int(one.free), int(one.total)) for one in found]

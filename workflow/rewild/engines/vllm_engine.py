@@ -40,6 +40,7 @@ from rewild.engines.base import (
 )
 from rewild.engines.chat import Chat
 from rewild.engines.config_file import read_config
+from rewild.engines.devices import handles
 from rewild.engines.memory import explained, gpus_here, shortage
 from rewild.engines.plan import Plan
 
@@ -299,15 +300,15 @@ def _gpus() -> dict[str, Any]:
         import pynvml
 
         pynvml.nvmlInit()
+        mine = handles(pynvml)
     except Exception:  # no driver, or the CPU build
         return {"device": "cpu"}
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    if not handles:
+    if not mine:
         return {"device": "cpu"}
     return {
-        "gpu": pynvml.nvmlDeviceGetName(handles[0]),
-        "gpus": len(handles),
-        "gpu_memory": pynvml.nvmlDeviceGetMemoryInfo(handles[0]).total,
+        "gpu": pynvml.nvmlDeviceGetName(mine[0]),
+        "gpus": len(mine),
+        "gpu_memory": pynvml.nvmlDeviceGetMemoryInfo(mine[0]).total,
         "driver": pynvml.nvmlSystemGetDriverVersion(),
     }
 
@@ -318,10 +319,7 @@ def _memory_in_use() -> int | None:
         import pynvml
 
         pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        used = [
-            pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(i)).used for i in range(count)
-        ]
+        used = [pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles(pynvml)]
         if used:
             return int(max(used))
     except Exception:  # no driver, or the CPU build

@@ -50,7 +50,9 @@ def earlier(rule: str, wildcards: Iterable[str], attempt: int, logs: Path = LOGS
     folder = logs / f"rule_{rule}" / "_".join(wildcards).replace("/", "_")
     paths = list(folder.glob("*.log"))
     if not folder.is_dir():  # in a group: SLURM's log is the group's
-        paths = [p for p in logs.glob("group_*/**/*.log") if f"rule {rule}:".encode() in p.read_bytes()]
+        marks = [f"rule {rule}:".encode(), *(value.encode() for value in wildcards)]
+        said = {path: path.read_bytes() for path in logs.glob("group_*/**/*.log")}
+        paths = [path for path, text in said.items() if all(mark in text for mark in marks)]
     found = sorted((path for path in paths if path.stem.isdigit()), key=lambda path: int(path.stem))
     return [ended_by(path) for path in found[-(attempt - 1) :]]
 

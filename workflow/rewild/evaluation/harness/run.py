@@ -23,6 +23,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from rewild.core.errors import ConfigError, DataError, first_line, nearest
+from rewild.engines.devices import take_gpus
 from rewild.engines.tokenizer import load_tokenizer
 from rewild.evaluation.harness import control, gate, questions, sandbox, sentences
 from rewild.evaluation.harness.settings import Target, Task
@@ -158,6 +159,8 @@ class Harness:
             ConfigError: an unknown task, a backend that is not installed, a model that cannot be loaded.
             DataError: files of questions that are missing or lack a column.
         """
+        if settings.gpus:
+            take_gpus(settings.gpus)
         os.environ["HF_DATASETS_CACHE"] = str(scratch / "datasets")
         self._runs_code = any(task.runs_code for task in tasks)
         if self._runs_code:
