@@ -198,7 +198,7 @@ def judged_folder(study, run, benchmark):
 def question_roles(row):
     """A benchmark's files that its answers depend on; the others are the judge's."""
     return [
-        path
+        placed(path)
         for role, path in JUDGED_FILES[row.slug].items()
         if role not in find_runner(row.runner).for_judge
     ]
@@ -412,7 +412,9 @@ for study in STUDIES.values():
 rule judge_answers:
     input:
         answers="results/{study}/benchmarks/{run}/{benchmark}/answers.parquet",
-        files=lambda wildcards: list(JUDGED_FILES[wildcards.benchmark].values()),
+        files=lambda wildcards: [
+            placed(f) for f in JUDGED_FILES[wildcards.benchmark].values()
+        ],
         baseline=judged_baseline,
     output:
         judgments="results/{study}/benchmarks/{run}/{benchmark}/judgments.parquet",
@@ -445,7 +447,9 @@ rule score_judgments:
     input:
         answers="results/{study}/benchmarks/{run}/{benchmark}/answers.parquet",
         judgments="results/{study}/benchmarks/{run}/{benchmark}/judgments.parquet",
-        files=lambda wildcards: list(JUDGED_FILES[wildcards.benchmark].values()),
+        files=lambda wildcards: [
+            placed(f) for f in JUDGED_FILES[wildcards.benchmark].values()
+        ],
         baseline=judged_baseline,
         env=lambda wildcards: ancient(scoring_ready(wildcards)),
     output:

@@ -20,15 +20,15 @@ def figure_part(wildcards):
     return PAPERS[wildcards.paper].part("figure", wildcards.figure, source)
 
 
-def placed(path):
+def found(path):
     """A file of a study's results, or of the workflow itself."""
-    return path if path.startswith(("results/", CONFIG)) else own(path)
+    return placed(path) if path.startswith(("results/", CONFIG)) else own(path)
 
 
 def files_of_part(part):
     """An input function: what a table's cells or a figure are made from."""
     return lambda wildcards: [
-        placed(path)
+        found(path)
         for paths in part(wildcards).files(case_of(wildcards.study)).values()
         for path in paths
     ]
@@ -338,7 +338,7 @@ rule audit_claims:
     input:
         claims=own(f"{ROOMS}/{{paper}}/data/claims.yaml"),
         evidence=lambda wildcards: [
-            placed(path)
+            found(path)
             for paths in audit_evidence(wildcards).values()
             for path in paths
         ],
