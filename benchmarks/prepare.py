@@ -4,9 +4,13 @@ Makes conversations in the schema of WildChat, prepares them with `rewild` at th
 steps with `datasets` map and filter at the largest. Both use the same files and the same number of processes,
 and must keep the same conversations.
 
+The limit is polars with as many threads. It reads the same columns, takes the checksums of the same files,
+hashes the same texts, and writes the rows that ours kept, sorted, into as many files. It is told which, and
+decides nothing. Ours and the limit take turns; the median of each counts.
+
     pip install datasets psutil            # in an environment that has rewild
     python benchmarks/prepare.py           # a million conversations
-    python benchmarks/prepare.py --rows 100000
+    python benchmarks/prepare.py --rows 200000 --rounds 5 --skip-datasets
 """
 
 from __future__ import annotations
@@ -23,10 +27,13 @@ import sys
 import threading
 import time
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from importlib import import_module
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -157,6 +164,50 @@ def with_rewild(files: list[str], benchmark: str, out: Path, processes: int) -> 
     prepare("benchmark", validate(Prompts, settings, "benchmark"), out, cores=processes)
 
 
+PARTS = {
+    "rewild.prompts.prepare": {"load_benchmarks": "index of the benchmark", "choose": "duplicates"}
+    | {"_checksum": "checksums of the files"},
+    "rewild.prompts.passes": {"read": "reading", "examine": "checks, counts and hashes of texts"}
+    | {"_filter": "filters and comparison with the benchmark", "_gather": "gathering shards"}
+    | {"_finish": "gathering shards", "_write": "writing"},
+}
+
+
+def where(files: list[str], benchmark: str, out: Path) -> dict[str, float]:
+    """Seconds of the processor that each part of ours takes, in one process with one thread."""
+    started = time.process_time()
+    spent: dict[str, float] = dict.fromkeys(
+        dict.fromkeys(p for part in PARTS.values() for p in part.values()), 0
+    )
+
+    def timed(function: Any, part: str) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            before = time.process_time()
+            found = function(*given, **named)
+            spent[part] += time.process_time() - before
+            return each(found, part) if isinstance(found, Iterator) else found
+
+        return call
+
+    def each(items: Iterator[Any], part: str) -> Iterator[Any]:
+        while True:
+            before = time.process_time()
+            item = next(items, None)
+            spent[part] += time.process_time() - before
+            if item is None:
+                return
+            yield item
+
+    for name, functions in PARTS.items():
+        module = import_module(name)
+        for function, part in functions.items():
+            setattr(module, function, timed(getattr(module, function), part))
+    loaded = time.process_time()
+    with_rewild(files, benchmark, out, 1)
+    rest = time.process_time() - loaded - sum(spent.values())
+    return {"starting": loaded - started, **spent, "laying aside by shard, and the rest": rest}
+
+
 def with_datasets(files: list[str], benchmark: str, out: Path, processes: int) -> None:
     """The same steps in `datasets`: a function of one row per step, over several processes."""
     import datasets
@@ -191,6 +242,59 @@ def with_datasets(files: list[str], benchmark: str, out: Path, processes: int) -
         rows = shards.count(shard)
         data.select(range(position, position + rows)).to_parquet(out / "shards" / f"{shard:04d}.parquet")
         position += rows
+
+
+def with_polars(files: list[str], benchmark: str, out: Path, processes: int) -> None:
+    """Read, hash and write the bytes that ours reads, hashes and writes, and nothing else."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import polars as pl
+
+    def checksum(file: str) -> str:
+        with Path(file).open("rb") as opened:
+            return file_digest(opened, "sha256").hexdigest()
+
+    assert pl.thread_pool_size() == processes
+    with ThreadPoolExecutor(processes) as pool:
+        list(pool.map(checksum, files))
+    kept = pl.read_parquet(last_of_ours(out), columns=["source_id", "conversation_id", "shard"])
+    message = pl.element().struct
+    rows = (
+        pl.scan_parquet(files)
+        .select(
+            pl.col("conversation_hash").alias("source_id"),
+            "language",
+            "toxic",
+            "redacted",
+            "timestamp",
+            pl.col("conversation").list.eval(pl.struct(message.field("role"), message.field("content"))),
+            pl.col("openai_moderation").list.eval(message.field("flagged")),
+            pl.col("conversation").list.eval(message.field("content").hash()).alias("hashes"),
+        )
+        .collect()
+    )
+    assert rows["hashes"].explode().n_unique() > 1
+    rows = rows.join(kept, on="source_id").sort("conversation_id")
+    (out / "shards").mkdir(parents=True)
+    for (shard,), part in rows.partition_by("shard", as_dict=True, maintain_order=True).items():
+        written = part.select(
+            "conversation_id",
+            pl.lit("wildchat").alias("source"),
+            "source_id",
+            "shard",
+            "language",
+            pl.col("conversation").list.len().cast(pl.Int16).alias("n_turns"),
+            pl.col("conversation").alias("messages"),
+            pl.lit([], pl.List(pl.String)).alias("tags"),
+        )
+        written.write_parquet(
+            out / "shards" / f"{shard}.parquet", compression="zstd", compression_level=1, row_group_size=4096
+        )
+
+
+def last_of_ours(out: Path) -> str:
+    """What ours wrote last, beside another way's results."""
+    return str(out.parent / "out-rewild" / "shards" / "*.parquet")
 
 
 def well_formed(conversation: list[dict[str, Any]]) -> bool:
@@ -251,7 +355,9 @@ def measure(
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, __file__, "--only", way, "--out", str(out), "--processes", str(processes)]
     used, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with subprocess.Popen([*command, "--benchmark", str(benchmark), "--files", *files]) as process:
+    environment = os.environ | {"POLARS_MAX_THREADS": str(processes)} if way == "polars" else None
+    command += ["--benchmark", str(benchmark), "--files", *files]
+    with subprocess.Popen(command, env=environment) as process:
         peak = [0]
         watcher = threading.Thread(target=watch, args=(process.pid, peak), daemon=True)
         watcher.start()
@@ -284,6 +390,11 @@ def kept(out: Path) -> list[str]:
     return [i for f in files for i in pq.read_table(f, columns=["conversation_id"])[0].to_pylist()]
 
 
+def bytes_in(out: Path) -> int:
+    """Bytes of all shards."""
+    return sum(file.stat().st_size for file in (out / "shards").glob("*.parquet"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -291,15 +402,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help=f"a multiple of {10 * PART // 5:,}")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path(".cache/benchmark-prepare"))
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="turns of ours and of the limit, at the largest"
+    )
     parser.add_argument("--skip-datasets", action="store_true")
+    parser.add_argument("--where", action="store_true", help="only say where our time goes, in one process")
     for hidden in ("--only", "--benchmark"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--files", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        way = with_rewild if options.only == "rewild" else with_datasets
-        way(options.files, options.benchmark, options.out, options.processes)
+        ways = {"rewild": with_rewild, "polars": with_polars, "datasets": with_datasets}
+        ways[options.only](options.files, options.benchmark, options.out, options.processes)
         return
 
     folder = options.folder.resolve()
@@ -307,6 +422,15 @@ def main() -> None:
     make_data(folder, sizes[-1])
     files = [str(folder / f"part-{p:03d}.parquet") for p in range(sizes[-1] // PART)]
     size = sum(Path(file).stat().st_size for file in files) / 1e9
+    if options.where:
+        shutil.rmtree(folder / "out-where", ignore_errors=True)
+        parts = where(files, str(folder / "benchmark.jsonl"), folder / "out-where")
+        total = sum(parts.values())
+        for part, seconds in parts.items():
+            print(
+                f"{part:42} {seconds:6.2f} s {seconds / sizes[-1] * 1e6:6.1f} µs/row {seconds / total:6.1%}"
+            )
+        return
     print(f"{options.processes} processes, {SHARDS} shards, {size:.2f} GB of Parquet")
     print(f"{'':10} {'rows':>10} {'seconds':>9} {'rows/s':>9} {'CPU s':>7} {'CPU µs/row':>11} {'peak GB':>8}")
 
@@ -320,10 +444,18 @@ def main() -> None:
         )
         return seconds, processor
 
-    ours = [show("rewild", rows) for rows in sizes][-1]
+    for rows in sizes[:-1]:
+        show("rewild", rows)
+    turns = [(show("rewild", sizes[-1]), show("polars", sizes[-1])) for _ in range(options.rounds)]
+    ours, limit = (tuple(median(way[i] for way in ways) for i in (0, 1)) for ways in zip(*turns, strict=True))
+    print(
+        f"{ours[0] / limit[0]:.2f} times the limit by the clock, {ours[1] / limit[1]:.2f} by processor time; "
+        f"it wrote {bytes_in(folder / 'out-polars') / bytes_in(folder / 'out-rewild'):.2f} of our bytes"
+    )
+    ids = kept(folder / "out-rewild")
+    assert ids == kept(folder / "out-polars")
     if not options.skip_datasets:
         theirs = show("datasets", sizes[-1])
-        ids = kept(folder / "out-rewild")
         same = ids == kept(folder / "out-datasets")
         clock, processor = theirs[0] / ours[0], theirs[1] / ours[1]
         print(f"{clock:.1f} times as fast by the clock, {processor:.1f} by processor time")
