@@ -41,6 +41,11 @@ class Gpu(Section, marks=HOW):
     )
 
     @property
+    def has_speeds(self) -> bool:
+        """Whether all is stated that says how fast it is."""
+        return None not in (self.bandwidth_tb, self.tflops, self.link_gb)
+
+    @property
     def at_once(self) -> int:
         """Sequences at once at most: as set, or what vLLM 0.32 takes (``EngineArgs.get_batch_defaults``)."""
         return self.max_sequences or (1024 if self.memory_gib >= VLLM_LARGE else 256)

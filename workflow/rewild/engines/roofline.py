@@ -195,13 +195,13 @@ def forecast(
     )
 
 
-def fast_gpu(name: str, gpus: Mapping[str, Gpu] | None, where: str = "objective") -> Gpu:
+def fast_gpu(name: str, gpus: Mapping[str, Gpu] | None, where: str | None = None) -> Gpu:
     """A GPU type with the figures that a forecast needs.
 
     Args:
         name: of the type.
         gpus: GPU types of the configuration, besides the built-in ones.
-        where: the key that asks for it, for the message.
+        where: the key of the objective that asks for it, for the message.
 
     Raises:
         ConfigError: the type is unknown, or a figure is missing; the keys are named.
@@ -211,7 +211,7 @@ def fast_gpu(name: str, gpus: Mapping[str, Gpu] | None, where: str = "objective"
         keys = ", ".join(f"gpus.{name}.{key}" for key in missing)
         raise ConfigError(
             f"GPU type '{name}': how fast it is, is not stated: give {keys} in config/config.yaml (its data "
-            f"sheet has them), or set {where}: fewest, which needs none"
+            "sheet has them)" + (f", or set {where}: fewest, which needs none" if where else "")
         )
     return gpu
 

@@ -51,7 +51,7 @@ def print_plans(
         try:
             rows.append(_row(model, responses, gpus, conversations))
         except ConfigError as error:
-            reasons.append(str(error))
+            reasons.append(f"no plan: {error}")
     columns = [
         Column("model"),
         Column("GPUs", right=True),
@@ -69,8 +69,12 @@ def print_plans(
     print_table(columns, rows, title=title, console=console)
     for line in LEGEND:
         console.print(line.format(conversations), style="dim", highlight=False, markup=False, soft_wrap=True)
+    if not about.has_speeds:
+        reasons.append(
+            f"which is the cheapest: how fast {name} is, is not stated (gpus.{name}, docs/plan.md)"
+        )
     for reason in reasons:
-        console.print(f"no plan: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(reason, style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(variety(models), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -92,7 +96,8 @@ def _row(model: Model, responses: Responses, gpus: Mapping[str, Gpu], conversati
     precision = (own and own.precision) or model.paper_precision or "bf16"
     shape = architecture_of(model, precision)
     plans, found = [], []
-    for objective in get_args(Objective):
+    fast = find_gpu(str(settings.compute.gpu), dict(gpus)).has_speeds
+    for objective in get_args(Objective) if fast else ("fewest",):
         compute = settings.compute.model_copy(update={"objective": objective})
         made, _ = planned(model, precision, "vllm", compute, settings.limits, gpus)
         assert made
@@ -101,9 +106,10 @@ def _row(model: Model, responses: Responses, gpus: Mapping[str, Gpu], conversati
         context = min(made.context, settings.limits.at_most or made.context)
         use = traffic_of(compute, settings.limits, context)
         plans.append(made)
-        found.append(forecast(shape, fast_gpu(compute.gpu, known), made, use))
+        if fast:
+            found.append(forecast(shape, fast_gpu(compute.gpu, known), made, use))
     turns = conversations * float(load_assumptions().of(settings.compute.tokens).turns.value)
-    what, share = found[-1].mostly
+    what, share = found[-1].mostly if fast else ("", 0)
     return (
         model.slug,
         _both([str(made.gpus) for made in plans]),
@@ -115,7 +121,7 @@ def _row(model: Model, responses: Responses, gpus: Mapping[str, Gpu], conversati
         _both([f"{f.sequences:.0f}{'*' if f.full else ''}" for f in found]),
         _both([f"{f.rate / f.gpus:,.0f}" for f in found]),
         _both([f"{turns * f.gpu_seconds / 3600:,.0f}" for f in found]),
-        f"{what} {share:.0%}",
+        f"{what} {share:.0%}" if fast else "",
     )
 
 

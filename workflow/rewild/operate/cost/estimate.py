@@ -175,7 +175,7 @@ def predicted(
     name = made.gpu if made else (job and job.compute.gpu) or USUAL_GPU
     if job and job.memory_share:
         _, known = with_share(name, known, job.memory_share, job.compute.vllm.given)
-    gpu, shape = fast_gpu(name, known, "responses.compute.objective"), shape_of(inputs, row)
+    gpu, shape = fast_gpu(name, known), shape_of(inputs, row)
     if made:
         shape = shape_of(inputs, row, made.precision)
     return forecast(shape, gpu, made or plan_on(shape, gpu, (job and job.gpus) or 1, name), use)
