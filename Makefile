@@ -112,7 +112,7 @@ check: .venv/ready-dev
 		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 
 test: lint types test-environments test-packages
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder \
 		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 	@$(MAKE) --no-print-directory test-tools
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once

@@ -40,11 +40,16 @@ HEAVY_FIXTURES = {"snakemake", "rewild", "on_a_cluster", "driver", "mirror", "pa
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as heavy what is so by its folder or fixtures."""
+    """Mark as heavy what is so by its folder or fixtures; files in which Snakemake runs come first.
+
+    They take longest: two processes that take file after file then end at about the same time.
+    """
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         if folder in HEAVY_FOLDERS or HEAVY_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("heavy")
+    first = {item.path for item in items if "snakemake" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.hookimpl(wrapper=True)
