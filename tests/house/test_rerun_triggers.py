@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import copy_workflow
+from conftest import Run, copy_workflow
 
 pytestmark = pytest.mark.workflow
 STUDY, RECIPES, MODELS = "config/studies/demo.yaml", "config/recipes.yaml", "config/models.yaml"
@@ -24,23 +24,28 @@ EXPENSIVE = {
     *("run_pilot", "answer_shard", "sample_answers", "score_answers", "preflight_run", "train_run"),
     *("postflight_run", "evaluate_run", "answer_benchmarks_demo", "judge_answers"),
 }
-ALWAYS = {"make_viewer"}  # its folders of pages are not laid out here
+AFTER = {
+    *("collect_scores", "fill_table", "compare_judgments", "make_table"),
+    *("draw_figure", "state_findings"),
+}
+RUNS = 9  # of the demo
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, snakemake) -> Path:
     """The demo, as if it had run."""
     folder = copy_workflow(tmp_path_factory.mktemp("triggers") / "copy")
-    listed = snakemake(folder, "-n", "--summary", "--config", "study=demo").stdout
-    names = [line.split("\t")[0] for line in listed.splitlines() if line.count("\t") >= 4][1:]
-    assert len(names) > 400, listed
+    listed = snakemake(folder, "-n", "--detailed-summary", "--config", "study=demo")
+    assert listed.returncode == 0, listed.stdout
+    names = re.findall(r"^((?:results|\.envs)/\S+)\t-\t", listed.stdout, re.MULTILINE)
+    assert len(names) > 400, listed.stdout
     for name in names:
         path = folder / name
-        if path.name == "checkpoint" or "/models/" in name:
-            path.mkdir(parents=True, exist_ok=True)
-        else:
+        if path.suffix or path.name in ("ready", "passed"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+        else:
+            path.mkdir(parents=True, exist_ok=True)
     # Without --forceall, what is newer than its inputs has no record of its settings, and none could change.
     touched = snakemake(folder, "--touch", "--forceall", "--cores", "1", "--config", "study=demo")
     assert touched.returncode == 0, touched.stdout
@@ -57,7 +62,7 @@ def rules(done: Path, snakemake) -> Iterator[Rules]:
         assert said.returncode == 0, said.stdout
         assert "missing provenance/metadata" not in said.stdout
         stats = said.stdout.partition("Job stats:")[2].partition("\n\n")[0]
-        return set(re.findall(r"^(\w+) +\d+$", stats, re.MULTILINE)) - {"all", "total", *ALWAYS}
+        return set(re.findall(r"^(\w+) +\d+$", stats, re.MULTILINE)) - {"all", "total"}
 
     yield found
     for name, text in before.items():
@@ -74,10 +79,12 @@ def change(path: Path, *keys: str, **values: Any) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
-def test_a_looser_gate_judges_again_and_trains_nothing(done: Path, rules: Rules) -> None:
-    assert rules() <= {"write_config"}
+def test_looser_gates_judge_again_and_train_and_answer_nothing(done: Path, rules: Rules) -> None:
+    assert rules() == set()
     change(done / RECIPES, "demo", "gates", stopped=0.1, cut=0.5)
-    assert {"postflight_run", "check_run"} <= rules() <= {"postflight_run", "check_run", "write_config"}
+    change(done / STUDY, "responses", "pilot", "gates", unfinished=0.99, empty=0.5)
+    judge = {"postflight_run", "check_run", "check_pilot"}
+    assert judge <= rules() <= {*judge, "write_config"}
 
 
 def test_what_says_nothing_of_a_fine_tune_runs_nothing(done: Path, rules: Rules) -> None:
@@ -96,11 +103,6 @@ def test_what_identifies_a_fine_tune_trains_it_again_and_what_follows(done: Path
         "evaluate_run",
         "answer_benchmarks_demo",
     } <= rules()
-
-
-def test_a_pilots_gate_judges_again_and_answers_nothing(done: Path, rules: Rules) -> None:
-    change(done / STUDY, "responses", "pilot", "gates", unfinished=0.99, empty=0.5)
-    assert {"check_pilot"} <= rules() <= {"check_pilot", "write_config"}
 
 
 def test_how_it_is_computed_runs_nothing(done: Path, rules: Rules) -> None:
@@ -160,6 +162,91 @@ def test_the_code_of_a_cheap_rule_runs_it_again_and_nothing_dear(done: Path, rul
     found = rules()
     assert {"make_table", "state_findings"} <= found
     assert found.isdisjoint(EXPENSIVE | {"make_mix", "collect_responses"}), found
+
+
+# Of the table of benchmarks, of figures and of models; the numbers of jobs, too
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rule → jobs, of a dry run's table."""
+    table = output.partition("Job stats:")[2].partition("Reasons:")[0]
+    jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    return {name: count for name, count in jobs.items() if name not in ("total", "all")}
+
+
+def demo(snakemake: Run, folder: Path) -> dict[str, int]:
+    run = snakemake(folder, "-n", "--config", "study=demo")
+    assert run.returncode == 0, run.stdout
+    return planned(run.stdout)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path}: {old!r} stands {text.count(old)} times"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_figures_code_draws_that_figure_again(done: Path, snakemake: Run) -> None:
+    path = done / "workflow/rewild/papers/wildchat50m/radar.py"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + "\n# Another line.\n", encoding="utf-8")
+    assert demo(snakemake, done) == {"draw_figure": 1, "state_findings": 1}
+    path.write_text(before, encoding="utf-8")
+
+
+def test_one_benchmarks_row_touches_no_other_kind_of_job(done: Path, snakemake: Run) -> None:
+    """The run's job keeps the benchmarks that are as they were (tests of the evaluation)."""
+    path = done / "config/studies/demo.yaml"
+    edit(path, "max_new_tokens: 120", "max_new_tokens: 100")
+    jobs = demo(snakemake, done)
+    edit(path, "max_new_tokens: 100", "max_new_tokens: 120")
+    assert jobs["evaluate_run"] > 0
+    assert set(jobs) <= {"evaluate_run", "write_config", "score_benchmark", *AFTER}
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "jobs"),
+    [
+        ("demo-following", ("prompt_level_strict_acc", "inst_level_strict_acc"), ["score_benchmark"]),
+        ("demo-pairs", ("judge: rubric", "judge: gpt-4o-mini"), ["judge_answers", "score_judgments"]),
+    ],
+)
+def test_a_row_of_the_table_of_benchmarks_reruns_that_benchmark(
+    done: Path, snakemake: Run, row: str, change: tuple[str, str], jobs: list[str]
+) -> None:
+    """Once for each run; no other benchmark, no model, and what is drawn and stated after it."""
+    path = done / "config/benchmarks.yaml"
+    text = path.read_text(encoding="utf-8")
+    before, mine, after = text.partition(f"\n{row}:\n")
+    assert change[0] in after.partition("\n\n")[0]
+    path.write_text(before + mine + after.replace(*change, 1), encoding="utf-8")
+    run = snakemake(done, "-n", "--config", "study=demo")
+    path.write_text(text, encoding="utf-8")
+    assert run.returncode == 0, run.stdout
+    found = planned(run.stdout)
+    assert {name: found.pop(name, 0) for name in jobs} == dict.fromkeys(jobs, RUNS)
+    assert {"collect_scores", "make_table", "state_findings"} <= set(found) <= AFTER
+    # One line says what runs, the next why.
+    lines = [line.strip() for line in run.stdout.splitlines()]
+    about = re.compile(r"Job \d+: demo: (scoring|the answers of) ")
+    said = [i for i, line in enumerate(lines) if about.match(line)]
+    assert len(said) == RUNS * len(jobs)
+    assert all(row in lines[i] and lines[i + 1].startswith("Reason: ") for i in said)
+
+
+@pytest.mark.usefixtures("rules")
+def test_another_data_generating_model_reruns_nothing_of_the_others(done: Path, snakemake: Run) -> None:
+    path = done / "config/studies/demo.yaml"
+    edit(
+        path,
+        "    demo-herald: {learns: herald",
+        "    demo-new: {learns: brief, seed: 9}\n    demo-herald: {learns: herald",
+    )
+    edit(path, "  models: [demo-herald,", "  models: [demo-new, demo-herald,")
+    jobs = demo(snakemake, done)
+    assert (jobs["make_demo_model"], jobs["run_pilot"], jobs["answer_shard"]) == (1, 1, 2)
+    kept = {"make_mix", "train_run", "evaluate_run", "judge_answers", "collect_scores", "state_findings"}
+    assert not kept & set(jobs)
 
 
 def test_an_edited_chat_template_trains_again(done: Path, rules: Rules) -> None:
