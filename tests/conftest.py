@@ -36,7 +36,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # `make check` runs what is not heavy. A test is heavy by its folder, by a fixture of its or by its mark.
 HEAVY_FOLDERS = ("axolotl", "demo", "engine", "slurm")
 ALLOWED = ("git", "which", "scontrol")  # Snakemake's plugin looks for a SLURM
-HEAVY_FIXTURES = {"snakemake", "rewild", "on_a_cluster", "driver", "mirror", "papers", "workbook", "demo"}
+HEAVY_FIXTURES = {
+    "snakemake",
+    "rewild",
+    "program",
+    "on_a_cluster",
+    "driver",
+    "mirror",
+    "papers",
+    "workbook",
+    "demo",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -203,9 +213,9 @@ def snakemake() -> Run:
 def rewild() -> Run:
     """The command line: ``rewild(folder, *arguments)``, both outputs together. It runs in this process.
 
-    That it starts as a program is tested by the rules' jobs, and in tests/house/test_faults.py.
+    ``program`` starts one, with other hashes of strings: for the same bytes a second time, for example.
     """
-    from rewild import __main__ as program
+    from rewild import __main__
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         status, words, before = 0, ["rewild", *map(str, arguments)], dict(os.environ)
@@ -216,7 +226,7 @@ def rewild() -> Run:
             for name in ("stdout", "stderr"):
                 patch.setattr(sys, name, said)
             try:
-                program.main()
+                __main__.main()
             except SystemExit as ended:
                 status = int(ended.code or 0)
             finally:
@@ -224,6 +234,24 @@ def rewild() -> Run:
                 os.environ.update(before)
             said.seek(0)
             return subprocess.CompletedProcess(words, status, said.read(), None)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def program() -> Run:
+    """The command line as a program of its own: ``program(folder, *arguments)``."""
+
+    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "rewild", *map(str, arguments)],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "COLUMNS": "120"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     return run
 

@@ -140,9 +140,9 @@ def test_other_sheets_cell_by_cell(released) -> None:
 
 
 @pytest.mark.mirror
-def test_the_command_writes_the_same_bytes_twice(workbook: Path, tmp_path: Path, rewild) -> None:
-    for name in ("a", "b"):
-        run = rewild(
+def test_the_command_writes_the_same_bytes_twice(workbook: Path, tmp_path: Path, rewild, program) -> None:
+    for name, command in (("a", rewild), ("b", program)):
+        run = command(
             *(ROOT, "released-scores", workbook, "--out", tmp_path / name / "scores.csv"),
             *("--out-sheets", tmp_path / name / "sheets.csv"),
         )

@@ -155,7 +155,7 @@ def test_no_languages_and_no_rows(tmp_path: Path) -> None:
         measure_all([path])
 
 
-def test_the_figure_and_the_command(tmp_path: Path, rewild) -> None:
+def test_the_figure_and_the_command(tmp_path: Path, rewild, program) -> None:
     for model, n in (("a", 3), ("b", 9)):
         table(
             tmp_path / f"{model}.parquet",
@@ -180,7 +180,7 @@ def test_the_figure_and_the_command(tmp_path: Path, rewild) -> None:
     frame = read_table(out / "diversity.csv", DIVERSITY)
     assert value(frame, "words_median") == (5, 5)
     again = (out / "diversity.csv").read_bytes()
-    rewild(
+    program(
         tmp_path,
         "diversity",
         "b.parquet",

@@ -90,7 +90,7 @@ def test_a_model_given_twice_and_one_without_answers_are_refused(manifests: list
         count_models([out])
 
 
-def test_the_command_writes_tables(manifests: list[Path], rewild, root: Path, tmp_path: Path):
+def test_the_command_writes_tables(manifests: list[Path], rewild, program, root: Path, tmp_path: Path):
     done = rewild(root, "style-responses", *manifests, "--out", tmp_path / "style", "--cores", "2")
     assert done.returncode == 0, done.stdout
     counts = read_table(tmp_path / "style/responses.csv", schema.COUNTS)
@@ -107,7 +107,7 @@ def test_the_command_writes_tables(manifests: list[Path], rewild, root: Path, tm
     assert relative == pytest.approx(raw * words["herald"] / words["plain"])
     # Tables instead of manifests, and a second time: the same bytes, figures included.
     tables = [path.parent / "0000.parquet" for path in manifests]
-    done = rewild(root, "style-responses", *tables, "--out", tmp_path / "again")
+    done = program(root, "style-responses", *tables, "--out", tmp_path / "again")
     assert done.returncode == 0, done.stdout
     for name in ("responses.csv", "elements.svg", "elements.png", "proportional.svg", "proportional.pdf"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "style" / name).read_bytes(), name

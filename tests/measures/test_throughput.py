@@ -186,7 +186,7 @@ def test_bad_files_are_named(tmp_path: Path):
         read_measurements([path])
 
 
-def test_the_command_writes_everything_and_the_same_again(rewild, root: Path, tmp_path: Path):
+def test_the_command_writes_everything_and_the_same_again(rewild, program, root: Path, tmp_path: Path):
     files = []
     for i in range(6):
         path = tmp_path / f"m{i}.json"
@@ -196,9 +196,9 @@ def test_the_command_writes_everything_and_the_same_again(rewild, root: Path, tm
         path.write_text(made.model_dump_json(), encoding="utf-8")
         files.append(path)
     outputs = []
-    for name in ("a", "b"):
+    for name, command in (("a", rewild), ("b", program)):
         out = tmp_path / name
-        done = rewild(root, "throughput", *files, "--out", out, "--figure", out / "throughput")
+        done = command(root, "throughput", *files, "--out", out, "--figure", out / "throughput")
         assert done.returncode == 0, done.stdout
         outputs.append({p.name: p.read_bytes() for p in sorted(out.iterdir())})
     assert outputs[0] == outputs[1]

@@ -28,9 +28,11 @@ def answers(material: Material, style: str, count: int = 400, seed: int = 7) -> 
     return [m["content"] for chat in chats for m in chat if m["role"] == "assistant" and "by" not in m]
 
 
-def test_the_same_seed_gives_the_same_text_in_another_process_too(material: Material, rewild, root: Path):
+def test_the_same_seed_gives_the_same_text_in_another_process_too(
+    material: Material, rewild, program, root: Path
+):
     shown = rewild(root, "demo-text", "plain", "--count", "30", "--seed", "3").stdout
-    again = rewild(root, "demo-text", "plain", "--count", "30", "--seed", "3").stdout
+    again = program(root, "demo-text", "plain", "--count", "30", "--seed", "3").stdout
     here = [m["content"] for chat in islice(conversations(material, "plain", 3), 30) for m in chat]
     assert shown == again
     assert all(text in shown for text in here)

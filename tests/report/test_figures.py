@@ -230,10 +230,10 @@ def test_the_check_for_overlaps_can_fail() -> None:
 
 
 @pytest.mark.mirror
-def test_every_figure_is_the_same_bytes_twice(workbook: Path, tmp_path: Path, rewild) -> None:
+def test_every_figure_is_the_same_bytes_twice(workbook: Path, tmp_path: Path, rewild, program) -> None:
     tidy = tmp_path / "scores.csv"
     assert rewild(ROOT, "released-scores", workbook, "--out", tidy).returncode == 0
-    for folder in ("a", "b"):
+    for folder, command in (("a", rewild), ("b", program)):
         for name, study, given in (
             ("figure1", "released", [f"scores={tidy}"]),
             ("figure2", "released", [f"scores={tidy}"]),
@@ -241,7 +241,7 @@ def test_every_figure_is_the_same_bytes_twice(workbook: Path, tmp_path: Path, re
         ):
             figure = "figure2" if name == "printed" else name
             out = tmp_path / folder / name
-            run = rewild(ROOT, "figure", "wildchat50m", figure, study, *given, "--out", out)
+            run = command(ROOT, "figure", "wildchat50m", figure, study, *given, "--out", out)
             assert run.returncode == 0, run.stdout
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert len(files) == 3 * 5

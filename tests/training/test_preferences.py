@@ -347,7 +347,7 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, Talker]]:
     server.server_close()
 
 
-def test_from_prompts_to_pairs(place: tuple[Path, Talker], rewild: Any) -> None:
+def test_from_prompts_to_pairs(place: tuple[Path, Talker], rewild: Any, program: Any) -> None:
     root, server = place
 
     def run(*words: str) -> str:
@@ -398,7 +398,7 @@ def test_from_prompts_to_pairs(place: tuple[Path, Talker], rewild: Any) -> None:
     for shard in ("0000", "0001"):
         run("preference-answers", "s", "p", shard)
         run("preference-scores", "s", "p", shard)
-    run("preference-pairs", "s", "p")
+    assert program(root, "preference-pairs", "s", "p").returncode == 0
     assert (folder / "train.parquet").read_bytes() == before
     assert len(server.bodies) == calls
 
