@@ -45,6 +45,14 @@ def test_a_name_that_cannot_be_given_is_an_error(given: Any, said: str) -> None:
         section(Responses, models=["a"], compute={"vllm": given})
 
 
+def test_a_window_that_would_not_fill_vllm_is_an_error() -> None:
+    said = r"^study s: compute: .*window: 2048 is less than vllm.max_num_seqs, 4096; raise it"
+    with pytest.raises(ConfigError, match=said):
+        section(Responses, models=["a"], compute={"vllm": {"max_num_seqs": 4096}})
+    enough = {"vllm": {"max_num_seqs": 4096}, "window": 4096}
+    assert section(Responses, models=["a"], compute=enough).compute.window == 4096
+
+
 def test_only_what_may_change_a_result_identifies_it() -> None:
     assert identity(Compute()) == {}
     given = {"max_num_seqs": 512, "max_num_batched_tokens": 8192, "kv_cache_dtype": "fp8"}

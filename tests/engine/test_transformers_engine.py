@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="needs torch: make test runs it in .
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from rewild.engines import Request, Sampling, make_engine  # noqa: E402
+from rewild.engines import Completion, Request, Sampling, make_engine  # noqa: E402
 from rewild.engines.transformers_engine import choose  # noqa: E402
 
 
@@ -178,3 +178,17 @@ def test_a_models_generation_config_changes_no_answer(engine, chat, model_folder
         before, after = engine.generate(wanted, sampling), penalised.generate(wanted, sampling)
         assert [a.tokens for a in after] == [a.tokens for a in before]
     assert len({a.tokens for a in before}) > 1
+
+
+def test_a_request_that_never_ends_is_stopped(engine, chat, monkeypatch):
+    wanted = requests(chat)
+    before = engine.generate(wanted, Sampling(temperature=0))
+    monkeypatch.setattr(engine, "request_seconds", 0.0)
+    stopped = engine.generate(wanted, Sampling(temperature=0))
+    ended = [a.output_tokens == 1 for a in before]
+    for answer, alone, first in zip(stopped, before, ended, strict=True):
+        why = "too_slow: no end after 0 s (compute.request_seconds)"
+        assert answer == (alone if first else Completion(None, failure=why))
+    assert ended.count(False) > 5
+    monkeypatch.setattr(engine, "request_seconds", 3600.0)
+    assert engine.generate(wanted, Sampling(temperature=0)) == before

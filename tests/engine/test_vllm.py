@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import re
+import signal
 import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -71,30 +77,113 @@ def test_the_table_has_the_arguments_of_the_vllm_that_is_installed():
     assert set(listed) == names, "resources/engines/vllm.yaml: say what new arguments do, remove old ones"
 
 
-SCORE = """
+ENGINE = """
 import json, sys
-from rewild.engines import make_engine
+from rewild.engines import Request, Sampling, make_engine
 from rewild.engines.chat import Chat
 if __name__ == "__main__":
     folder, context, continuation = sys.argv[1], *map(json.loads, sys.argv[2:])
     chat = Chat.load(folder, "tiny")
     engine = make_engine("vllm", path=folder, chat=chat, context=256, precision="fp32", enforce_eager=True)
     print("SCORES", json.dumps(engine.score([(context, continuation)])[0].logprobs))
+    # One that is longer than the context is refused, alone; one that never ends is stopped.
+    long, short = Request("a", (), (20,) * 300, 9, 1), Request("b", (), tuple(context), 9, 2)
+    found = engine.generate([short, long, short], Sampling())
+    engine.request_seconds, session = 1e-6, engine.stream()
+    session._looked = 0.0
+    session.add(7, Request("c", (), tuple(context), 200, 3), Sampling())
+    late = []
+    while not late:
+        late = session.wait()
+        session._looked = 0.0
+    engine.request_seconds = None
+    found += [late[0][1], *engine.generate([short], Sampling())]
+    print("FOUND", json.dumps([[late[0][0]], *([list(c.tokens), c.failure] for c in found)]))
     engine.close()
 """
 
 
-def test_scores_are_those_of_transformers(made, chat, tmp_path):
+def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     context, continuation = chat.encode("the model"), chat.encode(" answers with words")
-    (tmp_path / "score.py").write_text(SCORE)
+    (tmp_path / "engine.py").write_text(ENGINE)
     done = subprocess.run(
-        [PYTHON, tmp_path / "score.py", made.job.source.path, json.dumps(context), json.dumps(continuation)],
+        [PYTHON, tmp_path / "engine.py", made.job.source.path, json.dumps(context), json.dumps(continuation)],
         env=made.environment,
         text=True,
         capture_output=True,
-        check=True,
+        check=False,
     )
-    line = next(line for line in done.stdout.splitlines() if line.startswith("SCORES "))
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND")}
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
-    assert json.loads(line.removeprefix("SCORES ")) == pytest.approx(list(ours), abs=0.02)
+    assert json.loads(said["SCORES"]) == pytest.approx(list(ours), abs=0.02)
+    (number,), first, refused, again, late, after = json.loads(said["FOUND"])
+    assert first[1] is None
+    assert first == again == after, "the same request has the same answer, whatever is answered beside it"
+    assert refused[0] == []
+    assert refused[1].startswith("engine: ")
+    assert number == 7
+    assert late == [[], "too_slow: no end after 1e-06 s (compute.request_seconds)"]
+
+
+def engine_of(process: subprocess.Popen) -> int:
+    """The process in which vLLM's engine runs."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"EngineCore" in (path.parent / "cmdline").read_bytes():
+                return int(path.parent.name)
+    raise AssertionError("no engine process")
+
+
+def test_an_engine_that_is_killed_and_a_job_that_is(tmp_path_factory, made):
+    """The engine's process, then the job itself: what is finished stays, and the next run does the rest."""
+    place = Workspace(
+        tmp_path_factory.mktemp("killed"),
+        made.job.source.path,
+        engine="vllm",
+        limits=LIMITS,
+        compute={"chunk": 2, "window": 6, "enforce_eager": True, "vllm": {"max_num_seqs": 4}},
+        overrides={"tiny": {"path": str(made.job.source.path), "precision": "bf16"}},
+    )
+    place.python = PYTHON
+    make_prompts(place.layout.prompts("0000"), count=60)
+    work, kept = place.layout.work("tiny", "0000"), set[Path]()
+    for what in ("engine", "job"):
+        process = subprocess.Popen(
+            place.command("respond", "tiny", "tiny", "0000"),
+            cwd=place.folder,
+            env=place.environment,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        while not set(work.glob("*/[!.]*.parquet")) - kept:
+            assert process.poll() is None, process.stderr.read()[-3000:]
+            time.sleep(0.01)
+        if what == "engine":
+            os.kill(engine_of(process), signal.SIGKILL)
+            said = process.communicate(timeout=300)[1]
+            assert process.returncode == 1
+            assert re.search(
+                r"error: tiny: vLLM cannot go on \(EngineDeadError.*in\s+flight", said, re.DOTALL
+            )
+            assert "Traceback" not in said.rpartition("error: tiny")[2]
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        now = set(work.glob("*/[!.]*.parquet"))
+        assert now > kept
+        kept = now
+    assert not place.out.exists()
+    before = {path: path.read_bytes() for path in kept}
+    place.run("respond", "tiny", "tiny", "0000")
+    assert {path: path.read_bytes() for path in kept} == before
+    rows, prompts = read_table(place.out, RESPONSES), pl.read_parquet(place.layout.prompts("0000"))
+    assert (
+        rows["conversation_id"].unique(maintain_order=True).to_list() == prompts["conversation_id"].to_list()
+    )
+    assert rows.height == prompts["n_turns"].sum()

