@@ -47,11 +47,11 @@ def feed(
         EngineError: the engine cannot go on. What was complete by then has been handed to ``finish``.
     """
     session = engine.stream()
-    desk = _Desk(iter(works), finish, window)
+    desk = _Desk(iter(works), finish, window, together=session.together)
     desk.start()
     under_way = 0
     try:
-        while (new := desk.requests(under_way, session.together)) is not None:
+        while (new := desk.requests(under_way)) is not None:
             for number, request, sampling in new:
                 session.add(number, request, sampling)
             under_way += len(new)
@@ -90,9 +90,11 @@ class _Desk(threading.Thread, Generic[Work]):
         works: Iterator[tuple[Work, Sequence[Strand]] | None],
         finish: Callable[[Work], None],
         window: int,
+        *,
+        together: bool,
     ) -> None:
         super().__init__(name="desk", daemon=True)
-        self._works, self._finish, self._window = works, finish, window
+        self._works, self._finish, self._window, self._together = works, finish, window, together
         self._strands: dict[int, tuple[Strand, _Open[Work]]] = {}  # by the number of what they wait for
         self._complete: deque[Work] = deque()
         self._new: list[tuple[int, Request, Sampling]] = []
@@ -107,12 +109,13 @@ class _Desk(threading.Thread, Generic[Work]):
 
     # The engine's side
 
-    def requests(self, under_way: int, together: bool) -> list[tuple[int, Request, Sampling]] | None:
+    def requests(self, under_way: int) -> list[tuple[int, Request, Sampling]] | None:
         """What is to be added now; waits if there is nothing to do without it. None: all is done."""
         with self.changed:
             self.changed.wait_for(
                 lambda: (
-                    self._over or ((self._settled or not together) and (under_way > 0 or bool(self._outbox)))
+                    self._over
+                    or ((self._settled or not self._together) and (under_way > 0 or bool(self._outbox)))
                 )
             )
             if self._over:
@@ -173,8 +176,10 @@ class _Desk(threading.Thread, Generic[Work]):
     def _admit(self) -> bool:
         """Take works on; whether that is all for now."""
         for _ in range(PIECE):
-            # What is complete and not handed on yet counts: so much is lost at most when the job is killed.
-            if not self._more or len(self._strands) + len(self._complete) >= self._window:
+            # What is complete and not handed on counts: so much is lost at most when the job is killed. But
+            # a call must not be the smaller for what is handed on beside it.
+            complete = 0 if self._together else len(self._complete)
+            if not self._more or len(self._strands) + complete >= self._window:
                 return True
             try:
                 taken = next(self._works)
