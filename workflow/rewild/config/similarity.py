@@ -30,12 +30,11 @@ class Similarity(Section, marks=RESULT):
     )
     turns: Literal["all", "first"] = Field("all", description="Which turns of a conversation to compare")
     tokenisers: list[Tokeniser] = Field(
-        default=["parity", "unicode"],
+        ["parity", "unicode"],
         description="parity: as the reference packages; unicode: words of any script (*_unicode)",
     )
     drawn: Annotated[list[Tokeniser], LISTED] = Field(
-        default=["parity", "unicode"],
-        description="Which of the tokenisers' metrics are drawn; all are in tables",
+        ["parity", "unicode"], description="Which of the tokenisers' metrics are drawn; all are in tables"
     )
     synonyms: bool = Field(
         True, description="METEOR's third stage, with WordNet; without it the metric is called meteor_nosyn"

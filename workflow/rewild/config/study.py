@@ -43,7 +43,7 @@ class Viewer(Section, marks=RESULT):
     """What `results/{study}/viewer` shows."""
 
     max_conversations: int = Field(
-        default=10_000,
+        10_000,
         ge=1,
         description="Conversations shown: those with the least ids, which are hashes, so a random sample",
     )
