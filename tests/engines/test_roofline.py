@@ -83,7 +83,7 @@ def test_traffic_is_that_of_a_drawn_study() -> None:
             here = min(turn * prompt + (turn - 1) * answer, most_in)
             made = min(math.exp(draw.gauss(math.log(answer) - sigma**2 / 2, sigma)), most_out)
             read, written, square, requests = read + here, written + made, square + made**2, requests + 1
-            computed += here - (0.9 * before if here < most_in else 0)
+            computed += here - (assumed.roofline.prefix.value * before if here < most_in else 0)
             before = here
     found = traffic(assumed, most_in, most_out)
     assert found.read == pytest.approx(read / requests, rel=0.01)

@@ -70,9 +70,7 @@ def print_plans(
     for line in LEGEND:
         console.print(line.format(conversations), style="dim", highlight=False, markup=False, soft_wrap=True)
     if not about.has_speeds:
-        reasons.append(
-            f"which is the cheapest: how fast {name} is, is not stated (gpus.{name}, docs/plan.md)"
-        )
+        reasons.append(f"no cheapest plan: how fast {name} is, is not stated (gpus.{name}, docs/plan.md)")
     for reason in reasons:
         console.print(reason, style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(variety(models), highlight=False, markup=False, soft_wrap=True)

@@ -22,7 +22,17 @@ from rewild.core.errors import ConfigError
 from rewild.core.reading import read_json, read_lines
 from rewild.engines.plan import Architecture, Plan, architecture_of, plan_on, with_share
 from rewild.engines.roofline import Forecast, Traffic, fast_gpu, forecast
-from rewild.evaluation.harness.settings import Target, evaluated, planned, precision_of, target_of
+from rewild.evaluation.harness.settings import (
+    LONGEST_CONTEXT,
+    Target,
+    asked,
+    context_of,
+    evaluated,
+    evaluation_of,
+    planned,
+    precision_of,
+    target_of,
+)
 from rewild.generation.spec import Spec, limits, traffic_of
 from rewild.responses.spec import make_spec
 
@@ -406,11 +416,12 @@ def _training(inputs: CostInputs) -> Iterator[Line]:
 
 def asked_tokens(inputs: CostInputs, benchmarks: Iterable[str]) -> tuple[float, float, float]:
     """Requests of a run for these benchmarks, and the tokens that they read and write."""
-    asked = [inputs.assumed.questions[slug] for slug in benchmarks if slug in inputs.assumed.questions]
+    known = [inputs.assumed.questions[slug] for slug in benchmarks if slug in inputs.assumed.questions]
+    requests = [(q.questions * q.requests, q) for q in known]
     return (
-        float(sum(q.questions * q.requests for q in asked)),
-        float(sum(q.questions * q.requests * q.read for q in asked)),
-        float(sum(q.questions * q.requests * q.written for q in asked)),
+        float(sum(count for count, _ in requests)),
+        float(sum(count * q.read for count, q in requests)),
+        float(sum(count * q.written for count, q in requests)),
     )
 
 
@@ -424,22 +435,22 @@ def plan_of_run(inputs: CostInputs, target: Target) -> Plan | None:
 
 def answering_hours(inputs: CostInputs, target: Target, benchmarks: Iterable[str]) -> float:
     """Hours in which a run's model reads and writes what benchmarks ask."""
-    requests, read, written = asked_tokens(inputs, benchmarks)
+    slugs = list(benchmarks)
+    requests, *_ = asked_tokens(inputs, slugs)
     if not requests:
         return 0.0
-    use = Traffic(read / requests, read / requests, written / requests, (read + written / 2) / requests)
-    made = predicted(inputs, target.row, None, plan_of_run(inputs, target), use)
-    return requests * made.seconds / 3600
+    use = asked(slugs, context_of(evaluation_of(inputs.study), target) or LONGEST_CONTEXT)
+    return requests * predicted(inputs, target.row, None, plan_of_run(inputs, target), use).seconds / 3600
 
 
 def _benchmarks(inputs: CostInputs) -> Iterator[Line]:
     evaluation, a = inputs.study.evaluation, inputs.assumed
     if evaluation is None:
         return
-    asked = [a.questions[slug] for slug in evaluation.benchmarks if slug in a.questions]
+    known = [slug for slug in evaluation.benchmarks if slug in a.questions]
     judged = [slug for slug in evaluation.benchmarks if slug in a.judged]
     _, read, written = asked_tokens(inputs, evaluation.benchmarks)
-    jobs = len(judged) + (len(asked) > len(judged))
+    jobs = len(judged) + (len(known) > len(judged))
     for run in evaluated(inputs.study):
         target = target_of(inputs.study, run, inputs.models)
         made = plan_of_run(inputs, target)
