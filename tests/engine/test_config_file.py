@@ -111,7 +111,8 @@ def test_a_tokenizer_with_code_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "quantization", "images"), [(FP8, None, None), (NVLM, "fp8", {"image": 0})]
+    ("values", "quantization", "images"),
+    [(FP8, None, None), (NVLM, "fp8", {"image": 0, "video": 0, "audio": 0})],
 )
 def test_vllm_gets_hugging_faces_files_a_pinned_commit_and_no_images(
     tmp_path: Path,

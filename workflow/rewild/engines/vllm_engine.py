@@ -115,7 +115,11 @@ class VllmEngine(Engine):
         if precision == "fp8" and not config.quantized:
             self._arguments["quantization"] = "fp8"
         if config.vision:  # text only: no memory for images, and no processor that needs them
-            self._arguments["limit_mm_per_prompt"] = {"image": 0}
+            self._arguments["limit_mm_per_prompt"] = {
+                "image": 0,
+                "video": 0,
+                "audio": 0,
+            }  # all, or none helps
         if current_platform.is_cpu():
             # A seeded request whose prompt is read in two steps ends the engine there: its random generator
             # cannot be set back (vllm/v1/worker/gpu_model_runner.py, `_bookkeeping_sync`).
