@@ -122,7 +122,7 @@ def test_vllm_gets_hugging_faces_files_a_pinned_commit_and_no_images(
     images: dict[str, int] | None,
 ) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setitem(sys.modules, "vllm", _vllm(given))
+    _stand_in(monkeypatch, given)
     monkeypatch.delitem(sys.modules, "rewild.engines.vllm_engine", raising=False)
     from rewild.engines.vllm_engine import VllmEngine
 
@@ -139,7 +139,7 @@ def test_vllm_gets_hugging_faces_files_a_pinned_commit_and_no_images(
 def test_a_model_that_vllm_cannot_read_without_its_code_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "vllm", _vllm({}, RuntimeError("Failed to load the model config")))
+    _stand_in(monkeypatch, {}, RuntimeError("Failed to load the model config"))
     monkeypatch.delitem(sys.modules, "rewild.engines.vllm_engine", raising=False)
     from rewild.engines.vllm_engine import VllmEngine
 
@@ -147,8 +147,18 @@ def test_a_model_that_vllm_cannot_read_without_its_code_says_what_to_do(
         VllmEngine(write(tmp_path, INTERN), SimpleNamespace(name="m"), context=64)  # type: ignore[arg-type]
 
 
-def _vllm(given: dict[str, Any], error: Exception | None = None) -> ModuleType:
-    """A stand-in that keeps what it is asked for."""
+NAMES = {
+    "vllm.exceptions": {"VLLMClientError": ValueError},
+    "vllm.inputs.engine": {"tokens_input": list},
+    "vllm.platforms": {"current_platform": SimpleNamespace(is_cpu=lambda: False)},
+    "vllm.sampling_params": {"RequestOutputKind": SimpleNamespace(FINAL_ONLY=1)},
+    "vllm.v1.engine.exceptions": {"EngineDeadError": RuntimeError},
+}
+"""Modules of vLLM, and what the engine takes from each."""
+
+
+def _stand_in(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], error: Exception | None = None) -> None:
+    """vLLM that keeps what it is asked for."""
 
     def llm(**arguments: Any) -> object:
         given.update(arguments)
@@ -156,6 +166,7 @@ def _vllm(given: dict[str, Any], error: Exception | None = None) -> ModuleType:
             raise error
         return object()
 
-    made = ModuleType("vllm")
-    made.LLM, made.SamplingParams = llm, SimpleNamespace  # type: ignore[attr-defined]
-    return made
+    for name, found in ({"vllm": {"LLM": llm, "SamplingParams": SimpleNamespace}} | NAMES).items():
+        made = ModuleType(name)
+        vars(made).update(found)
+        monkeypatch.setitem(sys.modules, name, made)
