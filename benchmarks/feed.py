@@ -33,7 +33,7 @@ Lengths = list[tuple[int, int]]  # of a prompt and its answer, in tokens
 
 
 def lengths(count: int, prompt: float, answer: float, most: int) -> Lengths:
-    """Lognormal lengths of these means, as unequal as WildChat's; the draws of benchmarks/gpu/generate.py."""
+    """Lognormal lengths of these means, as unequal as WildChat's; also of benchmarks/gpu/speed.py."""
 
     def draws(mean: float, sigma: float, seed: int) -> list[int]:
         draw, scale = random.Random(seed), mean / math.exp(sigma**2 / 2)
@@ -200,7 +200,7 @@ def print_h100() -> None:
 
 
 def lengths_of_gpu(count: int) -> Lengths:
-    """The lengths of benchmarks/gpu/generate.py."""
+    """The lengths of docs/gpu.md and of benchmarks/gpu/speed.py."""
     return lengths(count, 296, 441, 4096)
 
 

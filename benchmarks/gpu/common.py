@@ -182,6 +182,7 @@ def make_config(folder: Path, shape: str, context: int) -> Any:
         "max_position_embeddings": context,
         "rope_theta": 500_000.0,
         "torch_dtype": "bfloat16",
+        "eos_token_id": None,  # answers have the length that is asked for
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return row
@@ -220,10 +221,15 @@ def make_llama(folder: Path, shape: dict[str, int], context: int, dtype: str, te
     return folder
 
 
-def before_vllm() -> None:
-    """Settings of vLLM's that must stand before it is imported: one process, no network."""
+def before_vllm(one_process: bool = False) -> None:
+    """Settings of vLLM's that must stand before it is imported: no network.
+
+    Args:
+        one_process: the worker runs in this process, so that its own figures can be read; a study's does not.
+    """
     needs("vllm")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the worker's own figures are read
+    if one_process:
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; only the CPU build reads it
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

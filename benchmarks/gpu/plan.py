@@ -104,58 +104,60 @@ def figures(llm: Any, graphs: Graphs) -> dict[str, Any]:
     }
 
 
-def differences(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows ``what, measured, planned, ratio`` of one shape: only of what was measured."""
-    plan, rows = found["planned"], []
-    for what in ("weights_gib", "reserve_gib", "kv_gib", "kv_tokens"):
-        if found.get(what) is not None:
-            ratio = found[what] / plan[what] if plan[what] else None
-            rows.append({"what": what, "measured": found[what], "planned": plan[what], "ratio": ratio})
-    return rows
+COMPARED = ("weights_gib", "activations_gib", "graphs_estimated_gib", "reserve_gib", "kv_gib", "kv_tokens")
+
+
+def ratio(found: Mapping[str, Any], what: str) -> float:
+    """Measured over planned."""
+    return float(found[what]) / float(found["planned"][what])
+
+
+def differences(found: Mapping[str, Any]) -> list[str]:
+    """A Markdown table of one shape: only of what was measured."""
+    lines = ["| | measured | planned | measured / planned |", "|---|---:|---:|---:|"]
+    for what in COMPARED:
+        if found.get(what) is not None and found["planned"][what]:
+            measured, plan = found[what], found["planned"][what]
+            lines.append(f"| {what} | {measured:,} | {plan:,} | {ratio(found, what):.3f} |")
+    return lines
 
 
 def constants(shapes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What to write back, and where: from shape → what was found of it.
 
-    The reserve is what vLLM keeps free of weights and KV cache: activations, graphs, and what the driver and
-    libraries take. One number must do for all shapes of a type, so the largest is told, rounded up.
+    The reserve is what vLLM keeps free besides weights, activations, graphs and KV cache: one number must do
+    for all shapes of a type, so the largest is told.
     """
-    whole = {
-        name: f
-        for name, f in shapes.items()
-        if f.get("reserve_gib") is not None and f.get("weights_gib") is not None
-    }
+    whole = {name: f for name, f in shapes.items() if f.get("reserve_gib") is not None}
     if not whole:
         return ["no shape was measured on a GPU: nothing to write back"]
     most = max(whole, key=lambda name: whole[name]["reserve_gib"])
-    first = whole[most]
+    first, gpus = whole[most], "workflow/rewild/config/gpus.py"
+    plan = "workflow/rewild/engines/plan.py"
     lines = [
-        f"workflow/rewild/config/gpus.py, {first['type']}: reserve_gib grows by "
-        f"{max(first['reserve_gib'] - first['planned']['reserve_gib'], 0):.2f}: of {most}, "
-        f"{first['reserve_gib']:.2f} GiB are neither weights nor cache; the plan has "
-        f"{first['planned']['reserve_gib']:.2f}",
-        f"workflow/rewild/config/gpus.py, {first['type']}: memory_gib is {first['gpu_gib']:.2f} "
-        f"on this {first['gpu']}",
+        f"{gpus}, {first['type']}: reserve_gib is at least {first['reserve_gib']:.2f} (of {most}; the plan "
+        f"has {first['planned']['reserve_gib']:.2f})",
+        f"{gpus}, {first['type']}: memory_gib is {first['gpu_gib']:.2f} on this {first['gpu']}",
     ]
     for name, f in whole.items():
-        plan = f["planned"]
-        lines.append(
-            f"{name}: weights {f['weights_gib']:.2f} GiB, {f['weights_gib'] / plan['weights_gib']:.4f} of "
-            f"the plan's; activations {f['activations_gib']:.2f} GiB of {f['max_num_batched_tokens']:,} "
-            f"tokens at once; graphs {f['graphs_gib'] or 0:.2f} GiB (vLLM's estimate "
-            f"{f['graphs_estimated_gib'] or 0:.2f}); {f['kv_tokens']:,} tokens of KV cache, "
-            f"{f['kv_tokens'] / max(plan['kv_tokens'], 1):.3f} of the plan's"
-        )
+        lines += [
+            f"{plan}, GRAPH_BYTES: times {ratio(f, 'graphs_estimated_gib'):.3f} by {name} (vLLM expects "
+            f"{f['graphs_estimated_gib']:.2f} GiB and takes {f['graphs_gib'] or 0:.2f})",
+            f"{plan}, activation_bytes: times {ratio(f, 'activations_gib'):.3f} by {name} "
+            f"({f['activations_gib']:.2f} GiB at {f['max_num_batched_tokens']:,} tokens of a step)",
+            f"{plan}, weight_bytes: times {ratio(f, 'weights_gib'):.4f} by {name}; tokens of KV cache: times "
+            f"{ratio(f, 'kv_tokens'):.3f}",
+        ]
     slowest = max(f["start_s"] for f in whole.values())
     lines.append(
-        f"resources/cost/assumptions.yaml: start_minutes is {slowest / 60:.1f} without reading weights"
+        f"resources/cost/assumptions.yaml, start_minutes: {slowest / 60:.1f}, without reading weights"
     )
     return lines
 
 
 def measure(shape: str, precision: str, small: bool, out: Path | None) -> None:
     """Start the engine on one shape, and write down what it says."""
-    before_vllm()
+    before_vllm(one_process=True)
     from rewild.engines.plan import architecture_of
 
     with TemporaryDirectory() as name:
@@ -169,11 +171,11 @@ def measure(shape: str, precision: str, small: bool, out: Path | None) -> None:
         found.add(
             planned={
                 "weights_gib": round(plan.weight_bytes / GIB, 3),
+                "activations_gib": round(plan.activation_bytes / GIB, 3),
+                "graphs_estimated_gib": round(plan.graph_bytes / GIB, 3),
+                "reserve_gib": gpu.reserve_gib,
                 "kv_gib": round(plan.cache_bytes / GIB, 3),
                 "kv_tokens": plan.kv_tokens,
-                "reserve_gib": round(
-                    gpu.memory * SHARE / GIB - (plan.weight_bytes + plan.cache_bytes) / GIB, 3
-                ),
             }
         )
         import vllm
@@ -185,10 +187,10 @@ def measure(shape: str, precision: str, small: bool, out: Path | None) -> None:
         found.add(start_s=round(time.perf_counter() - started, 1), vllm=vllm.__version__)
         said = figures(engine.llm, graphs)
         if said.get("kv_gib") is not None:
-            said["reserve_gib"] = round(said["requested_gib"] - said["weights_gib"] - said["kv_gib"], 3)
+            parts = ("weights_gib", "activations_gib", "graphs_estimated_gib", "kv_gib")
+            said["reserve_gib"] = round(said["requested_gib"] - sum(said[part] or 0 for part in parts), 3)
         found.add(**said)
-        for line in differences(found.all):
-            print(line, flush=True)
+        print("\n".join(differences(found.all)), flush=True)
 
 
 def main() -> None:

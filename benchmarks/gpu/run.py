@@ -38,12 +38,18 @@ class Case:
 
 LLAMA, GEMMA = "llama-3.1-8b-instruct", "gemma-2-9b-it"
 QWEN, YI = "qwen2.5-coder-32b-instruct", "yi-1.5-34b-chat"
+FP8 = ("--precision", "fp8")
 ON_GPU = (  # 1,500 s together. What matters most comes first in each part
     Case("plan", LLAMA, (LLAMA,), 110),
     Case("plan", QWEN, (QWEN,), 120),
     Case("plan", GEMMA, (GEMMA,), 110),
     Case("plan", YI, (YI,), 120),
     Case("plan", "constants", ("--constants", "{json}"), 10),
+    Case("speed", f"{LLAMA} bf16", (LLAMA,), 160),
+    Case("speed", f"{QWEN} fp8", (QWEN, *FP8), 130),
+    Case("speed", f"{QWEN} bf16", (QWEN,), 130),
+    Case("speed", f"{LLAMA} fp8", (LLAMA, *FP8), 110),
+    Case("speed", f"{GEMMA} bf16", (GEMMA,), 110),
     Case("sft", "sft", ("sft",), 150),
     Case("sft", "dpo", ("dpo",), 80),
     Case("lm_eval", "log-likelihoods", (), 160),
@@ -51,9 +57,10 @@ ON_GPU = (  # 1,500 s together. What matters most comes first in each part
 SMALL = (
     Case("plan", "small", ("small", "--small"), 180),
     Case("plan", "constants", ("--constants", "{json}"), 60),
+    Case("speed", "small bf16", ("small", "--small"), 240),
     Case("sft", "sft", ("sft", "--small"), 300),
     Case("sft", "dpo", ("dpo", "--small"), 300),
-    Case("lm_eval", "log-likelihoods", ("--small",), 300),
+    Case("lm_eval", "log-likelihoods", ("--small",), 600),
 )
 
 
