@@ -147,7 +147,7 @@ def test_a_model_that_vllm_cannot_read_without_its_code_says_what_to_do(
         VllmEngine(write(tmp_path, INTERN), SimpleNamespace(name="m"), context=64)  # type: ignore[arg-type]
 
 
-NAMES = {
+NAMES: dict[str, dict[str, Any]] = {
     "vllm.exceptions": {"VLLMClientError": ValueError},
     "vllm.inputs.engine": {"tokens_input": list},
     "vllm.platforms": {"current_platform": SimpleNamespace(is_cpu=lambda: False)},
