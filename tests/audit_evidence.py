@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rewild.audit.claims import Claim, load_claims
+from rewild.audit.claims import Claim, audit, load_claims
 from rewild.audit.outcome import Outcome
-from rewild.audit.run import audit
 from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence
 

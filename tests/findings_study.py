@@ -16,11 +16,18 @@ from rewild.config.roster import make_roster
 from rewild.core.table import provenance, write_table
 from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.evaluation.scores.collect import collect
-from rewild.evaluation.scores.roster import ROSTER, roster_frame
-from rewild.evaluation.scores.tidy import ITEMS, SCORES, items_frame, mean_score, scores_frame, write_scores
+from rewild.evaluation.scores.tidy import (
+    ITEMS,
+    ROSTER,
+    SCORES,
+    items_frame,
+    mean_score,
+    roster_frame,
+    scores_frame,
+    write_scores,
+)
 from rewild.report.findings.answers import Answered
-from rewild.report.findings.grounds import Grounds
-from rewild.report.findings.load import open_study, with_answers
+from rewild.report.findings.grounds import Grounds, open_study, with_answers
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"small": 60, "medium": 120, "": 220}

@@ -17,8 +17,8 @@ from bs4 import BeautifulSoup
 from audit_evidence import CHECKS, CLAIMS, PAPER, ROOT, printed
 from conftest import Run
 from rewild.audit import report
+from rewild.audit.claims import Result, audit
 from rewild.audit.outcome import VERDICTS, Fact, Outcome
-from rewild.audit.run import Result, audit
 from rewild.core.errors import DataError
 from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence

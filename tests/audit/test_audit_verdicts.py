@@ -10,7 +10,7 @@ import pytest
 from openpyxl import load_workbook
 
 from audit_evidence import CHECKS, CLAIMS, PAPER, ROOT, printed, released, verdict_of
-from rewild.audit.run import audit
+from rewild.audit.claims import audit
 from rewild.core.errors import DataError, RewildError
 from rewild.papers.wildchat50m.evidence import Evidence
 

@@ -23,9 +23,8 @@ from rewild.core.files import sha256
 from rewild.core.locks import is_locked
 from rewild.core.table import read_table
 from rewild.training.runs.checkpoints import damage, step_of
-from rewild.training.runs.log import LOG, read_log
 from rewild.training.runs.preflight import preflight
-from rewild.training.runs.schema import LOSS
+from rewild.training.runs.schema import LOG, LOSS, read_log
 from rewild.training.runs.train import train
 
 ROOT = Path(__file__).resolve().parents[2]

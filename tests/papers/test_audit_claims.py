@@ -15,9 +15,8 @@ import yaml
 from audit_evidence import CHECKS, CLAIMS, PAPER, ROOT, printed, released
 from rewild.audit import outcome
 from rewild.audit.checks import Checks, check
-from rewild.audit.claims import Claim, load_claims
+from rewild.audit.claims import Claim, audit, load_claims
 from rewild.audit.numbers import show
-from rewild.audit.run import audit
 from rewild.core.errors import ConfigError
 from rewild.papers.wildchat50m.evidence import Evidence
 

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 
 from fuzzing import fuzz
 from rewild.config.base import validate
-from rewild.config.forms import FormName
 from rewild.config.imports import FileResponses, Imported, imported
 from rewild.config.mixes import FromFiles
-from rewild.config.prompts import Prompts
+from rewild.config.prompts import FormName, Prompts
 from rewild.core.conversations import conversation_id
 from rewild.core.errors import DataError
 from rewild.core.table import read_table

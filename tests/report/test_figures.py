@@ -18,8 +18,7 @@ from rewild.core.plotting import COLUMN, style
 from rewild.core.table import read_table
 from rewild.papers import find_paper
 from rewild.papers.wildchat50m import radar, scaling
-from rewild.papers.wildchat50m.points import RADAR, SCALING
-from rewild.papers.wildchat50m.schema import SCORES
+from rewild.papers.wildchat50m.schema import RADAR, SCALING, SCORES
 from rewild.papers.wildchat50m.workbook import read_runs, read_scores
 
 ROOT = Path(__file__).resolve().parents[2]

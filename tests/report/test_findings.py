@@ -26,8 +26,7 @@ from rewild.core.table import provenance, read_table, write_table
 from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.evaluation.scores.bootstrap import Z
 from rewild.evaluation.scores.collect import collect, headline
-from rewild.evaluation.scores.roster import ROSTER, read_roster
-from rewild.evaluation.scores.tidy import SCORES
+from rewild.evaluation.scores.tidy import ROSTER, SCORES, read_roster
 from rewild.measures.style.proportional import PAPER_COLUMNS
 from rewild.papers import find_paper
 from rewild.papers.room import Case

@@ -10,7 +10,7 @@ import pytest
 import findings_study as made_up
 from audit_evidence import CHECKS, CLAIMS, printed
 from rewild.audit import report as audit_report
-from rewild.audit.run import audit
+from rewild.audit.claims import audit
 from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.report.tables.make import make_table

@@ -34,10 +34,9 @@ from rewild.training.runs.environment import variables
 from rewild.training.runs.figures import draw_loss
 from rewild.training.runs.inheritance import INHERITED, write_inheritance
 from rewild.training.runs.layout import RunFiles
-from rewild.training.runs.log import ends, window
 from rewild.training.runs.published import make_readable, unreadable
 from rewild.training.runs.render import as_yaml, axolotl_config, identity_of
-from rewild.training.runs.schema import LOSS
+from rewild.training.runs.schema import LOSS, ends, window
 from rewild.training.runs.status import print_runs, states
 from rewild.training.runs.train import complaint
 

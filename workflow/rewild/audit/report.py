@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from rewild.audit.claims import Importance
+from rewild.audit.claims import Importance, Result, counts
 from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import VERDICTS
-from rewild.audit.run import Result, counts
-from rewild.core.escape import templates
+from rewild.core.escape import page
 from rewild.core.files import read_report, sha256, write_json, write_text
 from rewild.core.markdown import table
 from rewild.core.markdown import text as escape
@@ -28,6 +26,8 @@ MEANINGS = {
     "reproduced": "the statement follows as written",
     "not_testable": "no check is written, or this study lacks the evidence, or the evidence does not decide",
 }
+SAID = ("id", "section", "place", "says", "kind", "importance", "published")
+FOUND = ("verdict", "computed", "definition", "explanation")
 MARKDOWN_ROWS = 12  # evidence shown in Markdown; JSON and HTML hold all of it
 
 
@@ -51,24 +51,12 @@ def as_data(
         "counts": counts(results),
         "claims": [
             {
-                "id": r.claim.id,
-                "section": r.claim.section,
-                "place": r.claim.place,
-                "says": r.claim.says,
-                "kind": r.claim.kind,
-                "importance": r.claim.importance,
-                "published": r.claim.published,
-                "verdict": r.outcome.verdict,
-                "computed": r.outcome.computed,
-                "definition": r.outcome.definition,
-                "explanation": r.outcome.explanation,
+                **{key: getattr(r.claim, key) for key in SAID},
+                **{key: getattr(r.outcome, key) for key in FOUND},
                 "check": r.claim.check,
                 "with": r.claim.with_,
                 "code": r.code,
-                "evidence": [
-                    {"what": f.what, "value": f.value, "source": f.source, "place": f.place}
-                    for f in r.outcome.evidence
-                ],
+                "evidence": [asdict(fact) for fact in r.outcome.evidence],
             }
             for r in results
         ],
@@ -159,15 +147,11 @@ def _markdown_claim(claim: dict[str, Any]) -> list[str]:
 
 def html(data: dict[str, Any]) -> str:
     """The audit as one page: no script, no outside resource, its own style allowed by hash."""
-    package = files("rewild.audit")
-    style = package.joinpath("report.css").read_text(encoding="utf-8").strip()
-    style += "\n" + "\n".join(f".bar .{v} {{ flex-grow: {n} }}" for v, n in data["counts"].items())
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = templates().from_string(package.joinpath("report.html").read_text(encoding="utf-8"))
-    return template.render(
+    bars = "\n" + "\n".join(f".bar .{v} {{ flex-grow: {n} }}" for v, n in data["counts"].items())
+    return page(
+        "rewild.audit",
+        bars,
         data=data,
-        style=style,
-        digest=digest,
         verdicts=VERDICTS,
         marks=MARKS,
         meanings=MEANINGS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, Out, Results, RunName, StudyName, Work, log_progress
+from rewild.cli.options import ConfigFolder, Out, Results, RunName, StudyName, Threads, Work, log_progress
 
 if TYPE_CHECKING:
     from rewild.config.study import Study
@@ -23,6 +23,10 @@ Baseline = Annotated[
     Path | None, typer.Option(help="Answers of the run that these are compared with (default: in --results)")
 ]
 Judgments = Annotated[Path, typer.Argument(help="combined_preferences.csv")]
+Leaderboard = Annotated[Path, typer.Option(help="The published leaderboard, CSV")]
+Coefficients = Annotated[
+    Path, typer.Option(help="The published coefficients of the length-controlled fits, CSV")
+]
 Annotated_ = Annotated[list[Path], typer.Argument(help="Files annotations.json, one per model")]
 
 
@@ -33,7 +37,7 @@ def evaluate(
     *,
     out: Out = None,
     results: Results = Path("results"),
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: all)")] = None,
+    threads: Threads = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Run a study's ground-truth benchmarks on one run, in lm-eval; what is unchanged is kept."""
@@ -157,7 +161,7 @@ def answer(
     ] = None,
     work: Work = None,
     results: Results = Path("results"),
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: all)")] = None,
+    threads: Threads = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
     """A run's model answers the questions of judged benchmarks; it is loaded once for all of them."""
@@ -255,9 +259,7 @@ def score(
 
 
 @app.command()
-def rubric_judge(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0,
-) -> None:
+def rubric_judge(port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0) -> None:
     """Serve the rubric, a program that grades by stated rules, as an OpenAI-compatible judge."""
     from rewild.engines.rubric.server import RubricServer
 
@@ -316,10 +318,8 @@ def words(
 @app.command()
 def win_rates(
     annotations: Annotated_,
-    leaderboard: Annotated[Path, typer.Option(help="The published leaderboard, CSV")],
-    weights: Annotated[
-        Path, typer.Option(help="The published coefficients of the length-controlled fits, CSV")
-    ],
+    leaderboard: Leaderboard,
+    weights: Coefficients,
     out: Annotated[
         Path,
         typer.Option(help="The folder for win_rates.csv, agreement.csv, win_rates.md and difficulties.csv"),
@@ -333,8 +333,8 @@ def win_rates(
     from rewild.core.table import provenance, write_table
     from rewild.evaluation.win_rates import annotations as a
     from rewild.evaluation.win_rates import compute, schema
+    from rewild.evaluation.win_rates.compute import render
     from rewild.evaluation.win_rates.length_control import recover_difficulties
-    from rewild.evaluation.win_rates.markdown import render
 
     published = a.read_leaderboard(leaderboard)
     files = [a.read_annotations(path, published) for path in annotations]
@@ -369,10 +369,8 @@ def win_rates(
 @app.command()
 def length_control(
     annotations: Annotated_,
-    leaderboard: Annotated[Path, typer.Option(help="The published leaderboard, CSV")],
-    weights: Annotated[
-        Path, typer.Option(help="The published coefficients of the length-controlled fits, CSV")
-    ],
+    leaderboard: Leaderboard,
+    weights: Coefficients,
     out: Annotated[Path, typer.Option(help="length_control.json")],
 ) -> None:
     """Recover what the length-controlled win rate of a new model needs, from released annotations."""

@@ -110,7 +110,7 @@ def plot_similarity(
     from rewild.core.plotting import save
     from rewild.measures.similarity.figures import FIGURES, draw
     from rewild.measures.similarity.schema import ALL_METRICS, label
-    from rewild.responses.imports.names import names_and_sizes
+    from rewild.responses.imports.write import names_and_sizes
 
     _one_of(metric, ALL_METRICS, "metric")
     names, parameters = names_and_sizes(_models(config), imported)
@@ -157,7 +157,7 @@ def diversity(
     from rewild.measures.diversity.measure import definitions, measure_all
     from rewild.measures.diversity.schema import DEFINITIONS, DIVERSITY
     from rewild.measures.similarity.read import response_files
-    from rewild.responses.imports.names import names_and_sizes
+    from rewild.responses.imports.write import names_and_sizes
 
     found = measure_all(
         responses, seed=seed, prompts=prompts, window=window, languages=languages, resamples=resamples
@@ -242,7 +242,7 @@ def style_responses(
     from rewild.measures.style import schema
     from rewild.measures.style.figures import elements, ratios
     from rewild.measures.style.responses import count_models, proportions
-    from rewild.responses.imports.names import names_and_sizes
+    from rewild.responses.imports.write import names_and_sizes
 
     counts, rates = count_models(responses, cores)
     pairs = proportions(counts)
@@ -327,8 +327,7 @@ def throughput(
     from rewild.core.files import write_text
     from rewild.core.table import provenance, read_table, write_table
     from rewild.measures.throughput import analysis as t
-    from rewild.measures.throughput.report import markdown
-    from rewild.report.figures.throughput import draw_throughput
+    from rewild.measures.throughput.report import draw_throughput, markdown
 
     printed = read_table(published, t.PUBLISHED)
     models = t.per_model(t.read_measurements(measurements), printed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, StudyName
+from rewild.cli.options import ConfigFolder, Results, StudyName
 
 if TYPE_CHECKING:
     from rewild.papers.room import Job, Part
@@ -201,9 +201,9 @@ def audit(
 ) -> None:
     """Check every claim of a paper on a study's evidence. The exit status says nothing of the verdicts."""
     from rewild.audit import report
+    from rewild.audit.claims import audit as run
     from rewild.audit.claims import load_claims
     from rewild.audit.outcome import VERDICTS
-    from rewild.audit.run import audit as run
     from rewild.core.errors import ConfigError
     from rewild.papers import find_paper
     from rewild.papers.room import named_files
@@ -222,8 +222,7 @@ def audit(
 
 @app.command()
 def summary(
-    study: Annotated[str, typer.Argument(help="A study that was run")],
-    results: Annotated[Path, typer.Option(help="The folder of results")] = Path("results"),
+    study: Annotated[str, typer.Argument(help="A study that was run")], results: Results = Path("results")
 ) -> None:
     """Print how a study ended: the verdicts, the contradicted claims, and where the results are."""
     from rewild.audit.summary import show

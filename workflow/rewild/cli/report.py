@@ -33,8 +33,7 @@ def scores(
     from rewild.core.table import provenance, write_table
     from rewild.evaluation.harness.settings import evaluated
     from rewild.evaluation.scores.collect import collect
-    from rewild.evaluation.scores.roster import ROSTER, roster_frame
-    from rewild.evaluation.scores.tidy import ITEMS, SCORES
+    from rewild.evaluation.scores.tidy import ITEMS, ROSTER, SCORES, roster_frame
 
     found = read_study(study, config)
     roster = make_roster(found, load_models(config, found))
@@ -66,7 +65,7 @@ def judged_words(
     from rewild.core.table import provenance, write_table
     from rewild.evaluation.judgments.schema import OWN_WORDS
     from rewild.report.findings import answers
-    from rewild.report.findings.load import open_study, with_answers
+    from rewild.report.findings.grounds import open_study, with_answers
 
     grounds = with_answers(open_study(study, config, scores), benchmarks)
     found = grounds.answered
@@ -98,7 +97,7 @@ def findings(
     from rewild.core.table import provenance
     from rewild.papers import papers
     from rewild.report.findings import report
-    from rewild.report.findings.load import FILES, open_study, with_answers
+    from rewild.report.findings.grounds import FILES, open_study, with_answers
     from rewild.report.findings.state import state_findings
 
     folder = results / study
@@ -124,7 +123,7 @@ def findings(
 
 @app.command()
 def import_judgments(
-    study: Annotated[str, typer.Argument(help="A study's name, or its resolved config.yaml")],
+    study: StudyName,
     judgments: Annotated[
         list[Path] | None,
         typer.Argument(help="Judgments of AlpacaEval, MT-Bench or Arena-Hard (docs/formats.md)"),
@@ -134,9 +133,7 @@ def import_judgments(
     questions: Annotated[
         Path | None, typer.Option(help="The questions that MT-Bench's or Arena-Hard's judgments name")
     ] = None,
-    config: Annotated[Path, typer.Option(help="The folder of config.yaml, models.yaml, studies/")] = Path(
-        "config"
-    ),
+    config: ConfigFolder = Path("config"),
 ) -> None:
     """Bring released judgments of a study's imported responses into the form that the viewer shows."""
     from collections import defaultdict
@@ -155,13 +152,8 @@ def import_judgments(
     others = [file for kind, group in files.items() if kind != "wildbench" for file in group]
     asked = read_questions(questions) if questions else None
     frame = collect_judgments(files["wildbench"], others, judgments or [], asked)
-    read: list[Path | str] = [
-        *(f.path for f in files["wildbench"]),
-        *(judgments or []),
-        *([questions] if questions else []),
-    ]
-    made_from = provenance(read)
-    write_table(out, frame, JUDGMENTS, made_from)
+    read = [*(Path(f.path) for f in files["wildbench"]), *(judgments or [])]
+    write_table(out, frame, JUDGMENTS, provenance([*read, questions] if questions else read))
     typer.echo(f"{frame.height:,} judgments of {frame['model'].n_unique()} models")
 
 

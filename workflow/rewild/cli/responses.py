@@ -189,9 +189,7 @@ def collect(
 
 @app.command()
 def status(
-    study: StudyName,
-    results: Results = Path("results"),
-    config: ConfigFolder = Path("config"),
+    study: StudyName, results: Results = Path("results"), config: ConfigFolder = Path("config")
 ) -> None:
     """How far a study's models are: shards, rows, failures, speed, time left."""
     from rewild.config import read_study

@@ -72,10 +72,9 @@ def mix(
     from rewild.core.table import provenance, read_table, write_table
     from rewild.generation.schema import read_manifest
     from rewild.training.mixes.build import build, outcomes_of, sources_frame
-    from rewild.training.mixes.card import write_card
+    from rewild.training.mixes.card import open_tokenizer, write_card
     from rewild.training.mixes.read import Place
     from rewild.training.mixes.schema import SOURCES
-    from rewild.training.mixes.tokens import open_tokenizer
 
     found = read_study(study, config)
     models = load_models(config, found)
@@ -262,7 +261,7 @@ def preference_pairs(
 ) -> None:
     """Pair the best answer to each prompt with the worst, with a card that says what became of the rest."""
     from rewild.config import load_models
-    from rewild.training.mixes.tokens import open_tokenizer
+    from rewild.training.mixes.card import open_tokenizer
     from rewild.training.preferences.pairs import pair, write_pairs_card
 
     found, row = _find(study, name, config)

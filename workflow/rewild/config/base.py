@@ -19,6 +19,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -26,6 +27,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from rewild import own
 from rewild.core.errors import ConfigError, DataError, nearest
 from rewild.core.reading import parse_json
+from rewild.core.reading_yaml import read_yaml
 
 File = Annotated[str, AfterValidator(own)]
 """A path relative to the repository; a study elsewhere may name the repository's files too."""
@@ -165,6 +167,21 @@ def _not_finite(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
         yield key, value
     for name, part in inner:
         yield from _not_finite(part, f"{key}.{name}".lstrip("."))
+
+
+def read_rows(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """The rows of a table of the configuration: slug, row with its slug, and what it is called in messages.
+
+    Raises:
+        ConfigError: not YAML, a row that is no mapping, or one that states its slug.
+    """
+    for slug, row in read_yaml(path).items():
+        where = f"{what} {slug} ({path})"
+        if not isinstance(row, Mapping):
+            raise ConfigError(f"{where}: a mapping of keys to values was expected")
+        if "slug" in row:
+            raise ConfigError(f"{where}: the slug is the row's name; remove the key 'slug'")
+        yield str(slug), {**row, "slug": str(slug)}, where
 
 
 def validate_json(model: type[M], text: str, where: str) -> M:

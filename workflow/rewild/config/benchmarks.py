@@ -8,11 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, SHOWN, File, Section, part, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, File, Section, part, read_rows, validate
 from rewild.config.models import Citation, Model, Slug, find_model
 from rewild.config.runners import RunnerName
 from rewild.core.errors import ConfigError, nearest
-from rewild.core.reading_yaml import read_yaml
 
 RUBRIC = "rubric"
 """The judge that is a program (`rewild rubric-judge`), not a language model. It is named so everywhere."""
@@ -103,14 +102,8 @@ def load_benchmarks(folder: Path, models: Mapping[str, Model] | None = None) -> 
     """
     path = folder / "benchmarks.yaml"
     benchmarks: dict[str, Benchmark] = {}
-    for slug, row in read_yaml(path).items():
-        where = f"benchmark {slug} ({path})"
-        if not isinstance(row, Mapping):
-            raise ConfigError(f"{where}: a mapping of keys to values was expected")
-        if "slug" in row:
-            raise ConfigError(f"{where}: the slug is the row's name; remove the key 'slug'")
-        found = validate(Benchmark, {**row, "slug": str(slug)}, where)
-        benchmarks[found.slug] = found
+    for slug, row, where in read_rows(path, "benchmark"):
+        found = benchmarks[slug] = validate(Benchmark, row, where)
         if models is not None:
             _check_models(found, models, where)
     nine = [b.slug for b in benchmarks.values() if b.nine]

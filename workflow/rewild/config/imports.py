@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rewild.config.base import RESULT, Section
-from rewild.config.forms import FormName
 from rewild.config.models import Model
-from rewild.config.prompts import files_matching
+from rewild.config.prompts import FormName, files_matching
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import ReleasedFile
 
@@ -22,14 +21,11 @@ Rows = Annotated[
     int | None, Field(ge=1, description="Prompts there must be; null: as many as the files hold")
 ]
 Names = Annotated[
-    dict[str, str],
-    Field(description="Released name → slug in models.yaml, where the names do not tell"),
+    dict[str, str], Field(description="Released name → slug in models.yaml, where the names do not tell")
 ]
 Sizes = Annotated[
     dict[str, Annotated[float, Field(gt=0)]],
-    Field(
-        description="Released name → parameters in billions, for figures; models.yaml has the others",
-    ),
+    Field(description="Released name → parameters in billions, for figures; models.yaml has the others"),
 ]
 
 

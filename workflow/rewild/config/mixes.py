@@ -16,10 +16,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import RESULT, SHOWN, File, Section
-from rewild.config.forms import FormName
 from rewild.config.measures import PROMPTS, Condition, Measure
 from rewild.config.models import Model, Slug
-from rewild.config.prompts import Contamination, Range, files_matching
+from rewild.config.prompts import Contamination, FormName, Range, files_matching
 
 Share = Annotated[float, Field(ge=0, le=1)]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -13,10 +13,9 @@ from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, validate
+from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, read_rows, validate
 from rewild.config.endpoint import Takes
 from rewild.core.errors import ConfigError, known_name, nearest
-from rewild.core.reading_yaml import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -317,14 +316,9 @@ def load_models(folder: Path, study: Made | None = None) -> dict[str, Model]:
             names the model and the nearest match.
     """
     path = folder / "models.yaml"
-    rows = {str(slug): row for slug, row in read_yaml(path).items()}
-    for slug, row in rows.items():
-        if not isinstance(row, Mapping):
-            raise ConfigError(f"model {slug} ({path}): a mapping of keys to values was expected")
-        if "slug" in row:
-            raise ConfigError(f"model {slug} ({path}): the slug is the row's name; remove the key 'slug'")
+    rows = {slug: row for slug, row, _ in read_rows(path, "model")}
     models = {
-        slug: validate(Model, {**_inherit(rows, slug, path, ()), "slug": slug}, f"model {slug} ({path})")
+        slug: validate(Model, _inherit(rows, slug, path, ()) | {"slug": slug}, f"model {slug} ({path})")
         for slug in rows
     }
     _unique(models, path)

@@ -12,9 +12,28 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild import own
 from rewild.config.base import CUT, RESULT, File, Section
-from rewild.config.forms import FormName
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
+
+FormName = Literal[
+    "auto",
+    "wildchat",
+    "sharegpt",
+    "messages",
+    "ultrachat",
+    "magpie",
+    "distilabel",
+    "alpaca-eval",
+    "alpaca",
+    "mt-bench-questions",
+    "mt-bench-answers",
+    "arena-hard-questions",
+    "arena-hard-answers",
+    "wildbench",
+    "prompt-response",
+]
+"""``auto``: the form that a file's first row has."""
+
 
 Tag = Literal["toxic", "moderation", "redacted", "markup", "code"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The source's name in the data")]

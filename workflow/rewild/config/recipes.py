@@ -8,10 +8,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, RESULT, SHOWN, VERDICT, File, Section, part, validate
+from rewild.config.base import HOW, RESULT, SHOWN, VERDICT, File, Section, part, read_rows, validate
 from rewild.config.models import Count, Slug
-from rewild.core.errors import ConfigError, known_name
-from rewild.core.reading_yaml import read_yaml
+from rewild.core.errors import known_name
 
 Token = Annotated[str, Field(min_length=1)]
 
@@ -138,17 +137,8 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
         ConfigError: an unknown key or a wrong value; the message names the recipe.
     """
     path = folder / "recipes.yaml"
-    if not path.exists():
-        return {}
-    recipes: dict[str, Recipe] = {}
-    for slug, row in read_yaml(path).items():
-        where = f"recipe {slug} ({path})"
-        if not isinstance(row, Mapping):
-            raise ConfigError(f"{where}: a mapping of keys to values was expected")
-        if "slug" in row:
-            raise ConfigError(f"{where}: the slug is the row's name; remove the key 'slug'")
-        recipes[str(slug)] = validate(Recipe, {**row, "slug": str(slug)}, where)
-    return recipes
+    rows = read_rows(path, "recipe") if path.exists() else ()
+    return {slug: validate(Recipe, row, where) for slug, row, where in rows}
 
 
 def find_recipe(recipes: Mapping[str, Recipe], slug: str) -> Recipe:

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import html as _html
 import re
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +70,21 @@ def templates() -> Environment:
         return visible(value) if type(value) is str else value  # Markup stays
 
     return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=shown)
+
+
+def page(package: str, more_style: str = "", **given: Any) -> str:
+    """One page of a package's ``report.html`` and ``report.css``: no script, no outside resource.
+
+    Args:
+        package: such as ``rewild.audit``.
+        more_style: rules of CSS beside those of the file.
+        given: what the template shows; beside it, it gets ``style`` and the ``digest`` that allows it.
+    """
+    folder = files(package)
+    style = folder.joinpath("report.css").read_text(encoding="utf-8").strip() + more_style
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    template = templates().from_string(folder.joinpath("report.html").read_text(encoding="utf-8"))
+    return template.render(style=style, digest=digest, **given)
 
 
 def comment(text: str) -> str:

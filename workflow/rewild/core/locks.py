@@ -25,26 +25,21 @@ def locked(folder: Path, work: str | None = None) -> Iterator[int]:
     Raises:
         RewildError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    with lock_file(folder / "lock", work) as handle:
+        yield handle
+
+
+@contextmanager
+def lock_file(path: Path, work: str | None = None) -> Iterator[int]:
+    """Hold a lock that is a file of its own. It stays: others may wait for it. See :func:`locked`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if work else 0))
         except BlockingIOError as error:
-            raise RewildError(f"{folder}: another process is {work}; wait for it or stop it") from error
+            raise RewildError(f"{path.parent}: another process is {work}; wait for it or stop it") from error
         yield handle
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def lock_file(path: Path) -> Iterator[None]:
-    """Wait for a lock that is a file of its own, and hold it. It stays: others may wait for it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
     finally:
         os.close(handle)
 

@@ -25,7 +25,6 @@ import polars as pl
 
 from rewild.core.errors import DataError
 from rewild.core.reading import read_text
-from rewild.prompts.text import utf8
 
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
@@ -245,3 +244,15 @@ def _asked(value: Any, wanted: bool, keys: set[str]) -> Iterable[str]:
 def load_benchmarks(files: Sequence[str], n: int, root: Path = Path()) -> Benchmarks:
     """Read benchmark files (relative to ``root``) and index their runs of ``n`` words."""
     return Benchmarks({file: read_benchmark(root / file) for file in files}, n)
+
+
+def utf8(texts: pl.Series) -> tuple[memoryview, npt.NDArray[np.int64]]:
+    """The UTF-8 bytes of strings one after another, and where each begins; the last bound is the end.
+
+    Args:
+        texts: strings, without nulls.
+    """
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    return memoryview(data or b"")[bounds[0] : bounds[-1]], bounds - bounds[0]

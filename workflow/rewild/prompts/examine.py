@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from rewild.prompts.contamination import utf8
 from rewild.prompts.sources import Failure
-from rewild.prompts.text import utf8
 
 TAGS = ("code", "markup", "moderation", "redacted", "toxic", "unanswered")
 """The tags, sorted; a conversation's are the bits of a number, the first tag the lowest."""

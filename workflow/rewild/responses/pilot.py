@@ -153,54 +153,48 @@ def judge(model: Prepared, frame: pl.DataFrame, gates: Gates) -> PilotReport:
         for r in answered
     }
     tellable = [r for r in answered if None not in languages[id(r)]]
-    checks: list[tuple[str, str, list[Row], float, Callable[[Row], str | None]]] = [
-        ("failed", "rows without an answer", rows, gates.failed, lambda r: r["failure"]),
+    checks: list[tuple[str, str, list[Row], Callable[[Row], str | None]]] = [
+        ("failed", "rows without an answer", rows, lambda r: r["failure"]),
         (
             "empty",
             "answers without text",
             rows,
-            gates.empty,
             lambda r: r["failure"] if reason_of(r["failure"] or "") == "empty" else None,
         ),
         (
             "unfinished",
             "answers cut off by the output limit",
             answered,
-            gates.unfinished,
             lambda r: f"{r['output_tokens']} tokens" if r["finish_reason"] == "length" else None,
         ),
         (
             "truncated",
             "prompts cut or skipped",
             rows,
-            gates.truncated,
             lambda r: r["truncation"] if r["truncation"] != "none" else None,
         ),
         (
             "repetitive",
             f"answers with {gates.repetition:.0%} or more of their 4-grams repeated",
             answered,
-            gates.repetitive,
             lambda r: f"repetition {r['repetition']:.2f}" if r["repetition"] >= gates.repetition else None,
         ),
         (
             "garbled",
             f"answers with {gates.garbage:.0%} or more characters that are no text",
             answered,
-            gates.garbled,
             lambda r: f"garbled {r['garbled']:.2f}" if r["garbled"] >= gates.garbage else None,
         ),
         (
             "wrong_language",
             "answers in another language than the prompt",
             tellable,
-            gates.wrong_language,
             lambda r: (
                 "{} for {}".format(*reversed(languages[id(r)])) if disagree(*languages[id(r)]) else None
             ),
         ),
     ]
-    judged = [_gate(*check) for check in checks]
+    judged = [_gate(name, what, at, getattr(gates, name), why) for name, what, at, why in checks]
     problems = _template_problems(model.chat, model.spec.system, answered)
     temperature = model.identity["sampling"]["temperature"]
     warnings = []
@@ -366,8 +360,5 @@ def as_markdown(report: PilotReport) -> str:
         lines += ["", f"## Examples: {escape(g.name)}", ""]
         for e in g.examples:
             lines += [f"{code(e.conversation_id)}, turn {e.turn}: {escape(e.why)}", ""]
-            lines += [
-                *block(e.prompt),
-                *block(e.response if e.response is not None else "(no answer)"),
-            ]
+            lines += [*block(e.prompt), *block(e.response if e.response is not None else "(no answer)")]
     return "\n".join(lines) + "\n"

@@ -23,6 +23,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from rewild.core.errors import ConfigError, DataError, first_line, nearest
+from rewild.engines import base
 from rewild.engines.devices import take_gpus
 from rewild.engines.tokenizer import load_tokenizer
 from rewild.evaluation.harness import control, gate, questions, sandbox, sentences
@@ -96,15 +97,8 @@ class _Asked:
 
 def versions() -> dict[str, str]:
     """Versions of what decides the results."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in ("lm-eval", "torch", "transformers", "vllm"):
-        try:
-            found[name] = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            continue
-    return found
+    found = base.versions("lm-eval", "torch", "transformers", "vllm")
+    return {name: version.partition("+")[0] for name, version in found.items() if name != "python"}
 
 
 def model_arguments(target: Target, settings: Settings) -> dict[str, Any]:

@@ -38,8 +38,7 @@ from rewild.evaluation.judged.base import (
     read_file,
     read_rows,
 )
-from rewild.evaluation.judged.items import judged_items
-from rewild.evaluation.judged.results import is_empty, item_rows, score_rows
+from rewild.evaluation.judged.results import is_empty, item_rows, judged_items, score_rows
 from rewild.evaluation.win_rates import library
 from rewild.evaluation.win_rates.annotations import Floats, annotations_of
 from rewild.evaluation.win_rates.length_control import LengthControl

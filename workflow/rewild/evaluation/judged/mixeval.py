@@ -27,8 +27,7 @@ from rewild.evaluation.judged.base import (
     Scored,
     read_file,
 )
-from rewild.evaluation.judged.items import judged_items
-from rewild.evaluation.judged.results import item_rows, score_rows
+from rewild.evaluation.judged.results import item_rows, judged_items, score_rows
 from rewild.evaluation.judged.source_prompts import read_chat_prompt, read_text
 from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import last_bracket, number_within

@@ -28,8 +28,7 @@ from rewild.evaluation.judged.base import (
     read_file,
     read_rows,
 )
-from rewild.evaluation.judged.items import judged_items
-from rewild.evaluation.judged.results import item_rows, score_rows
+from rewild.evaluation.judged.results import item_rows, judged_items, score_rows
 from rewild.evaluation.scores.tidy import ALL
 from rewild.generation.asking.base import JudgeRequest, Reply, Verdict, template_of
 from rewild.generation.asking.verdicts import conclusion, number_within

@@ -89,26 +89,12 @@ def cube(pairs: pl.DataFrame) -> Cube:
         .with_row_index("item")
     )
     models = sorted(set(pairs["model"].unique()) | set(pairs["reference"].unique()))
-    number = pl.DataFrame({"name": models}).with_row_index("number")
-    at = (
-        pairs.select("conversation_id", "turn", "model", "reference")
-        .join(items, on=["conversation_id", "turn"], how="left", maintain_order="left")
-        .join(
-            number.rename({"number": "m"}),
-            left_on="model",
-            right_on="name",
-            how="left",
-            maintain_order="left",
-        )
-        .join(
-            number.rename({"number": "r"}),
-            left_on="reference",
-            right_on="name",
-            how="left",
-            maintain_order="left",
-        )
+    at = pairs.select("conversation_id", "turn", "model", "reference").join(
+        items, on=["conversation_id", "turn"], how="left", maintain_order="left"
     )
-    index = tuple(at[c].to_numpy().astype(np.int64) for c in ("item", "m", "r"))
+    number = {model: i for i, model in enumerate(models)}
+    sides = (at[side].replace_strict(number, return_dtype=pl.Int64) for side in ("model", "reference"))
+    index = tuple(column.to_numpy().astype(np.int64) for column in (at["item"], *sides))
     scores = {}
     for name in (*ALL_METRICS, *SHARES):
         if pairs[name].null_count() == pairs.height:
@@ -173,8 +159,7 @@ def summarise(data: Cube, options: Options) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=SUMMARY.dtypes).sort(
         pl.col("summary").replace_strict(order, return_dtype=pl.Int8), "metric", "role", "model"
     )
-    numbers = [c for c, t in SUMMARY.dtypes.items() if t == pl.Float64]
-    return SUMMARY.check(frame.with_columns(pl.col(numbers).round(_DIGITS)), "similarity summary")
+    return SUMMARY.check(frame.with_columns(pl.selectors.float().round(_DIGITS)), "similarity summary")
 
 
 def agreement(summary: pl.DataFrame) -> pl.DataFrame:
@@ -204,8 +189,7 @@ def agreement(summary: pl.DataFrame) -> pl.DataFrame:
             }
         )
     frame = pl.DataFrame(rows, schema=AGREEMENT.dtypes).sort("summary", "metric")
-    numbers = [c for c, t in AGREEMENT.dtypes.items() if t == pl.Float64]
-    return AGREEMENT.check(frame.with_columns(pl.col(numbers).round(_DIGITS)), "similarity agreement")
+    return AGREEMENT.check(frame.with_columns(pl.selectors.float().round(_DIGITS)), "similarity agreement")
 
 
 def interval(values: Values, clusters: NDArray[np.int64], options: Options) -> tuple[Values, Values, Values]:
@@ -269,7 +253,8 @@ def _all_pairs(
         if not len(own):
             continue
         references = float(count[:, m].sum() / len(own))
-        yield _row("all_pairs", name, role, model, own, references, mean[m], low[m], high[m], _sd(own))
+        ends = mean[m], low[m], high[m]
+        yield _row("all_pairs", name, role, model, own, references, ends, _sd(own))
 
 
 def _drawn(
@@ -285,28 +270,16 @@ def _drawn(
         if kept.any():
             mean, low, high = interval(values[kept, None], _dense(data.conversations[items][kept]), options)
             used = float(np.sum(~np.isnan(own)) / kept.sum())
-            yield _row(
-                "sampled", name, role, model, values[kept], used, mean[0], low[0], high[0], _sd(values[kept])
-            )
+            ends = mean[0], low[0], high[0]
+            yield _row("sampled", name, role, model, values[kept], used, ends, _sd(values[kept]))
 
         references = _notebook_draw(data, m, options)
         own = scores[:, m][:, references].astype(np.float64)
         own = own[~np.isnan(own).any(axis=1)][:NOTEBOOK_RESPONSES]
         if len(references) and len(own):
-            average = notebook_average(own.mean(axis=1))
+            ends, used = (notebook_average(own.mean(axis=1)), np.nan, np.nan), float(len(references))
             spread = notebook_average(own.std(axis=1))
-            yield _row(
-                "released_notebook",
-                name,
-                role,
-                model,
-                own[:, 0],
-                float(len(references)),
-                average,
-                np.nan,
-                np.nan,
-                spread,
-            )
+            yield _row("released_notebook", name, role, model, own[:, 0], used, ends, spread)
 
 
 def _sampled_draw(data: Cube, m: int, options: Options) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -337,11 +310,10 @@ def _row(  # noqa: PLR0917
     model: str,
     values: Values,
     references: float,
-    mean: float,
-    low: float,
-    high: float,
+    ends: tuple[float, float, float],
     sd: float | None,
 ) -> dict[str, object]:
+    mean, low, high = ends
     return {
         "summary": summary,
         "metric": metric,

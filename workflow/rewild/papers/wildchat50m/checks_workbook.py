@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rewild.audit.checks import check
+from rewild.audit.evidence import Cell
 from rewild.audit.numbers import agrees, show
 from rewild.audit.outcome import Fact, Outcome, Verdict, decide
 from rewild.core.errors import DataError
@@ -22,21 +23,26 @@ AVERAGED = (
 )
 
 
+def _both_metrics(evidence: Evidence) -> list[tuple[Cell, Cell]]:
+    """Strict and loose IFEval of the models that have both: those of one sheet."""
+    book, sheet = evidence.workbook, "Main-SFT"
+    rows = [r for r in book.labels(sheet) if book.has(sheet, r, "IFEval loose")]
+    return [(book.cell(sheet, r, "IFEval"), book.cell(sheet, r, "IFEval loose")) for r in rows]
+
+
 @check
 def loose_trend(evidence: Evidence, at_most_p: float) -> Outcome:
     """Rank correlation of IFEval prompt-level strict and instance-level loose over the sheet's models."""
     from scipy.stats import spearmanr
 
-    book, sheet = evidence.workbook, "Main-SFT"
-    rows = [r for r in book.labels(sheet) if book.has(sheet, r, "IFEval loose")]
-    strict = [book.cell(sheet, r, "IFEval") for r in rows]
-    loose = [book.cell(sheet, r, "IFEval loose") for r in rows]
+    pairs = _both_metrics(evidence)
+    strict, loose = [a for a, _ in pairs], [b for _, b in pairs]
     result = spearmanr([float(c.range.low) for c in strict], [float(c.range.low) for c in loose])
     rho, p = float(result.statistic), float(result.pvalue)
-    computed = f"rho {show(rho, 2)}, n = {len(rows)}, p = {show(p, 2)}"
+    computed = f"rho {show(rho, 2)}, n = {len(pairs)}, p = {show(p, 2)}"
     definition = f"Spearman's rho of the two metrics; positive with p ≤ {at_most_p}"
-    facts = [c.fact for pair in zip(strict, loose, strict=True) for c in pair]
-    said = f"Sheet Main-SFT alone holds both metrics, for {len(rows)} models."
+    facts = [c.fact for pair in pairs for c in pair]
+    said = f"Sheet Main-SFT alone holds both metrics, for {len(pairs)} models."
     if rho > 0 and p > at_most_p:
         said += " The sign is as claimed; so few models do not tell it from chance."
         return Outcome("not_testable", computed, definition, said, facts)
@@ -46,9 +52,7 @@ def loose_trend(evidence: Evidence, at_most_p: float) -> Outcome:
 @check
 def strict_is_harder(evidence: Evidence) -> Outcome:
     """Prompt-level strict accuracy is below instance-level loose accuracy for every model."""
-    book, sheet = evidence.workbook, "Main-SFT"
-    rows = [r for r in book.labels(sheet) if book.has(sheet, r, "IFEval loose")]
-    pairs = [(book.cell(sheet, r, "IFEval"), book.cell(sheet, r, "IFEval loose")) for r in rows]
+    pairs = _both_metrics(evidence)
     lower = sum(a.range.low < b.range.low for a, b in pairs)
     return decide(
         lower == len(pairs),
@@ -62,11 +66,9 @@ def strict_is_harder(evidence: Evidence) -> Outcome:
 @check
 def strict_separates(evidence: Evidence) -> Outcome:
     """Whether the strict metric spreads the models more than the loose one, absolutely or relatively."""
-    book, sheet = evidence.workbook, "Main-SFT"
-    rows = [r for r in book.labels(sheet) if book.has(sheet, r, "IFEval loose")]
+    pairs = _both_metrics(evidence)
     spread, relative, facts = {}, {}, []
-    for column in ("IFEval", "IFEval loose"):
-        cells = [book.cell(sheet, r, column) for r in rows]
+    for column, cells in zip(("IFEval", "IFEval loose"), zip(*pairs, strict=True), strict=True):
         facts += [c.fact for c in cells]
         values = [float(c.range.low) for c in cells]
         centre = sum(values) / len(values)
@@ -84,11 +86,11 @@ def strict_separates(evidence: Evidence) -> Outcome:
     elif relative["IFEval"] > relative["IFEval loose"]:
         verdict, definition = "reproduced_otherwise", "standard deviation relative to the mean"
     said = (
-        f"Over the {len(rows)} models of sheet Main-SFT the loose metric has the larger spread in "
+        f"Over the {len(pairs)} models of sheet Main-SFT the loose metric has the larger spread in "
         "accuracy points."
     )
     if verdict == "reproduced":
-        said = f"The strict metric has the larger spread over the {len(rows)} models of sheet Main-SFT."
+        said = f"The strict metric has the larger spread over the {len(pairs)} models of sheet Main-SFT."
     return Outcome(verdict, computed, definition, said, facts)
 
 

@@ -20,17 +20,9 @@ from rewild.evaluation.scores.collect import COLUMN_OF, OWN, Headline
 from rewild.measures.style.proportional import FEATURES, PAIR, PAPER_COLUMNS, proportional
 from rewild.papers.room import Job
 from rewild.papers.wildchat50m.contents import PREFERENCE, table_rows
-from rewild.report.findings.answers import (
-    Answered,
-    flip_count,
-    name_of,
-    preferred,
-    style_pairs,
-    totals,
-)
-from rewild.report.findings.grounds import Grounds
+from rewild.report.findings.answers import Answered, flip_count, name_of, preferred, style_pairs, totals
+from rewild.report.findings.grounds import FILES, Grounds, open_study, with_answers
 from rewild.report.findings.headline import describe
-from rewild.report.findings.load import FILES, open_study, with_answers
 
 Cells = tuple[pl.DataFrame, dict[str, Any]]
 

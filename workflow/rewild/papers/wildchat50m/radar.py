@@ -18,8 +18,7 @@ from rewild.evaluation.scores.collect import Headline
 from rewild.papers.room import Job, numbers_of
 from rewild.papers.wildchat50m.averages import row_of_run
 from rewild.papers.wildchat50m.own import grounds_of, made_from_scores
-from rewild.papers.wildchat50m.points import RADAR
-from rewild.papers.wildchat50m.schema import SCORES
+from rewild.papers.wildchat50m.schema import RADAR, SCORES
 from rewild.report.findings.select import radar_runs
 
 RUNS = ("Re-Wild", "Tulu 3 SFT", "Magpie Align SFT", "Ultrachat SFT")

@@ -1,17 +1,23 @@
-"""What the findings are stated from, and the form of a statement."""
+"""What the findings are stated from, as a study's files have it, and the form of a statement."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import polars as pl
 
+from rewild.config import load_benchmarks, load_models
 from rewild.config.findings import Findings
+from rewild.config.load import read_study
 from rewild.config.roster import Entry, Roster
+from rewild.core.table import read_table
 from rewild.evaluation.scores.bootstrap import Comparison, Estimate, compare
-from rewild.evaluation.scores.collect import Headline
-from rewild.report.findings.answers import Answered
+from rewild.evaluation.scores.collect import Headline, headline
+from rewild.evaluation.scores.tidy import ITEMS, ROSTER, SCORES, read_roster
+from rewild.report.findings.answers import Answered, read_answered
+from rewild.report.findings.select import RUNNER, pair_of
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,10 @@ class Finding:
     runs: tuple[str, ...] = field(default=())
     note: str = ""
 
+    def said(self, statement: str, numbers: Sequence[Number], runs: Iterable[str], note: str = "") -> Finding:
+        """The finding with its statement."""
+        return replace(self, statement=statement, numbers=tuple(numbers), runs=tuple(runs), note=note)
+
 
 def show(estimate: Estimate, digits: int = 3, *, sign: bool = True) -> str:
     """``+0.012 ± 0.008``, the sign a true minus; without an interval the number alone."""
@@ -131,3 +141,45 @@ def verdict_of(estimate: Estimate, above: str, below: str) -> str:
 
 def needs(blank: Finding, missing: str) -> Finding:
     return replace(blank, missing=missing)
+
+
+FILES = ("scores.csv", "items.parquet", "runs.csv")
+
+
+def open_study(study: str, config: Path, folder: Path) -> Grounds:
+    """Everything but the answers.
+
+    Args:
+        study: its name.
+        config: the folder of config.yaml and studies/.
+        folder: ``results/{study}/scores``, with :data:`FILES`.
+
+    Raises:
+        DataError: a missing or malformed file, or scores that must not be compared.
+    """
+    found = read_study(study, config)
+    settings = found.findings or Findings.model_validate({})
+    scores, items, runs = (folder / name for name in FILES)
+    registry = load_benchmarks(config, load_models(config))
+    head = headline(read_table(scores, SCORES), registry, str(scores))
+    roster = read_roster(read_table(runs, ROSTER), settings.base, settings.size)
+    return Grounds(roster, head, read_table(items, ITEMS), settings, found.seed)
+
+
+def with_answers(grounds: Grounds, benchmarks: Path) -> Grounds:
+    """The same with the answers and judgments of the pair of Tables 3 and 4, where the study has them.
+
+    Args:
+        grounds: a study.
+        benchmarks: ``results/{study}/benchmarks``.
+    """
+    judged = next((slug for slug, row in grounds.head.benchmarks.items() if row.runner == RUNNER), None)
+    if judged is None:
+        return replace(grounds, unanswered="a benchmark whose answers are judged one by one (MT-Bench)")
+    scored = set(grounds.head.frame.filter(benchmark=judged)["run"])
+    pair = pair_of(grounds.roster, scored, grounds.settings)
+    if pair is None:
+        title = grounds.head.benchmarks[judged].title
+        missing = f"scores on {title} of one base model's runs on two models' responses, of the same size"
+        return replace(grounds, unanswered=missing)
+    return replace(grounds, answered=read_answered(pair, benchmarks, judged), judged=judged)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rewild.core.escape import templates
+from rewild.core.escape import page
 from rewild.core.files import read_report, write_json, write_text
 from rewild.core.markdown import table
 from rewild.core.markdown import text as escape
@@ -124,21 +122,13 @@ def interval(number: dict[str, Any]) -> str:
 
 def html(data: dict[str, Any], figures: Mapping[Path, str] | None = None, tables: Sequence[Path] = ()) -> str:
     """One page: no script, no outside resource, its own style allowed by hash, figures within it."""
-    package = files("rewild.report.findings")
-    style = package.joinpath("report.css").read_text(encoding="utf-8").strip()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = templates().from_string(package.joinpath("report.html").read_text(encoding="utf-8"))
+    svg = "data:image/svg+xml;base64,"
     drawn = [
-        {
-            "caption": caption,
-            "source": "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode(),
-        }
+        {"caption": caption, "source": svg + base64.b64encode(path.read_bytes()).decode()}
         for path, caption in (figures or {}).items()
     ]
     linked = [
         {"name": p.stem.replace("table", "Table "), "path": "/".join(("..", *p.parts[-3:]))} for p in tables
     ]
-    return template.render(
-        data=data, style=style, digest=digest, figures=drawn, tables=linked, shown=shown, interval=interval,
-        what=_what,
-    )  # fmt: skip
+    show = {"shown": shown, "interval": interval, "what": _what}
+    return page("rewild.report.findings", "", data=data, figures=drawn, tables=linked, **show)

@@ -8,7 +8,6 @@ would have given, not what other training runs would have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -74,12 +73,8 @@ def _mixture(grounds: Grounds, blank: Finding) -> Finding:
             numbers.append(Number(f"{lead.label} minus {other.label}, {name} alone", part))
             shown.append(f"{name} {show(part)}")
         said.append(f"{verdict_of(difference, 'above', 'below')} {other.label} ({'; '.join(shown)})")
-    return replace(
-        blank,
-        statement=f"{lead.label} is {listed(said)}, {grounds.over(comparison)}.",
-        numbers=tuple(numbers),
-        runs=tuple(e.run for e in (lead, *others)),
-    )
+    statement = f"{lead.label} is {listed(said)}, {grounds.over(comparison)}."
+    return blank.said(statement, numbers, (e.run for e in (lead, *others)))
 
 
 def _parts(grounds: Grounds, comparison: Comparison) -> dict[str, list[str]]:
@@ -138,7 +133,7 @@ def _scaling(grounds: Grounds, blank: Finding) -> Finding:
         runs += [e.run for e in entries]
     if not said:
         return needs(blank, "a benchmark on which the runs of every size have a score")
-    return replace(blank, statement=f"{'. '.join(said)} ({over}).", numbers=tuple(numbers), runs=tuple(runs))
+    return blank.said(f"{'. '.join(said)} ({over}).", numbers, runs)
 
 
 def _last_minus_first(entries: Sequence[Entry]) -> dict[str, float]:
@@ -185,13 +180,8 @@ def _choice(grounds: Grounds, blank: Finding) -> Finding:
     for statement, number in _by_size(comparison, entries):
         said.append(statement)
         numbers.append(number)
-    return replace(
-        blank,
-        statement=f"{'. '.join(said)}.",
-        numbers=tuple(numbers),
-        runs=tuple(e.run for e in entries),
-        note="Best and last are chosen by their scores, so the spread errs to the large side.",
-    )
+    note = "Best and last are chosen by their scores, so the spread errs to the large side."
+    return blank.said(f"{'. '.join(said)}.", numbers, (e.run for e in entries), note)
 
 
 def _by_size(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[tuple[str, Number]]:
@@ -239,7 +229,7 @@ def _context(grounds: Grounds, blank: Finding) -> Finding:
         runs += [cut.run, whole.run]
     if not said:
         return needs(blank, "scores of a run on a mix with length_control, and of the same run without it")
-    return replace(blank, statement=f"{'. '.join(said)}.", numbers=tuple(numbers), runs=tuple(runs))
+    return blank.said(f"{'. '.join(said)}.", numbers, runs)
 
 
 @_finding(
@@ -283,13 +273,7 @@ def _blending(grounds: Grounds, blank: Finding) -> Finding:
             "; ".join(lacks) or "scores of a run on a blend of models and of runs on each, of the same size",
         )
     note = f"Not compared, for want of their parts: {'; '.join(lacks)}." if lacks else ""
-    return replace(
-        blank,
-        statement=f"{'. '.join(said)}.",
-        numbers=tuple(numbers),
-        runs=tuple(dict.fromkeys(runs)),
-        note=note,
-    )
+    return blank.said(f"{'. '.join(said)}.", numbers, dict.fromkeys(runs), note)
 
 
 @_finding(
@@ -327,7 +311,7 @@ def _agreement(grounds: Grounds, blank: Finding) -> Finding:
         said += f". Agreement on {text}"
         share = Estimate(whole / len(every), None, None, None, len(every), "not independent, so no interval")
         numbers.append(Number("Agreement rate over all pairs of models", share, signed=False))
-    return replace(blank, statement=f"{said}.", numbers=tuple(numbers), runs=tuple(e.run for e in quartet))
+    return blank.said(f"{said}.", numbers, (e.run for e in quartet))
 
 
 def _agree(grounds: Grounds, a: Entry, b: Entry, own_a: Entry, own_b: Entry) -> dict[str, bool | None]:
@@ -383,14 +367,10 @@ def _styling(grounds: Grounds, blank: Finding) -> Finding:
         )
     if not found.pair.whole:
         said.append("the models themselves were not asked, so inheritance cannot be told")
-    return replace(
-        blank,
-        statement=f"Mean proportional frequency over {len(found.answered)} answers (1 is alike): "
-        f"{'; '.join(said)}.",
-        numbers=tuple(numbers),
-        runs=tuple(e.run for e in found.pair.entries),
-        note="Counted in answers alone; the paper's counts are of whole pages (see the audit).",
-    )
+    statement = f"Mean proportional frequency over {len(found.answered)} answers (1 is alike): "
+    note = "Counted in answers alone; the paper's counts are of whole pages (see the audit)."
+    runs = (e.run for e in found.pair.entries)
+    return blank.said(f"{statement}{'; '.join(said)}.", numbers, runs, note)
 
 
 @_finding(
@@ -433,7 +413,7 @@ def _on_policy(grounds: Grounds, blank: Finding) -> Finding:
     if not said:
         missing = "; ".join(lacks) or "scores of runs on models of the base's own family and of another"
         return needs(blank, f"{missing} (findings.related says who is kin, where families do not)")
-    return replace(blank, statement=f"{'. '.join(said)}.", numbers=tuple(numbers), runs=tuple(used))
+    return blank.said(f"{'. '.join(said)}.", numbers, used)
 
 
 @_finding(
@@ -470,9 +450,4 @@ def _preferences(grounds: Grounds, blank: Finding) -> Finding:
             numbers.append(Number(f"Flips by {name_of(itself)}", count, "turns", signed=False))
     if not pair.whole:
         said.append("the models themselves were not judged, so flips cannot be counted")
-    return replace(
-        blank,
-        statement=f"{'. '.join(said)}.",
-        numbers=tuple(numbers),
-        runs=tuple(e.run for e in pair.entries),
-    )
+    return blank.said(f"{'. '.join(said)}.", numbers, (e.run for e in pair.entries))

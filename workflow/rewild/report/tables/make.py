@@ -14,12 +14,11 @@ from rewild.config.benchmarks import Benchmark
 from rewild.core.cells import COMPARED_CELLS, COMPUTED_CELLS, PUBLISHED_CELLS
 from rewild.core.errors import DataError, nearest
 from rewild.core.files import write_text
-from rewild.core.table import TableSchema, provenance, read_table, write_table
+from rewild.core.table import Column, TableSchema, provenance, read_table, write_table
 from rewild.report.tables.compare import compare_cells
 from rewild.report.tables.own import OwnTables, own_spec
 from rewild.report.tables.render import Grid, compared_grid, published_grid, to_html, to_latex, to_markdown
-from rewild.report.tables.spec import TableSpec, read_specs
-from rewild.report.tables.wide import wide
+from rewild.report.tables.spec import ColumnSpec, TableSpec, read_specs
 
 _WRITERS = {"md": to_markdown, "tex": to_latex, "html": to_html}
 
@@ -108,3 +107,31 @@ def _check_whole(cells: pl.DataFrame, spec: TableSpec, where: Path) -> None:
     for (row,), group in cells.group_by(["row"], maintain_order=True):
         if missing := [c for c in spec.columns if c not in group["column"]]:
             raise DataError(f"{where}: the row '{row}' has no cell '{missing[0]}'")
+
+
+def wide(
+    name: str, columns: dict[str, ColumnSpec], published: pl.DataFrame
+) -> tuple[pl.DataFrame, TableSchema]:
+    """The table in wide form, and the schema that describes it.
+
+    A column ``X`` is followed by ``X ci`` where the source gives intervals. Values are in the columns' units.
+    """
+    described = {"row": Column(pl.String, "Row label, as the paper prints it")}
+    for column, spec in columns.items():
+        cells = published.filter(pl.col("column") == column)
+        whole = (cells["digits"].drop_nulls() == 0).all()
+        dtype = pl.String if spec.text else pl.Int64 if whole else pl.Float64
+        described[column] = Column(dtype, f"{spec.meaning} ({spec.unit})", nullable=True)
+        if cells["ci"].is_not_null().any():
+            text = f"Half-width of the 95 % interval of {column} ({spec.unit})"
+            described[f"{column} ci"] = Column(pl.Float64, text, nullable=True)
+    rows: dict[str, dict[str, object]] = {}
+    for cell in published.iter_rows(named=True):
+        row = rows.setdefault(cell["row"], {"row": cell["row"]})
+        row[cell["column"]] = cell["printed" if columns[cell["column"]].text else "value"]
+        row[f"{cell['column']} ci"] = cell["ci"]
+    schema = TableSchema(f"{name} as published", 1, described, key=("row",))
+    frame = pl.DataFrame(
+        [{key: row.get(key) for key in described} for row in rows.values()], infer_schema_length=None
+    )
+    return schema.check(frame, name), schema

@@ -26,7 +26,7 @@ from rewild.core.files import sha256, write_json
 from rewild.core.language import garbled, language_code, repetition
 from rewild.core.locks import scratch_folder
 from rewild.core.reading import faults
-from rewild.core.table import Column, TableSchema, provenance
+from rewild.core.table import Column, TableSchema, provenance, read_table
 from rewild.generation.schema import RESPONSES, Manifest, ShardCount, read_manifest
 from rewild.prompts.schema import SHARD
 from rewild.responses.imports.read import NO_ROW, NO_TURN, Answer, Conversation, read_outputs, read_questions
@@ -445,3 +445,25 @@ def _wrong_number(source: Import, files: Sequence[Imported], counts: Sequence[_C
         f"import '{source.name}': {source.rows} prompts were expected, but the files hold {found} different "
         f"ones{detail}"
     )
+
+
+def names_and_sizes(
+    models: Mapping[str, Model], imported: Path | None = None
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Slug → name and slug → parameters, where known.
+
+    Args:
+        models: the registry.
+        imported: ``imports/models.csv``; its models are called as their release calls them, unless the
+            registry has them.
+    """
+    names: dict[str, str] = {}
+    sizes: dict[str, float] = {}
+    if imported:
+        for row in read_table(imported, MODELS).iter_rows(named=True):
+            names[row["model"]] = row["released_name"]
+            if row["parameters"] is not None:
+                sizes[row["model"]] = row["parameters"] * 1e9
+    names |= {slug: model.name for slug, model in models.items()}
+    sizes |= {slug: float(model.parameters.total) for slug, model in models.items() if model.parameters}
+    return names, sizes

@@ -15,13 +15,15 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from rewild.config.mixes import FromFiles, FromHub, FromPrompts, FromResponses, Mix
-from rewild.config.models import Model
+from rewild.config.models import Model, find_model
 from rewild.config.study import Study
+from rewild.core.errors import RewildError
 from rewild.core.files import sha256, write_json, write_text
 from rewild.core.markdown import as_json, code, table
 from rewild.core.markdown import text as escape
 from rewild.core.table import about_table
-from rewild.engines.tokenizer import Count
+from rewild.engines.tokenizer import Count, open_counter
+from rewild.responses.spec import local_folder
 from rewild.training.mixes.measured import kept
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
@@ -231,3 +233,28 @@ def markdown(card: Mapping[str, Any]) -> str:
     lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
     lines += ["", "## Made from", "", *as_json(card["made_from"])]
     return "\n".join(lines)
+
+
+def open_tokenizer(study: Study, model: str, models: Mapping[str, Model]) -> Count:
+    """The counter of a model's tokens.
+
+    Args:
+        study: a model that it makes itself, or takes from a folder, is found there.
+        model: its slug.
+        models: the table of models.
+
+    Raises:
+        RewildError: no transformers here, an unknown model, or no tokenizer to load.
+    """
+    return open_counter(model, *where(study, model, models))
+
+
+def where(study: Study, model: str, models: Mapping[str, Model]) -> tuple[str, str | None]:
+    """A model's folder or hub id, and its revision."""
+    folder = local_folder(study, model, models)
+    if folder:
+        return folder, None
+    hub, revision = find_model(models, model).checkpoint()
+    if hub is None:
+        raise RewildError(f"model {model}: it is not on the hub, so its tokenizer cannot count tokens")
+    return hub, revision

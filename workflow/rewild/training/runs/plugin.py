@@ -28,7 +28,7 @@ from rewild.training.runs.checks import RunCheck
 from rewild.training.runs.encoded import install
 from rewild.training.runs.gates import first_preference_loss, precision
 from rewild.training.runs.leak import leak, leak_check, short, small_model
-from rewild.training.runs.log import LOG, MEASURED, STOPPED, read_log
+from rewild.training.runs.schema import LOG, MEASURED, STOPPED, read_log
 
 
 class NotANumberError(Exception):

@@ -32,9 +32,8 @@ from rewild.training.runs.checks import (
 )
 from rewild.training.runs.gates import first_preference_loss, judged_now, precision
 from rewild.training.runs.layout import RunFiles
-from rewild.training.runs.log import ends, window
 from rewild.training.runs.published import unreadable
-from rewild.training.runs.schema import LOSS, Measured
+from rewild.training.runs.schema import LOSS, Measured, ends, window
 
 PROMPTS = 32  # conversations whose first turn is answered
 LONGEST = 512  # tokens of an answer, and of half a context at most

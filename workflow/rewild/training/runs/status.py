@@ -20,8 +20,7 @@ from rewild.training.runs.checkpoints import step_of
 from rewild.training.runs.checks import read_report
 from rewild.training.runs.gates import judged_now
 from rewild.training.runs.layout import RunFiles
-from rewild.training.runs.log import read_log
-from rewild.training.runs.schema import Measured
+from rewild.training.runs.schema import Measured, read_log
 
 
 @dataclass

@@ -29,10 +29,9 @@ from rewild.training.runs.environment import variables
 from rewild.training.runs.gates import judged_now
 from rewild.training.runs.kernel import ATTENTION, PLACE, local_kernels
 from rewild.training.runs.layout import RunFiles
-from rewild.training.runs.log import MEASURED, STOPPED, ends, read_log
 from rewild.training.runs.published import make_readable, store_weights
 from rewild.training.runs.render import identity_of, start_identity
-from rewild.training.runs.schema import LOSS, Measured
+from rewild.training.runs.schema import LOSS, MEASURED, STOPPED, Measured, ends, read_log
 
 STARTS = "starts"  # a character per start of Axolotl
 TAIL = 25  # lines of Axolotl's output shown when it fails
