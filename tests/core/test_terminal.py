@@ -18,7 +18,7 @@ from hostile import HOSTILE
 from rewild.__main__ import app
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.core.escape import line
-from rewild.core.terminal import Column, print_table
+from rewild.core.terminal import Heading, headings, print_table
 from rewild.evaluation.judged.estimate import COLUMNS as ESTIMATES
 from rewild.operate.site import Check, print_checks
 
@@ -84,7 +84,7 @@ def test_checks_keep_their_names(width: int) -> None:
 
 
 def printed(
-    columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int, **more: object
+    columns: Sequence[Heading], rows: Sequence[Sequence[object]], width: int, **more: object
 ) -> list[str]:
     stream = io.StringIO()
     print_table(columns, rows, console=Console(file=stream, width=width, **more))  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def printed(
 
 
 def test_the_least_important_columns_go_first() -> None:
-    columns = [Column("name"), Column("b", 2), Column("c", 1, right=True), Column("d", 3)]
+    columns = [Heading("name"), Heading("b", 2), Heading("c", 1, right=True), Heading("d", 3)]
     rows = [("a-long-model-name", "bbbbbb", "cccccc", "dddddd")]
     found = {
         w: [c.name for c in columns if c.name in printed(columns, rows, w)[0].split()] for w in range(10, 60)
@@ -107,12 +107,12 @@ def test_the_least_important_columns_go_first() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_cell_is_text(name: str) -> None:
-    cells = printed([Column("n"), Column("x")], [(name, "[red]x[/]")], 500)[-1].split()
+    cells = printed([Heading("n"), Heading("x")], [(name, "[red]x[/]")], 500)[-1].split()
     assert cells == [*line(name).split(), "[red]x[/]"]
 
 
 def test_estimates_name_run_and_benchmark_at_any_width() -> None:
-    assert [c.name for c in ESTIMATES if not c.rank] == ["run", "benchmark"]
+    assert [c.name for c in headings(ESTIMATES) if not c.rank] == ["run", "benchmark"]
 
 
 ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

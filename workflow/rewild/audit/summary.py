@@ -11,7 +11,7 @@ from rich.text import Text
 from rewild.audit import report
 from rewild.audit.outcome import VERDICTS
 from rewild.core.errors import DataError
-from rewild.core.terminal import Column, fits, output, print_table
+from rewild.core.terminal import Heading, fits, output, print_table
 from rewild.report.findings import report as findings
 from rewild.report.findings.headline import shown
 
@@ -99,8 +99,8 @@ def _show_headline(console: Console, data: dict[str, Any], study: str) -> None:
             for row in head["rows"]
         ]
         columns = [
-            Column("Run"),
-            *(Column(c, r, right=True) for c, r in zip(head["columns"], ranks, strict=True)),
+            Heading("Run"),
+            *(Heading(c, r, right=True) for c, r in zip(head["columns"], ranks, strict=True)),
         ]
         if fits(columns, rows, console):
             break

@@ -238,7 +238,7 @@ def style_responses(
     from rewild.config.models import load_models
     from rewild.core.plotting import save
     from rewild.core.table import provenance, write_table
-    from rewild.core.terminal import Column, print_table
+    from rewild.core.terminal import Heading, print_table
     from rewild.measures.style import schema
     from rewild.measures.style.figures import elements, ratios
     from rewild.measures.style.responses import count_models, proportions
@@ -256,8 +256,8 @@ def style_responses(
     features = ("strong", "ul", "ol", "h2", "p", "len", "responses")
     shown = counts.filter(pl.col("feature").is_in(features))
     wide = shown.pivot("feature", index="model", values="value").select("model", *features)
-    ranked = [Column(name, rank, right=True) for rank, name in enumerate(features, start=1)]
-    print_table([Column("model"), *ranked], [(m, *(f"{n:,g}" for n in found)) for m, *found in wide.rows()])
+    ranked = [Heading(name, rank, right=True) for rank, name in enumerate(features, start=1)]
+    print_table([Heading("model"), *ranked], [(m, *(f"{n:,g}" for n in found)) for m, *found in wide.rows()])
 
 
 @app.command()

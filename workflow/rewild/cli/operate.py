@@ -91,7 +91,7 @@ def models(
 
     from rewild.config import load_models
     from rewild.config.models import Role
-    from rewild.core.terminal import Column, print_table
+    from rewild.core.terminal import print_table
 
     known = load_models(config)
     _check("family", family, sorted({m.family for m in known.values()}))
@@ -103,16 +103,7 @@ def models(
         flags = [*m.listed.flags, *(["gated"] if m.gated else []), *(["ships code"] if m.ships_code else [])]
         cells = (m.slug, m.abbreviation, m.family, m.kind, _size(m), context, m.licence or UNKNOWN)
         rows.append((*cells, ", ".join(flags)))
-    columns = [
-        Column("model"),
-        Column("abbr.", 5),
-        Column("family", 6),
-        Column("kind", 3),
-        Column("params", 1, right=True),
-        Column("context", 2, right=True),
-        Column("licence", 4),
-        Column("flags", 7),
-    ]
+    columns = "model | abbr. 5 | family 6 | kind 3 | params 1> | context 2> | licence 4 | flags 7"
     print_table(columns, rows)
     typer.echo(f"{len(chosen)} of {len(known)} models")
 
@@ -121,7 +112,7 @@ def models(
 def benchmarks(config: ConfigFolder = Path("config")) -> None:
     """List the benchmarks; the nine of the paper's tables first, in their order."""
     from rewild.config import load_benchmarks, load_models
-    from rewild.core.terminal import Column, print_table
+    from rewild.core.terminal import print_table
 
     known = load_benchmarks(config, load_models(config))
     rows = []
@@ -129,18 +120,9 @@ def benchmarks(config: ConfigFolder = Path("config")) -> None:
         shots = UNKNOWN if b.fewshot is None else str(b.fewshot)
         cells = (b.slug, b.title, "yes" if b.nine else "", b.group, b.runner, b.task or "", b.metric)
         rows.append((*cells, shots, str(b.scale.max), b.judge or ""))
-    columns = [
-        Column("benchmark"),
-        Column("title", 5),
-        Column("nine", 3),
-        Column("group", 7),
-        Column("runner", 2),
-        Column("task", 9),
-        Column("metric", 1),
-        Column("shots", 4, right=True),
-        Column("max", 6, right=True),
-        Column("judge", 8),
-    ]
+    columns = (
+        "benchmark | title 5 | nine 3 | group 7 | runner 2 | task 9 | metric 1 | shots 4> | max 6> | judge 8"
+    )
     print_table(columns, rows)
     typer.echo(f"{len(known)} benchmarks")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ def accept_any_character() -> None:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table in the terminal.
+class Heading:
+    """The heading of a column of a table in the terminal, and how the column is laid out.
 
     Attributes:
         name: its heading.
@@ -68,6 +69,12 @@ class Column:
     rank: int = 0
     right: bool = False
     prose: bool = False
+
+
+def headings(text: str) -> list[Heading]:
+    """``run | name 6 | steps 3>``: headings with their ranks; ``>`` is aligned to the right."""
+    found = (re.fullmatch(r"(.*?)(?: (\d))?(>?)", part) for part in text.split(" | "))
+    return [Heading(m[1], int(m[2] or 0), bool(m[3])) for m in found if m]
 
 
 def output(console: Console | None = None) -> Console:
@@ -84,7 +91,7 @@ def output(console: Console | None = None) -> Console:
 
 
 def print_table(
-    columns: Sequence[Column],
+    columns: str | Sequence[Heading],
     rows: Sequence[Sequence[object]],
     *,
     title: str = "",
@@ -96,7 +103,7 @@ def print_table(
     """Print a table; every cell is text, never markup.
 
     Args:
-        columns: its columns. One at least should be of rank 0.
+        columns: its columns, or one text of them (:func:`headings`). One at least should be of rank 0.
         rows: cells; a :class:`rich.text.Text` keeps its colours.
         title: a line above it.
         styles: a style for each row, or None.
@@ -105,6 +112,7 @@ def print_table(
         console: where to; the terminal if None.
     """
     console = output(console)
+    columns = headings(columns) if isinstance(columns, str) else columns
     cells = [[*map(_cell, row)] for row in rows]
     widths = _widths(columns, cells, console.width)
     looks: dict[str, Any] = {"box": box.SIMPLE_HEAD} if rules else {"box": None, "padding": (0, 3, 0, 0)}
@@ -132,7 +140,7 @@ def print_table(
         console.print(Text(f"No room for: {names}. A wider terminal or a pipe shows them.", style="dim"))
 
 
-def fits(columns: Sequence[Column], rows: Sequence[Sequence[object]], console: Console) -> bool:
+def fits(columns: Sequence[Heading], rows: Sequence[Sequence[object]], console: Console) -> bool:
     """Whether a table fits with all its columns."""
     return len(_widths(columns, [[*map(_cell, row)] for row in rows], console.width)) == len(columns)
 
@@ -146,7 +154,7 @@ def _total(widths: Mapping[int, int]) -> int:
     return sum(widths.values()) + 3 * len(widths) - 1
 
 
-def _widths(columns: Sequence[Column], cells: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
+def _widths(columns: Sequence[Heading], cells: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
     """The columns that are shown, and the width of each.
 
     Where there is no room, prose is folded between words, then columns go; last, long words of prose break.

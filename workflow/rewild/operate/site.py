@@ -19,7 +19,7 @@ from rich.text import Text
 from rewild.config.deployment import FILE, load_images
 from rewild.config.site import Partition, Site, expanded, minutes
 from rewild.core.errors import nearest
-from rewild.core.terminal import Column, output, print_table
+from rewild.core.terminal import Heading, output, print_table
 
 LEAST_ARRAY = 3  # of MaxArraySize, which is one more than the longest array
 LEAST_JOB_AGE = 90  # seconds; squeue must still show a job when the profile first asks: three times 30 s
@@ -76,7 +76,9 @@ def print_checks(what: str, checks: Sequence[Check], console: Console | None = N
     }
     rows = [(shown[check.state], check.name, check.detail) for check in checks]
     rows.sort(key=lambda row: list(shown.values()).index(row[0]))
-    print_table([Column(""), Column("check", prose=True), Column("found", prose=True)], rows, console=console)
+    print_table(
+        [Heading(""), Heading("check", prose=True), Heading("found", prose=True)], rows, console=console
+    )
     counts = {state: sum(check.state == state for check in checks) for state in shown}
     console.print(
         f"{what}: {counts['ok']} well, {counts['unsure']} to look at (?), {counts['missing']} missing (no)",

@@ -13,7 +13,7 @@ from rewild.config.gpus import Gpu
 from rewild.config.models import Model
 from rewild.config.responses import Objective, Responses
 from rewild.core.errors import ConfigError
-from rewild.core.terminal import Column, output, print_table
+from rewild.core.terminal import output, print_table
 from rewild.engines.plan import architecture_of, find_gpu, with_share
 from rewild.engines.roofline import fast_gpu, forecast
 from rewild.generation.spec import planned, traffic_of
@@ -52,19 +52,10 @@ def print_plans(
             rows.append(_row(model, responses, gpus, conversations))
         except ConfigError as error:
             reasons.append(f"no plan: {error}")
-    columns = [
-        Column("model"),
-        Column("GPUs", right=True),
-        Column("weights", 8, right=True),
-        Column("GB/GPU", 7, right=True),
-        Column("KV tokens", 6, right=True),
-        Column("context", 5, right=True),
-        Column("paper", 9, right=True),
-        Column("at once", 4, right=True),
-        Column("tokens/s/GPU", 2, right=True),
-        Column("GPU-hours", 1, right=True),
-        Column("mostly", 3),
-    ]
+    columns = (
+        "model | GPUs> | weights 8> | GB/GPU 7> | KV tokens 6> | context 5> | paper 9> | at once 4> | "
+        "tokens/s/GPU 2> | GPU-hours 1> | mostly 3"
+    )
     title = f"{name}: {about.memory_gib} GiB, {share:.0%} usable, {about.reserve_gib} GiB reserved"
     print_table(columns, rows, title=title, console=console)
     for line in LEGEND:

@@ -14,7 +14,7 @@ from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.locks import is_locked
 from rewild.core.reading import faults, parse_json, read_json, read_model
-from rewild.core.terminal import Column, print_table
+from rewild.core.terminal import print_table
 from rewild.generation.respond import Cost, cost_of
 from rewild.generation.schema import Measurement
 from rewild.responses.layout import Layout
@@ -140,17 +140,7 @@ def _add(found: Progress, rows: int, failures: int, tokens: int, seconds: float)
 
 def print_status(study: Study, results: Path, console: Console | None = None) -> None:
     """Print :func:`progress` as a table."""
-    columns = [
-        Column("model"),
-        Column("pilot", 4, right=True),
-        Column("shards", 2, right=True),
-        Column("running", 6, right=True),
-        Column("rows", 7, right=True),
-        Column("done", 1, right=True),
-        Column("failed", 3, right=True),
-        Column("tok/s", 8, right=True),
-        Column("left", 5, right=True),
-    ]
+    columns = "model | pilot 4> | shards 2> | running 6> | rows 7> | done 1> | failed 3> | tok/s 8> | left 5>"
     rows, styles = [], []
     for p in progress(study, results):
         made = p.answered + p.failed

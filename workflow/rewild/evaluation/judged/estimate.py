@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from rewild.core.terminal import Column, output, print_table
+from rewild.core.terminal import output, print_table
 from rewild.evaluation.judged.ask import requests_of
 from rewild.evaluation.judged.task import Task, check_answers, read_answers
 from rewild.generation.asking.budget import ceiling, cost, estimated_input, shown
@@ -74,15 +74,7 @@ def estimate(task: Task, run: str) -> Estimate:
 
 
 COLUMNS = (
-    Column("run"),
-    Column("benchmark"),
-    Column("judge", 4),
-    Column("calls", 3, right=True),
-    Column("kept", 7, right=True),
-    Column("tokens read", 6, right=True),
-    Column("written", 5, right=True),
-    Column("price", 1, right=True),
-    Column("at most", 2, right=True),
+    "run | benchmark | judge 4 | calls 3> | kept 7> | tokens read 6> | written 5> | price 1> | at most 2>"
 )
 
 

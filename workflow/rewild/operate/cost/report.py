@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rewild.config.assumptions import Assumptions, Number
 from rewild.config.responses import Objective
-from rewild.core.terminal import Column, output, print_table
+from rewild.core.terminal import Heading, output, print_table
 from rewild.operate.cost.estimate import (
     STAGES,
     CostInputs,
@@ -84,16 +84,16 @@ def print_cost(inputs: CostInputs, lines: Sequence[Line], each: bool, console: C
 
 def _stages(lines: Sequence[Line], each: bool, console: Console) -> None:
     columns = [
-        Column("stage"),
-        *([Column("what")] if each else []),
-        Column("jobs", 4, right=True),
-        Column("GPU-hours", 1, right=True),
-        Column("hours", 2, right=True),
-        Column("tokens read", 7, right=True),
-        Column("written", 6, right=True),
-        Column("disk", 3, right=True),
-        Column("while it runs", 8, right=True),
-        Column("judge", 5, right=True),
+        Heading("stage"),
+        *([Heading("what")] if each else []),
+        Heading("jobs", 4, right=True),
+        Heading("GPU-hours", 1, right=True),
+        Heading("hours", 2, right=True),
+        Heading("tokens read", 7, right=True),
+        Heading("written", 6, right=True),
+        Heading("disk", 3, right=True),
+        Heading("while it runs", 8, right=True),
+        Heading("judge", 5, right=True),
     ]
     rows: list[tuple[str, ...]] = []
     for stage in STAGES:
@@ -125,10 +125,10 @@ def _cells(lines: Sequence[Line]) -> list[str]:
 def _beside_the_paper(inputs: CostInputs, trained: Sequence[Line], console: Console) -> None:
     a = inputs.assumed
     columns = [
-        Column("beside the paper", prose=True),
-        Column("paper", right=True),
-        *(Column(name, right=True) for name in get_args(Objective)),
-        Column("note", 1, prose=True),
+        Heading("beside the paper", prose=True),
+        Heading("paper", right=True),
+        *(Heading(name, right=True) for name in get_args(Objective)),
+        Heading("note", 1, prose=True),
     ]
     rows = []
     made = _objectives(inputs)

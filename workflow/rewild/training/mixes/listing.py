@@ -8,7 +8,7 @@ from typing import Any
 from rewild.config.mixes import Mix
 from rewild.config.study import Study
 from rewild.core.reading import read_json
-from rewild.core.terminal import Column, output, print_table
+from rewild.core.terminal import output, print_table
 
 
 def print_mixes(study: Study, results: Path) -> None:
@@ -23,13 +23,7 @@ def print_mixes(study: Study, results: Path) -> None:
 
 
 def _mixes(study: Study, folder: Path) -> None:
-    columns = [
-        Column("mix"),
-        Column("sources", 4),
-        Column("asked for", 3, right=True),
-        Column("made", 1, right=True),
-        Column("train tokens", 2, right=True),
-    ]
+    columns = "mix | sources 4 | asked for 3> | made 1> | train tokens 2>"
     rows = []
     for name, mix in study.mixes.items():
         card = _card(folder / name)
@@ -41,14 +35,7 @@ def _mixes(study: Study, folder: Path) -> None:
 
 
 def _preferences(study: Study, folder: Path) -> None:
-    columns = [
-        Column("set"),
-        Column("model", 1),
-        Column("scorer", 5),
-        Column("prompts", 3, right=True),
-        Column("samples", 4, right=True),
-        Column("pairs", 2, right=True),
-    ]
+    columns = "set | model 1 | scorer 5 | prompts 3> | samples 4> | pairs 2>"
     rows = []
     for name, row in study.preferences.items():
         pairs = _number(_card(folder / name), "pairs")

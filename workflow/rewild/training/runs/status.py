@@ -15,7 +15,7 @@ from rewild.config.study import Study
 from rewild.config.trainings import display, start_of
 from rewild.core.errors import ConfigError, RewildError
 from rewild.core.reading import read_model
-from rewild.core.terminal import Column, print_table
+from rewild.core.terminal import print_table
 from rewild.training.runs.checkpoints import step_of
 from rewild.training.runs.checks import read_report
 from rewild.training.runs.gates import judged_now
@@ -132,16 +132,7 @@ def print_runs(
     recipes: Mapping[str, Recipe] | None = None,
 ) -> None:
     """Print :func:`states` as a table."""
-    columns = [
-        Column("run"),
-        Column("name", 6),
-        Column("state", 1),
-        Column("steps", 3, right=True),
-        Column("loss", 2),
-        Column("hours", 4, right=True),
-        Column("tokens/s", 5, right=True),
-        Column("model", 7),
-    ]
+    columns = "run | name 6 | state 1 | steps 3> | loss 2 | hours 4> | tokens/s 5> | model 7"
     rows, styles = [], []
     for s in states(study, models, results, recipes):
         bad = s.state.startswith(("stopped", "failed"))
