@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
+from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
-from rewild.evaluation.judgments.schema import JUDGMENTS
+from rewild.evaluation.judgments.schema import CHECKS, JUDGMENTS, PREFERENCES
 from rewild.measures.style.pages import Page
 
 QWEN, LLAMA, PAGES = "L8B : Q72", "L8B : L70", "Q72 : None"
@@ -97,10 +98,7 @@ def preferences(
                     "note": _BOUNDS.format(n=len(shared), m=open_) if open_ else _DIFFER,
                 }
             )
-    floats = dict.fromkeys(("low", "high", "rate", "published"), pl.Float64)
-    counts = dict.fromkeys(("wins", "losses", "ties", "unknown"), pl.Int64)
-    texts = dict.fromkeys(("model", "over", "column", "note"), pl.String)
-    return pl.DataFrame(rows, schema={**texts, **counts, **floats, "allowed": pl.Boolean})
+    return PREFERENCES.frame(rows, "preference rates")
 
 
 def checks(
@@ -167,17 +165,10 @@ def checks(
         (f"MT-Bench, {QWEN}", n, sum(qwen) / n, published.get((QWEN, "MTBench")), 0.005, subset),
         (f"MT-Bench, {LLAMA}", n, sum(llama) / n, published.get((LLAMA, "MTBench")), 0.005, subset),
     ]
+    names = ("check", "n", "computed", "published", "slack", "note")
+    dtypes = CHECKS.dtypes | {"slack": pl.Float64}
     frame = pl.DataFrame(
-        [r for r in rows if r[3] is not None],
-        schema={
-            "check": pl.String,
-            "n": pl.Int64,
-            "computed": pl.Float64,
-            "published": pl.Float64,
-            "slack": pl.Float64,
-            "note": pl.String,
-        },
-        orient="row",
+        [r for r in rows if r[3] is not None], schema={name: dtypes[name] for name in names}, orient="row"
     )
     difference = pl.col("computed") - pl.col("published")
     return frame.with_columns(
@@ -193,9 +184,5 @@ def table4_cells(rates: pl.DataFrame) -> pl.DataFrame:
             return f"between {row['low']:g} and {row['high']:g}: {row['note']}"
         return str(row["note"])
 
-    rows = [
-        {"row": r["model"], "column": r["column"], "value": r["rate"], "ci": None, "note": note(r)}
-        for r in rates.iter_rows(named=True)
-    ]
-    numbers = {"value": pl.Float64, "ci": pl.Float64}
-    return pl.DataFrame(rows, schema={"row": pl.String, "column": pl.String, **numbers, "note": pl.String})
+    rows = ((r["model"], r["column"], r["rate"], None, note(r)) for r in rates.iter_rows(named=True))
+    return COMPUTED_CELLS.frame(rows, "table 4")

@@ -97,9 +97,7 @@ def table5(summary: pl.DataFrame, name: str, names: Mapping[str, str]) -> pl.Dat
             label = names.get(model, model)
             rows.append((label, f"avg_{column}", cell and cell["mean"], ci, note))
             rows.append((label, f"std_{column}", cell and cell["sd"], None, note))
-    return COMPUTED_CELLS.check(
-        pl.DataFrame(rows, schema=COMPUTED_CELLS.dtypes, orient="row"), f"table 5 ({name})"
-    )
+    return COMPUTED_CELLS.frame(rows, f"table 5 ({name})")
 
 
 def paper_cells(groups: Mapping[str, pl.DataFrame], rows: Sequence[str]) -> pl.DataFrame:

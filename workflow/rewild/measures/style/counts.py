@@ -9,6 +9,7 @@ import polars as pl
 
 from rewild.measures.style.markup import NOTHING, TAGS, Styling
 from rewild.measures.style.pages import SECTIONS, Page
+from rewild.measures.style.schema import RATES, SHARES
 
 
 def page_scopes(pages: list[Page]) -> dict[str, Styling]:
@@ -32,7 +33,7 @@ def counts_frame(model: str, scopes: dict[str, Styling]) -> pl.DataFrame:
 
 def rates_frame(model: str, scopes: dict[str, Styling]) -> pl.DataFrame:
     """Elements per 1,000 words and per response (:data:`~rewild.measures.style.schema.RATES`)."""
-    return pl.DataFrame(
+    return RATES.frame(
         [
             {
                 "model": model,
@@ -44,7 +45,7 @@ def rates_frame(model: str, scopes: dict[str, Styling]) -> pl.DataFrame:
             for scope, styling in scopes.items()
             for tag in TAGS
         ],
-        schema_overrides={"per_1000_words": pl.Float64},
+        f"style rates of {model}",
     )
 
 
@@ -70,4 +71,4 @@ def shares_frame(model: str, pages: list[Page]) -> pl.DataFrame:
                 "not_the_model": 1 - split["answer"] / page if page else None,
             }
         )
-    return pl.DataFrame(rows, schema_overrides={"not_the_model": pl.Float64})
+    return SHARES.frame(rows, f"style shares of {model}")

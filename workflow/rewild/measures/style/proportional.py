@@ -7,8 +7,10 @@ from itertools import permutations
 
 import polars as pl
 
+from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import DataError
 from rewild.measures.style.markup import TAGS
+from rewild.measures.style.schema import PROPORTIONAL
 
 FEATURES = (*TAGS, "len")
 """Table 3's ten columns."""
@@ -96,19 +98,13 @@ def pairs(
         for name, mean in (("mean", mean_proportional), ("mean_paper", mean_as_paper)):
             value, undefined = mean(models[a], models[b])
             rows.append(base | {"feature": name, "value": value, "undefined": undefined})
-    numbers = dict.fromkeys(("count_a", "count_b", "value", "published"), pl.Float64)
-    names = {"source": pl.String, "a": pl.String, "b": pl.String, "feature": pl.String, "undefined": pl.Int64}
-    return pl.DataFrame(rows, schema={**names, **numbers})
+    return PROPORTIONAL.frame(rows, f"proportional frequencies, {source}")
 
 
 def table3_cells(
     table3: pl.DataFrame, scopes: Mapping[str, Mapping[str, Mapping[str, float]]]
 ) -> pl.DataFrame:
-    """Table 3 computed: counts from released pages where there are any, ratios from the counts it prints.
-
-    Returns:
-        Columns row, column, value, ci, note: long form, one line per cell that can be computed.
-    """
+    """Table 3 computed: counts from released pages where there are any, ratios from the counts it prints."""
     published = published_counts(table3)
     cells: list[tuple[str, str, float | None, str]] = []
     for model, values in scopes.get("page", {}).items():
@@ -126,9 +122,4 @@ def table3_cells(
                 if value is None:
                     note = f"{published[a][feature]:g} / 0 is undefined; the paper prints a number"
                 cells.append((row, PAPER_COLUMNS[feature], value, note))
-    frame = pl.DataFrame(
-        cells,
-        schema={"row": pl.String, "column": pl.String, "value": pl.Float64, "note": pl.String},
-        orient="row",
-    )
-    return frame.select("row", "column", "value", pl.lit(None, pl.Float64).alias("ci"), "note")
+    return COMPUTED_CELLS.frame(((row, c, value, None, note) for row, c, value, note in cells), "table 3")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,7 @@ def score_cells(table: str, head: Headline, roster: Roster) -> pl.DataFrame:
                     AVERAGES if head.members("avg_stated") else {OWN: COLUMN_OF[OWN]}
                 ).items()
             ]
-    frame = pl.DataFrame(cells, schema=COMPUTED_CELLS.dtypes, orient="row", infer_schema_length=None)
-    return COMPUTED_CELLS.check(frame, table)
+    return COMPUTED_CELLS.frame(cells, table)
 
 
 def _cell(label: str, column: str, row: dict[str, Any] | None) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def style_cells(found: Answered) -> pl.DataFrame:
             value = proportional(above[f], below[f])
             why = "From the counts above" if value is not None else f"{above[f]:g} / 0 is undefined"
             cells.append((row, PAPER_COLUMNS[f], value, why))
-    return _cells([(row, column, value, None, text) for row, column, value, text in cells])
+    return COMPUTED_CELLS.frame(((row, c, value, None, text) for row, c, value, text in cells), "table 3")
 
 
 def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
@@ -110,17 +108,12 @@ def preference_cells(found: Answered, benchmark: str) -> pl.DataFrame:
             tuned, other = (pair.first, pair.second) if a is pair.first_itself else (pair.second, pair.first)
             note = f"{name_of(tuned)} scores below {name_of(other)}, {name_of(a)} above it"
             cells.append((name_of(a), "FlipCt", flip_count(found, tuned, a, other).value, None, note))
-    return _cells(cells)
+    return COMPUTED_CELLS.frame(cells, "table 4")
 
 
 def _column(entry: Entry) -> str:
     name = name_of(entry)
     return TABLE4_COLUMN.get(name, PREFERENCE + name)
-
-
-def _cells(rows: Sequence[tuple[str, str, float | None, float | None, str]]) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=COMPUTED_CELLS.dtypes, orient="row")
-    return COMPUTED_CELLS.check(frame, "computed cells")
 
 
 def grounds_of(job: Job) -> Grounds:

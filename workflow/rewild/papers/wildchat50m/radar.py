@@ -52,7 +52,7 @@ def points(scores: pl.DataFrame, sheet: str = "SFT") -> pl.DataFrame:
             score = found.get(benchmark)
             value = None if score is None else unit(benchmark, score)
             rows.append({"run": run, "benchmark": benchmark, "value": value, "score": score})
-    return RADAR.check(pl.DataFrame(rows, schema=RADAR.dtypes, orient="row"), f"scores, sheet '{sheet}'")
+    return RADAR.frame(rows, f"scores, sheet '{sheet}'")
 
 
 def own_points(head: Headline, entries: Sequence[Entry]) -> pl.DataFrame:
@@ -74,7 +74,7 @@ def own_points(head: Headline, entries: Sequence[Entry]) -> pl.DataFrame:
         for benchmark, divisor in shared.items():
             score = head.values(entry.run)[benchmark] or 0.0
             rows.append((entry.label, benchmark, score / divisor, score))
-    return RADAR.check(pl.DataFrame(rows, schema=RADAR.dtypes, orient="row"), "radar points")
+    return RADAR.frame(rows, "radar points")
 
 
 def draw(data: pl.DataFrame, labels: Mapping[str, str] = LABELS) -> Figure:

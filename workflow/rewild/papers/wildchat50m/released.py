@@ -89,12 +89,7 @@ def compute_cells(
                 cells.append((row, "Avg (stated)", stated, "Mean of all nine, as section 3.1 defines Avg"))
     else:
         raise ConfigError(f"{table} does not follow from the workbook (1, 2, 6 and 7 do)")
-    frame = pl.DataFrame(
-        [{"row": r, "column": c, "value": v, "ci": None, "note": n} for r, c, v, n in cells],
-        schema=COMPUTED_CELLS.dtypes,
-        orient="row",
-    )
-    return COMPUTED_CELLS.check(frame, table)
+    return COMPUTED_CELLS.frame(((row, c, value, None, note) for row, c, value, note in cells), table)
 
 
 def _sources(rows: Iterable[str], sheets: pl.DataFrame) -> list[tuple[str, str, float | None, str | None]]:

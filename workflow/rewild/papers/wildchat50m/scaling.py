@@ -58,7 +58,7 @@ def released_points(scores: pl.DataFrame, sheet: str = "SFT") -> pl.DataFrame:
                         f"scores, sheet '{sheet}': '{_run(dgm, size)}' lacks a score of {variant}"
                     )
                 rows.append(_point(dgm, size, variant, value=value, source=f"sheet {sheet}"))
-    return SCALING.check(pl.DataFrame(rows, schema=SCALING.dtypes, orient="row"), "scaling points")
+    return SCALING.frame(rows, "scaling points")
 
 
 def published_points(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -86,7 +86,7 @@ def published_points(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
                     bound = fsum(scores[b][1] / SCALES.get(b, 1.0) for b in benchmarks) / len(benchmarks)
                 source = None if value is None or table is None else f"Table {table[-1]}"
                 rows.append(_point(dgm, size, variant, value=value, bound=bound, source=source))
-    return SCALING.check(pl.DataFrame(rows, schema=SCALING.dtypes, orient="row"), "scaling points")
+    return SCALING.frame(rows, "scaling points")
 
 
 def own_points(head: Headline, series: Mapping[str, Sequence[Entry]]) -> pl.DataFrame:

@@ -284,8 +284,7 @@ def _read_scores(
                 if heading is not None
             ]
     scores += _scale_ablation(sheets[SCALE_SHEET])
-    frame = pl.DataFrame(scores, schema=SCORES.dtypes, orient="row", infer_schema_length=None)
-    return SCORES.check(frame, path), SHEETS.check(_other(sheets), path)
+    return SCORES.frame(scores, path), SHEETS.check(_other(sheets), path)
 
 
 def _scale_ablation(sheet: _Sheet) -> list[dict[str, Any]]:

@@ -77,8 +77,7 @@ def compare_cells(
                     "note": "; ".join(notes) or None,
                 }
             )
-    frame = pl.DataFrame(cells, schema=COMPARED_CELLS.dtypes, orient="row", infer_schema_length=None)
-    return COMPARED_CELLS.check(frame, where)
+    return COMPARED_CELLS.frame(cells, where)
 
 
 def agreement(compared: pl.DataFrame) -> tuple[int, int]:
