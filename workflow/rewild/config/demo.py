@@ -7,10 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rewild.config.base import LISTED, RESULT, File, Section, validate
-from rewild.config.models import Model
-
-Count = Annotated[int, Field(ge=1)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+from rewild.config.models import Count, Model, Slug
 
 
 class DemoModel(Section, marks=RESULT):

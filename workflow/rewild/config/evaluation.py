@@ -13,13 +13,12 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, File, Section, part
 from rewild.config.benchmarks import Benchmark, find_benchmark
+from rewild.config.models import Count, Share
 from rewild.config.responses import Objective
 from rewild.config.vllm import VllmArguments
-from rewild.core.errors import known_name
+from rewild.core.errors import known_name, twice
 
 Backend = Literal["hf", "vllm"]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class BenchmarkSettings(Section, marks=RESULT):
@@ -111,9 +110,8 @@ class Evaluation(Section):
     @model_validator(mode="after")
     def _known(self) -> Evaluation:
         for name in ("benchmarks", "runs"):
-            listed = getattr(self, name) or []
-            if twice := sorted({slug for slug in listed if listed.count(slug) > 1}):
-                raise ValueError(f"{name}: '{twice[0]}' stands twice")
+            if double := twice(getattr(self, name) or []):
+                raise ValueError(f"{name}: '{double}' stands twice")
         for slug in self.settings:
             after = " is not among the benchmarks"
             known_name(slug, self.benchmarks, "settings:", after=after, error=ValueError)

@@ -11,12 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rewild.config.base import RESULT, Section
-from rewild.config.models import Model
+from rewild.config.models import Model, Slug
 from rewild.config.prompts import FormName, files_matching
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.fetch import ReleasedFile
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Rows = Annotated[
     int | None, Field(ge=1, description="Prompts there must be; null: as many as the files hold")
 ]

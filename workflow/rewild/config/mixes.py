@@ -17,10 +17,10 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import RESULT, SHOWN, File, Section
 from rewild.config.measures import PROMPTS, Condition, Measure
-from rewild.config.models import Model, Slug
+from rewild.config.models import Model, Share, Slug
 from rewild.config.prompts import Contamination, FormName, Range, files_matching
+from rewild.core.errors import twice
 
-Share = Annotated[float, Field(ge=0, le=1)]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Reason = Literal["stop", "drop"]
 UNPINNED = "unpinned"
@@ -295,9 +295,8 @@ class Mix(Section, marks=RESULT):
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: list[Source]) -> list[Source]:
-        labels = [source.label for source in sources]
-        if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(f"two sources are named '{twice[0]}'; give one of them another `name`")
+        if double := twice([source.label for source in sources]):
+            raise ValueError(f"two sources are named '{double}'; give one of them another `name`")
         return sources
 
     @model_validator(mode="after")

@@ -14,8 +14,7 @@ from pydantic import Field
 from rewild.config.base import CUT, HOW, RESULT, SHOWN, Section, identity, part
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.judging import asked_judge
-from rewild.config.mixes import Share
-from rewild.config.models import Model, Slug
+from rewild.config.models import Model, Share, Slug
 from rewild.config.prompts import Contamination, files_matching, shard_name
 from rewild.config.responses import SamplingSettings
 from rewild.config.stages import version

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild import own
 from rewild.config.base import CUT, RESULT, File, Section
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, nearest, twice
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
 
 FormName = Literal[
@@ -164,10 +164,8 @@ class Prompts(Section):
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: list[Source]) -> list[Source]:
-        names = [source.name for source in sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sources are named '{name}'; give one of them another `name`")
+        if double := twice([source.name for source in sources]):
+            raise ValueError(f"two sources are named '{double}'; give one of them another `name`")
         return sources
 
 

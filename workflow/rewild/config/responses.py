@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, Section, part
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.engines import EngineName, find_engine
+from rewild.config.models import Share
 from rewild.config.vllm import VllmArguments
+from rewild.core.errors import known_name, twice
 
 History = Literal["reference", "self"]
 OverLong = Literal["skip", "truncate_left", "truncate_per_message"]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SamplingSettings(Section, marks=RESULT):
@@ -235,8 +236,6 @@ class Responses(Section, marks=RESULT):
 
     @model_validator(mode="after")
     def _known(self) -> Responses:
-        from rewild.core.errors import known_name
-
         for slug in self.overrides:
             after = " is not among the models"
             known_name(slug, self.models, "overrides:", after=after, error=ValueError)
@@ -246,8 +245,7 @@ class Responses(Section, marks=RESULT):
         for slug, own in self.overrides.items():
             if own.vllm.given and engines[slug] != "vllm":
                 raise ValueError(f"overrides.{slug}.vllm: its engine is {engines[slug]}")
-        if len(set(self.models)) < len(self.models):
-            double = next(m for m in self.models if self.models.count(m) > 1)
+        if double := twice(self.models):
             raise ValueError(f"models: '{double}' stands twice")
         return self
 

@@ -22,9 +22,8 @@ from rewild.config.prompts import Prompts
 from rewild.config.responses import Responses
 from rewild.config.runs import InheritedStyle, Run
 from rewild.config.similarity import Diversity, Similarity
-from rewild.core.errors import known_name
+from rewild.core.errors import known_name, twice
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 MOVED = ("tables", "figures", "audit")
 """Keys of a study that say something of a paper, and once stood beside it."""
 
@@ -60,10 +59,10 @@ class Viewer(Section, marks=RESULT):
 class Shown(Section, marks=LISTED):
     """What a study shows of a paper. What a paper has, its room says (``rewild.papers``)."""
 
-    tables: list[Name] | None = Field(
+    tables: list[Slug] | None = Field(
         None, description="Tables to make, by their names; null: all that follow from the study's numbers"
     )
-    figures: list[Name] | None = Field(
+    figures: list[Slug] | None = Field(
         None, description="Figures to draw, by their names; null: all that follow from the study's numbers"
     )
     audit: bool = Field(False, description="Check its claims")
@@ -87,7 +86,7 @@ class Study(Section, marks=LISTED):
         description="Where the numbers come from: transcribed, others' files, or this pipeline's models"
     )
     seed: Annotated[int, RESULT] = Field(50, ge=0, description="The seed of every random choice")
-    papers: dict[Name, Shown] = Field(
+    papers: dict[Slug, Shown] = Field(
         default_factory=dict,
         description="Papers to show, by name, and what of them; 'all': every paper not named here",
     )
@@ -150,9 +149,8 @@ class Study(Section, marks=LISTED):
     def _consistent(self) -> Self:
         if self.responses and self.imports:
             raise ValueError("a study generates or imports responses; remove 'responses' or 'imports'")
-        names = [source.name for source in self.imports]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"imports: two are called '{twice[0]}'; give one of them another 'name'")
+        if double := twice([source.name for source in self.imports]):
+            raise ValueError(f"imports: two are called '{double}'; give one of them another 'name'")
         if self.throughput and not self.responses:
             raise ValueError("throughput needs the measurements of a study's own 'responses'")
         if not (self.responses or self.imports):

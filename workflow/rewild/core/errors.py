@@ -6,6 +6,7 @@ import difflib
 import errno
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 
@@ -45,6 +46,11 @@ def known_name(
         names = f" ({listed}: {', '.join(map(str, known)) or 'none'})" if listed else ""
         raise error(f"{what} '{name}'{after}{nearest(name, known)}{names}")
     return name
+
+
+def twice(names: Iterable[str]) -> str | None:
+    """The first of some names that stands twice among them; None where all differ."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def errno_of(error: BaseException) -> int | None:

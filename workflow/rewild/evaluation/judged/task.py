@@ -15,7 +15,7 @@ from rewild.config.judging import Asked, asked_judge, files_of
 from rewild.config.models import Model
 from rewild.config.runners import Runner, find_runner
 from rewild.config.study import Study
-from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.errors import ConfigError, DataError, nearest, twice
 from rewild.core.fetch import ReleasedFile
 from rewild.core.files import sha256
 from rewild.core.table import read_table
@@ -145,12 +145,9 @@ class Task:
     def questions(self) -> dict[str, Question]:
         """By id, in the order of the file."""
         found = self.benchmark.questions(self.files)
-        by_id = {question.id: question for question in found}
-        if len(by_id) < len(found):
-            ids = [question.id for question in found]
-            twice = next(i for i in ids if ids.count(i) > 1)
-            raise DataError(f"{self.files['questions']}: the question '{twice}' stands twice")
-        return dict(list(by_id.items())[: self.limit])
+        if double := twice([question.id for question in found]):
+            raise DataError(f"{self.files['questions']}: the question '{double}' stands twice")
+        return {question.id: question for question in found[: self.limit]}
 
     @cached_property
     def material(self) -> Material:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rewild.config.similarity import Tokeniser
 from rewild.measures.similarity import metrics
 from rewild.measures.similarity.meteor import meteor
-from rewild.measures.similarity.tokens import Corpus, Seen, Tokeniser
+from rewild.measures.similarity.tokens import Corpus, Seen
 from rewild.measures.similarity.wordnet import WordNet
 
 Texts = Sequence[str]

@@ -27,16 +27,15 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from rewild.config.similarity import Tokeniser
 from rewild.measures.similarity.porter import stem
 from rewild.measures.similarity.wordnet import WordNet
 
-Tokeniser = Literal["parity", "unicode"]
 Ids = NDArray[np.int32]
 
 _ROUGE_TOKEN = re.compile(r"[a-z0-9]+")

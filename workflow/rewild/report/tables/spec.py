@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rewild.config.base import Strict, validate
-from rewild.core.errors import known_name
+from rewild.core.errors import known_name, twice
 from rewild.core.reading_yaml import read_yaml
 
 
@@ -54,7 +54,7 @@ class Specs(Strict):
             named = table.columns + table.computed_columns
             for column in named:
                 known_name(column, self.columns, f"{name} names the unknown column", error=ValueError)
-            if len(set(named)) < len(named):
+            if twice(named):
                 raise ValueError(f"{name} names a column twice")
         return self
 
