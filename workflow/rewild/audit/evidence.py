@@ -141,11 +141,9 @@ class Evidence:
         """
         folder = self.path("tables")
         if name not in self._tables:
-            path = folder / f"{name}.csv"
-            if not path.is_file():
-                known = sorted(p.stem for p in folder.glob("*.csv"))
-                raise DataError(f"{folder}: no table '{name}'{nearest(name, known)}")
-            self._tables[name] = read_published(path)
+            known = sorted(p.stem for p in folder.glob("*.csv"))
+            known_name(name, known, f"{folder}: no table", error=DataError)
+            self._tables[name] = read_published(folder / f"{name}.csv")
         return self._tables[name]
 
     @cached_property

@@ -13,7 +13,7 @@ from pydantic import Field
 from rewild.config.base import RESULT, Section
 from rewild.config.models import Model, Slug
 from rewild.config.prompts import FormName, files_matching
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name, nearest
 from rewild.core.fetch import ReleasedFile
 
 Rows = Annotated[
@@ -151,21 +151,14 @@ def imported(
         given: Mapping[str, str] = files
         sizes: Mapping[str, float] = {}
     else:
-        if source.collection not in released:
-            known = ", ".join(released)
-            raise ConfigError(
-                f"imports: unknown collection '{source.collection}'{nearest(source.collection, released)} "
-                f"(collections: {known})"
-            )
+        known_name(source.collection, released, "imports: unknown collection", listed="collections")
         paths = _collected(source, released)
         given, sizes = source.names, source.sizes
         for section, named in (("names", given), ("sizes", sizes)):
             for name in named:
-                if name not in paths:
-                    raise ConfigError(f"imports: {section}: no released model '{name}'{nearest(name, paths)}")
+                known_name(name, paths, f"imports: {section}: no released model")
         for slug in given.values():
-            if slug not in models:
-                raise ConfigError(f"imports: names: '{slug}' is not in models.yaml{nearest(slug, models)}")
+            known_name(slug, models, "imports: names:", after=" is not in models.yaml")
     registry = _names(models)
     found: dict[str, Imported] = {}
     for name, path in paths.items():

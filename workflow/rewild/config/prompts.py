@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild import own
 from rewild.config.base import CUT, RESULT, File, Section
-from rewild.core.errors import ConfigError, nearest, twice
+from rewild.core.errors import ConfigError, known_name, twice
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
 
 FormName = Literal[
@@ -244,10 +244,7 @@ def _manifest(path: Path, changed: int) -> dict[str, list[ReleasedFile]]:
 def _released(collection: str, ending: str, root: Path, section: str) -> list[str]:
     path = root / own(MANIFEST)
     manifest = _manifest(path, path.stat().st_mtime_ns if path.is_file() else 0)
-    if collection not in manifest:
-        raise ConfigError(
-            f"{section}: no collection '{collection}' in {MANIFEST}{nearest(collection, manifest)}"
-        )
+    known_name(collection, manifest, f"{section}: no collection", after=f" in {MANIFEST}")
     found = [f.name for f in manifest[collection] if f.name.endswith(ending or (".json", ".jsonl"))]
     if not found:
         raise ConfigError(f"{section}: no file of the collection '{collection}' ends in '{ending}'")

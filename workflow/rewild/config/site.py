@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import HOW, Section, validate
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 from rewild.core.reading import read_text
 from rewild.core.reading_yaml import read_yaml
 
@@ -140,8 +140,8 @@ class Site(Section, marks=HOW):
                 f"account: '{self.account}' names none; null where jobs are charged to no account"
             )
         for name in self.nodes:
-            if name not in self.partitions:
-                raise ValueError(f"nodes: '{name}' is none of the partitions{nearest(name, self.partitions)}")
+            after = " is none of the partitions"
+            known_name(name, self.partitions, "nodes:", after=after, error=ValueError)
         for name, node in self.nodes.items():
             gpus = self.partitions[name].max_gpu
             if gpus * self.cpus_per_gpu > node.cpus:

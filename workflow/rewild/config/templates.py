@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 
 EACH = "each"
 SECTIONS = ("mixes", "preferences", "runs")
@@ -64,11 +64,8 @@ def _row(name: str, row: Any, where: str) -> Iterator[tuple[str, Any]]:
         return
     variables = _variables(row[EACH], where)
     used = {found[1] for found in _FIELD.finditer(name)}
-    if unknown := sorted(used - set(variables)):
-        raise ConfigError(
-            f"{where}: {EACH} has no variable '{unknown[0]}'{nearest(unknown[0], variables)} "
-            f"(variables: {', '.join(variables)})"
-        )
+    for variable in sorted(used):
+        known_name(variable, variables, f"{where}: {EACH} has no variable", listed="variables")
     if unused := [v for v, values in variables.items() if v not in used and len(values) > 1]:
         raise ConfigError(
             f"{where}: the name must hold {{{unused[0]}}}, or its rows would all be called the same"

@@ -147,8 +147,7 @@ def _take(row: Any, keys: Sequence[str], where: str) -> Row:
     if not isinstance(row, dict):
         raise DataError(f"{where}: an object was expected, not {type(row).__name__}")
     for key in keys:
-        if key not in row:
-            raise DataError(f"{where}: '{key}' is missing{nearest(key, row)} (it has: {', '.join(row)})")
+        known_name(key, row, f"{where}:", after=" is missing", listed="it has", error=DataError)
     return {key: row[key] for key in keys}
 
 
@@ -196,9 +195,8 @@ def _math(file: Path) -> Iterator[tuple[str, str, Row]]:
         taken = _take(row, keys, f"{file}, line {number}")
         for key in ("problem", "solution", "subject"):
             _text(taken, key, f"{file}, line {number}")
-        if taken["subject"] not in MATH_SUBJECTS:
-            hint = nearest(taken["subject"], MATH_SUBJECTS)
-            raise DataError(f"{file}, line {number}: unknown subject '{taken['subject']}'{hint}")
+        what = f"{file}, line {number}: unknown subject"
+        known_name(taken["subject"], MATH_SUBJECTS, what, error=DataError)
         task = f"leaderboard_math_{MATH_SUBJECTS[taken['subject']]}_hard"
         yield task, "test", {**taken, "level": f"Level {taken['level']}", "type": taken.pop("subject")}
 

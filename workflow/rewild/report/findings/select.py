@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rewild.config.benchmarks import Benchmark
 from rewild.config.findings import Findings
 from rewild.config.roster import Entry, Roster
-from rewild.core.errors import ConfigError, nearest
+from rewild.core.errors import ConfigError, known_name
 from rewild.evaluation.harness.settings import evaluated
 
 if TYPE_CHECKING:
@@ -182,8 +182,7 @@ def check_findings(study: Study, roster: Roster, benchmarks: Mapping[str, Benchm
     scored, settings = evaluated(study), study.findings or Findings.model_validate({})
     taught = [dgm for e in roster.entries for dgm in e.dgms]
     for dgm in settings.pair or []:
-        if dgm not in taught:
-            raise ConfigError(f"{where}: findings.pair: no run learned from '{dgm}'{nearest(dgm, taught)}")
+        known_name(dgm, taught, f"{where}: findings.pair: no run learned from")
     try:
         radar_runs(roster, scored, settings)
     except ConfigError as error:

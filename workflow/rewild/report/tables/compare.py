@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from rewild.core.cells import COMPARED_CELLS, rounds_to
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name
 from rewild.report.tables.spec import TableSpec
 
 
@@ -40,10 +40,7 @@ def compare_cells(
     columns = [*spec.columns, *spec.computed_columns]
     for name, known in (("row", rows), ("column", columns)):
         for i, value in enumerate(computed[name]):
-            if value not in known:
-                raise DataError(
-                    f"{where}, row {i + 1}: the table has no {name} '{value}'{nearest(value, known)}"
-                )
+            known_name(value, known, f"{where}, row {i + 1}: the table has no {name}", error=DataError)
     left: dict[tuple[str, str], dict[str, Any]] = {
         (c["row"], c["column"]): c for c in published.iter_rows(named=True)
     }

@@ -12,7 +12,7 @@ import polars as pl
 
 from rewild.config.benchmarks import Benchmark
 from rewild.core.cells import COMPARED_CELLS, COMPUTED_CELLS, PUBLISHED_CELLS
-from rewild.core.errors import DataError, nearest
+from rewild.core.errors import DataError, known_name
 from rewild.core.files import write_text
 from rewild.core.table import Column, TableSchema, provenance, read_table, write_table
 from rewild.report.tables.compare import compare_cells
@@ -100,10 +100,7 @@ def make_table(
 def _check_whole(cells: pl.DataFrame, spec: TableSpec, where: Path) -> None:
     """Every row has every column of the spec, and no other."""
     for i, column in enumerate(cells["column"]):
-        if column not in spec.columns:
-            raise DataError(
-                f"{where}, row {i + 1}: the table has no column '{column}'{nearest(column, spec.columns)}"
-            )
+        known_name(column, spec.columns, f"{where}, row {i + 1}: the table has no column", error=DataError)
     for (row,), group in cells.group_by(["row"], maintain_order=True):
         if missing := [c for c in spec.columns if c not in group["column"]]:
             raise DataError(f"{where}: the row '{row}' has no cell '{missing[0]}'")

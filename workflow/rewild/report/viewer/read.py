@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rewild.core.errors import ConfigError, DataError, nearest
+from rewild.core.errors import DataError, known_name
 from rewild.core.reading import faults, open_file
 from rewild.core.table import TableSchema, check_parquet, collect, read_table
 from rewild.generation.schema import RESPONSES, read_manifest
@@ -60,11 +60,8 @@ def find_models(paths: Iterable[Path], wanted: Sequence[str] = ()) -> Source:
     if not files:
         raise DataError("no responses to show: the responses tables given have no rows")
     for model in wanted:
-        if model not in files:
-            raise ConfigError(
-                f"viewer.models: no responses of '{model}'{nearest(model, files)} "
-                f"(there are responses of: {', '.join(sorted(files))})"
-            )
+        what = "viewer.models: no responses of"
+        known_name(model, sorted(files), what, listed="there are responses of")
     return Source({model: files[model] for model in (wanted or sorted(files))})
 
 
