@@ -14,24 +14,9 @@ from rewild.core.table import provenance, read_table
 from rewild.evaluation.scores.average import average
 from rewild.papers.room import Job
 from rewild.papers.wildchat50m.averages import row_of_run
-from rewild.papers.wildchat50m.schema import SCORES, SHEETS
+from rewild.papers.wildchat50m.schema import BENCHMARK_OF, SCORES, SHEETS
 
 Cells = tuple[pl.DataFrame, dict[str, Any]]
-
-BENCHMARK_OF: Mapping[str, str] = MappingProxyType(
-    {
-        "MTBench": "mt-bench",
-        "AlpacaEval": "alpaca-eval",
-        "BBH": "bbh",
-        "GPQA": "gpqa",
-        "MATH": "math",
-        "MUSR": "musr",
-        "IFEval": "ifeval",
-        "MMLU Pro": "mmlu-pro",
-        "MixEval": "mixeval",
-    }
-)
-"""Column of a table → benchmark."""
 
 SHEET_OF: Mapping[str, str] = MappingProxyType(
     {"table2": "SFT", "table6": "approx_on_policy", "table7": "SFT"}

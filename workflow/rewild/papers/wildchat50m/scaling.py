@@ -21,8 +21,7 @@ from rewild.evaluation.scores.collect import OWN, Headline
 from rewild.papers.room import Job, numbers_of
 from rewild.papers.wildchat50m.averages import row_of_run
 from rewild.papers.wildchat50m.own import grounds_of, made_from_scores
-from rewild.papers.wildchat50m.released import BENCHMARK_OF
-from rewild.papers.wildchat50m.schema import OWN_SCALING, SCALING, SCORES
+from rewild.papers.wildchat50m.schema import BENCHMARK_OF, OWN_SCALING, SCALING, SCORES
 from rewild.report.findings.select import scaled
 
 DGMS = ("GPT", "L8I", "L70", "Q72")

@@ -6,6 +6,19 @@ import polars as pl
 
 from rewild.core.table import Column, TableSchema
 
+BENCHMARK_OF = {
+    "MTBench": "mt-bench",
+    "AlpacaEval": "alpaca-eval",
+    "BBH": "bbh",
+    "GPQA": "gpqa",
+    "MATH": "math",
+    "MUSR": "musr",
+    "IFEval": "ifeval",
+    "MMLU Pro": "mmlu-pro",
+    "MixEval": "mixeval",
+}
+"""Column of the paper's tables → benchmark."""
+
 _SHEET = Column(pl.String, "Sheet of the workbook")
 _SHEET_ROW = Column(pl.Int64, "Row in that sheet, as a spreadsheet program counts")
 _RUN = Column(

@@ -20,25 +20,17 @@ from rewild.core.errors import DataError, nearest
 from rewild.core.reading import any_fault, faults
 from rewild.core.table import read_table
 from rewild.evaluation.scores.average import SCALES
-from rewild.papers.wildchat50m.schema import RUNS, SCORES, SHEETS
+from rewild.papers.wildchat50m.schema import BENCHMARK_OF, RUNS, SCORES, SHEETS
 
 LARGEST = 32 << 20  # bytes, packed or not; the released one has 100 kB
 CELLS = 1_000_000  # of a sheet
 AVERAGE = "sheet-average"
 _SLUGS = {
-    "MTBench": "mt-bench",
+    **BENCHMARK_OF,
     "Alpaca Eval (LC)": "alpaca-eval",
-    "AlpacaEval": "alpaca-eval",
-    "BBH": "bbh",
-    "GPQA": "gpqa",
-    "MATH": "math",
-    "MUSR": "musr",
-    "IFEval": "ifeval",
     "IFEval (prompt-level, strict)": "ifeval",
     "IFEval (Prompt Level, Strict)": "ifeval",
     "IFEval (Inst Level, Loose)": "ifeval-loose",
-    "MMLU Pro": "mmlu-pro",
-    "MixEval": "mixeval",
     "MBPP": "mbpp",
     "Average": AVERAGE,
     "Average (WK, IF)": AVERAGE,

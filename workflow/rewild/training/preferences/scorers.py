@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from rewild.config.judging import Asked, Judging
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
@@ -61,7 +60,7 @@ class Grade:
     failure: str | None = None
 
 
-class Grader(Protocol):
+class Grader:
     """What every scorer can do. It keeps a model loaded from its making to :meth:`close`."""
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
@@ -70,11 +69,10 @@ class Grader(Protocol):
         Raises:
             EngineError: the scorer itself cannot go on.
         """
-        ...
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Free what it holds."""
-        ...
+        """Free what it holds; nothing, unless a scorer says so."""
 
 
 def make_scorer(settings: Scorer, panel: Panel | None = None) -> Grader:
@@ -94,7 +92,7 @@ def make_scorer(settings: Scorer, panel: Panel | None = None) -> Grader:
             return RewardScorer(settings)
 
 
-class RubricScorer:
+class RubricScorer(Grader):
     """The program that :mod:`rewild.engines.rubric.grades` states: 0 to 1. It understands nothing."""
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
@@ -102,9 +100,6 @@ class RubricScorer:
         from rewild.engines.rubric.grades import grade
 
         return [Grade(grade(item.prompt[-1]["content"], item.answer).total) for item in items]
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 class Rating(Reader):
@@ -151,7 +146,7 @@ class Panel:
         return Ledger(spent, spent / "grades" / self.job, self.judging.budget, price, self.study, judge)
 
 
-class JudgeScorer:
+class JudgeScorer(Grader):
     """A language model that is asked for a rating of 1 to 10, at temperature 0, as benchmarks' judges are.
 
     An unclear reply is asked for again, with another seed; an outage, or a budget that is used up, stops the
@@ -210,9 +205,6 @@ class JudgeScorer:
         yield engine
         engine.close()
 
-    def close(self) -> None:
-        """Nothing is held."""
-
 
 def _grade(reader: Reader, row: Row, request: JudgeRequest) -> Grade:
     """The grade of a row of replies; where a reply has none, why, without the reply."""
@@ -243,7 +235,7 @@ def read_rating(text: str) -> Grade:
     return Grade(rating)
 
 
-class RewardScorer:
+class RewardScorer(Grader):
     """A sequence-classification model with one output: the reward of a whole conversation."""
 
     def __init__(self, settings: RewardModel) -> None:
