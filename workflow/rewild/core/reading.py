@@ -49,9 +49,7 @@ csv.field_size_limit(CELL)
 
 
 @contextmanager
-def faults(
-    where: object, what: str = "", *, hint: str = "", error: type[RewildError] = DataError
-) -> Iterator[None]:
+def faults(where: object, what: str = "", *, hint: str = "") -> Iterator[None]:
     """Turn whatever a parser or a library raises about a file into one message.
 
     That includes the errors of polars that come only at ``collect()``, and its panics, which are no
@@ -61,7 +59,9 @@ def faults(
         where: the file, or the file and the place in it.
         what: what it should be, for the message: ``a responses table``.
         hint: what to do, added to the message.
-        error: the class to raise.
+
+    Raises:
+        DataError: names ``where``.
     """
     try:
         yield
@@ -71,7 +71,7 @@ def faults(
         if not is_fault(found):
             raise
         read_as = f"cannot be read as {what}" if what else "cannot be read"
-        raise error(f"{where}: {read_as}: {reason(found)}{hint}") from found
+        raise DataError(f"{where}: {read_as}: {reason(found)}{hint}") from found
 
 
 @contextmanager
@@ -398,7 +398,7 @@ def read_rows(path: Path | str, what: str = "", **how: Any) -> Iterator[tuple[in
     yield from enumerate(read_json(path, what, **how), 1)
 
 
-def read_model(path: Path | str, model: type[M], what: str, *, hint: str = "") -> M:
+def read_model(path: Path | str, model: type[M], what: str) -> M:
     """A JSON file as a pydantic model.
 
     Raises:
@@ -407,13 +407,13 @@ def read_model(path: Path | str, model: type[M], what: str, *, hint: str = "") -
     from pydantic import ValidationError
 
     data = read_bytes(path, what, limit=SMALL)
-    parse_json(data, path, hint=hint)  # what pydantic would take: NaN, a file that is not UTF-8
+    parse_json(data, path)  # what pydantic would take: NaN, a file that is not UTF-8
     try:
         return model.model_validate_json(data.removeprefix(BOM))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: not {what}: {f'{key}: ' if key else ''}{first['msg']}{hint}") from error
+        raise DataError(f"{path}: not {what}: {f'{key}: ' if key else ''}{first['msg']}") from error
 
 
 # CSV

@@ -7,46 +7,47 @@ from typing import Any
 
 import yaml
 
-from rewild.core.errors import ConfigError, DataError, RewildError, first_line
+from rewild.core.errors import ConfigError, DataError, first_line
 from rewild.core.reading import DEPTH, place_of, read_text
 
 YAML_LIMIT, NODES = 8 << 20, 200_000
 """Bytes of a YAML file, and values in it with its aliases written out."""
 
 
-def parse_yaml(text: str, where: object, *, error: type[RewildError] = ConfigError) -> Any:
+def parse_yaml(text: str, where: object) -> Any:
     """Parse YAML. A key that stands twice is an error; merges (``<<``) work.
 
     Args:
         text: the YAML.
         where: what it is, for messages.
-        error: the class to raise.
 
     Raises:
-        RewildError: of the class given, with the line: not YAML; a tag, date or number that is none; a list
+        ConfigError: with the line: not YAML; a tag, date or number that is none; a list
             as a key; a value that holds itself; nested or, with its aliases written out, larger than allowed.
     """
     loader = None
     try:
-        _weigh(text, where, error)
+        _weigh(text, where)
         loader = _UniqueKeyLoader(text)
         return loader.get_single_data()
     except yaml.YAMLError as found:
         mark = getattr(found, "problem_mark", None) or getattr(found, "context_mark", None)
         problem = getattr(found, "problem", None) or first_line(found)
-        raise error(
+        raise ConfigError(
             f"{place_of(where, mark.line + 1 if mark else None)}: not valid YAML: {problem}"
         ) from found
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as found:
         # A value that looks like a date, a number or a tag's value and is none; a list as a key.
         problem = str(found) if isinstance(found, ValueError) else "the value does not fit its tag"
-        raise error(f"{place_of(where, loader.at if loader else None)}: not valid YAML: {problem}") from found
+        raise ConfigError(
+            f"{place_of(where, loader.at if loader else None)}: not valid YAML: {problem}"
+        ) from found
     finally:
         if loader is not None:
             loader.dispose()
 
 
-def _weigh(text: str, where: object, error: type[RewildError]) -> None:
+def _weigh(text: str, where: object) -> None:
     """Refuse YAML that is nested so deep that libyaml's tree overflows the stack, or grows by its aliases."""
     sizes: dict[str, int] = {}  # anchor → nodes, its aliases written out
     open_: list[tuple[str | None, int]] = []  # anchor, nodes before it
@@ -55,7 +56,7 @@ def _weigh(text: str, where: object, error: type[RewildError]) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_):
-                raise error(f"{where}, line {line}: not usable YAML: '{event.anchor}' holds itself")
+                raise ConfigError(f"{where}, line {line}: not usable YAML: '{event.anchor}' holds itself")
             nodes += sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
             nodes += 1
@@ -65,13 +66,13 @@ def _weigh(text: str, where: object, error: type[RewildError]) -> None:
             open_.append((event.anchor, nodes))
             nodes += 1
             if len(open_) > DEPTH:
-                raise error(f"{where}, line {line}: not usable YAML: nested more than {DEPTH} deep")
+                raise ConfigError(f"{where}, line {line}: not usable YAML: nested more than {DEPTH} deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_.pop()
             if anchor:
                 sizes[anchor] = nodes - before
         if nodes > NODES:
-            raise error(
+            raise ConfigError(
                 f"{where}, line {line}: not usable YAML: more than {NODES:,} values, aliases written out"
             )
 
@@ -117,21 +118,19 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
             seen.add(key)
 
 
-def read_yaml(
-    path: Path | str, what: str = "", *, error: type[RewildError] = ConfigError, limit: int = YAML_LIMIT
-) -> dict[str, Any]:
+def read_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML file that holds a mapping; an empty file is an empty one.
 
     Raises:
-        RewildError: of the class ``error``: as :func:`read_text` and :func:`parse_yaml`; not a mapping.
+        ConfigError: as :func:`read_text` and :func:`parse_yaml`; not a mapping.
     """
     try:
-        text = read_text(path, what, limit=limit)
+        text = read_text(path, limit=YAML_LIMIT)
     except DataError as found:
-        raise error(str(found)) from found
-    value = parse_yaml(text, path, error=error)
+        raise ConfigError(str(found)) from found
+    value = parse_yaml(text, path)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise error(f"{path}: a mapping of keys to values was expected, not a {type(value).__name__}")
+        raise ConfigError(f"{path}: a mapping of keys to values was expected, not a {type(value).__name__}")
     return value

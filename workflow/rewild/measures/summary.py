@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ from rewild.core.errors import DataError
 from rewild.core.measures import FAILURE, KEY, about_measure, read_measure
 from rewild.core.table import Column, TableSchema
 from rewild.measures.diversity.schema import QUANTILES
-from rewild.measures.similarity.summary import Options, interval
+from rewild.measures.similarity.summary import MOST_RESAMPLED, Options, interval
 
 LABELS = 50
 """Different texts of a column that have a row each; all others have one together."""
@@ -42,28 +41,19 @@ SUMMARY = TableSchema(
         ),
     },
 )
-MOST_RESAMPLED = 20_000
-"""Conversations beyond which `normal` serves (:func:`rewild.measures.similarity.summary.interval`)."""
 
 
-def summarise(
-    files: Sequence[Path],
-    *,
-    seed: int = 50,
-    resamples: int = 1000,
-    way: Literal["bootstrap", "normal"] = "bootstrap",
-) -> pl.DataFrame:
+def summarise(files: Sequence[Path], *, seed: int = 50, resamples: int = 1000) -> pl.DataFrame:
     """Rows of :data:`SUMMARY` for every measure and subject of some files.
 
     Args:
         files: of measures.
         seed, resamples: of the bootstrap.
-        way: how intervals are made.
 
     Raises:
         DataError: a file is no measure's, or is damaged.
     """
-    options = Options(seed=seed, resamples=resamples, interval=way)
+    options = Options(seed=seed, resamples=resamples)
     wanted = sorted({(a["measure"], a["subject"]) for a in map(about_measure, files)})
     if not wanted:
         raise DataError("no files of a measure were given")
@@ -81,7 +71,7 @@ def _rows(frame: pl.DataFrame, options: Options) -> Iterator[dict[str, object]]:
     """Of one subject, column by column."""
     clusters = frame["conversation_id"].rle_id().to_numpy().astype(np.int64)
     conversations = len(np.unique(clusters))
-    way = options.interval if conversations <= MOST_RESAMPLED else "normal"
+    way = "bootstrap" if conversations <= MOST_RESAMPLED else "normal"
 
     def row(column: str, label: str | None, n: int, values: pl.Series, numbers: bool) -> dict[str, object]:
         given = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -135,14 +135,14 @@ def find_python(envs: Path) -> Path | None:
     return next((f / "bin" / "python" for f in found if (f / "ready").is_file()), None)
 
 
-def reachable(environ: Mapping[str, str], seconds: float = 3) -> bool:
+def reachable(environ: Mapping[str, str]) -> bool:
     """Whether the hub answers, or a proxy that leads there: asked once, not once per model."""
     url = environ.get("HF_ENDPOINT") or "https://huggingface.co"
     proxy = next((environ[k] for k in ("https_proxy", "HTTPS_PROXY", "all_proxy") if environ.get(k)), None)
     try:
         place = urlsplit(proxy or url)
         port = place.port or (80 if place.scheme == "http" else 443)
-        socket.create_connection((place.hostname or "", port), seconds).close()
+        socket.create_connection((place.hostname or "", port), timeout=3).close()
     except (OSError, ValueError):
         return False
     return True

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
 
 from rewild.config.prompts import shard_names
 from rewild.config.study import Study
@@ -138,7 +137,7 @@ def _add(found: Progress, rows: int, failures: int, tokens: int, seconds: float)
     found.seconds += seconds
 
 
-def print_status(study: Study, results: Path, console: Console | None = None) -> None:
+def print_status(study: Study, results: Path) -> None:
     """Print :func:`progress` as a table."""
     columns = "model | pilot 4> | shards 2> | running 6> | rows 7> | done 1> | failed 3> | tok/s 8> | left 5>"
     rows, styles = [], []
@@ -159,7 +158,7 @@ def print_status(study: Study, results: Path, console: Console | None = None) ->
         )
         styles.append("red" if p.pilot == "failed" else "green" if p.collected else None)
     title = f"{study.name}: {study.title}"
-    print_table(columns, rows, title=title, styles=styles, console=console)
+    print_table(columns, rows, title=title, styles=styles)
 
 
 def duration(seconds: float | None) -> str:

@@ -35,7 +35,7 @@ def failure_of(answer: Mapping[str, Any], judgment: Mapping[str, Any] | None) ->
 
 
 def score_rows(
-    metric: str, items: Sequence[Mapping[str, Any]], scale: float = 1.0, *, whole: bool = True
+    metric: str, items: Sequence[Mapping[str, Any]], *, whole: bool = True
 ) -> list[dict[str, Any]]:
     """Means of a metric over items: of all (if ``whole``), and of each part where there are several."""
     parts: dict[str, list[float | None]] = {}
@@ -43,10 +43,10 @@ def score_rows(
         parts.setdefault(item["part"], []).append(item["score"])
     rows = []
     if whole:
-        rows.append({"metric": metric, "part": ALL, **mean_score([i["score"] for i in items], scale)})
+        rows.append({"metric": metric, "part": ALL, **mean_score([i["score"] for i in items])})
     for part, scores in parts.items():
         if part != ALL:
-            rows.append({"metric": metric, "part": part, **mean_score(scores, scale)})
+            rows.append({"metric": metric, "part": part, **mean_score(scores)})
     return rows
 
 

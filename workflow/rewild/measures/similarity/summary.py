@@ -44,7 +44,7 @@ NOTEBOOK_RESPONSES = 500
 NOTEBOOK_DRAW = 5
 SHARES = ("seen_rouge", "seen_words")
 _DIGITS = 8  # what is written is rounded, so that the order of a sum does not show
-_MOST_RESAMPLED = 20_000  # conversations; beyond this the bootstrap would not fit into memory
+MOST_RESAMPLED = 20_000  # conversations; beyond this the bootstrap would not fit into memory
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def interval(values: Values, clusters: NDArray[np.int64], options: Options) -> t
     total = counts.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums.sum(axis=0) / total
-        if options.interval == "bootstrap" and n <= _MOST_RESAMPLED:
+        if options.interval == "bootstrap" and n <= MOST_RESAMPLED:
             weights = _weights(options.seed, n, options.resamples)
             resampled = (weights @ sums) / (weights @ counts)
             quantile = np.nanquantile if np.isnan(resampled).any() else np.quantile

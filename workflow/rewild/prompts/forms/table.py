@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rewild.core.errors import DataError, nearest
-from rewild.prompts.forms.messages import Turn, check_turns, finish_reason, read_messages, text_of
+from rewild.prompts.forms.messages import Turn, finish_reason, read_messages, text_of
 from rewild.prompts.forms.rows import BadRow, read_rows, shown
 
 Stage = Literal["prompts", "imports", "mixes"]
@@ -424,14 +424,3 @@ def read_row(form: Form, row: Row) -> Record | BadRow:
         return form.read(row)
     except BadRow as bad:
         return bad
-
-
-def checked(record: Record, *, answered: bool = False) -> Record:
-    """A record whose turns are a conversation; see :func:`rewild.prompts.forms.messages.check_turns`.
-
-    Raises:
-        BadRow: it is none.
-    """
-    if not record.answers:
-        check_turns(record.turns, answered=answered)
-    return record

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rewild.core.conversations import conversation_id
 from rewild.core.errors import DataError
-from rewild.prompts.forms.messages import Turn
+from rewild.prompts.forms.messages import Turn, check_turns
 from rewild.prompts.forms.rows import BadRow, read_rows
-from rewild.prompts.forms.table import Form, Record, checked, form_of, read_form, read_row
+from rewild.prompts.forms.table import Form, Record, form_of, read_form, read_row
 from rewild.responses.imports.tokens import strip_tokens
 
 NO_OUTPUT = "no_output: the released row holds no output"
@@ -155,7 +155,7 @@ def _conversation(
 ) -> Conversation:
     if record.answers:
         return _answers_only(form, record, number, questions)
-    checked(record)
+    check_turns(record.turns)
     system = record.turns[0].content if record.turns[0].role == "system" else None
     turns = [t for t in record.turns if t.role != "system"]
     encoded = form.name == "wildchat"
