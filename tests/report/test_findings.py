@@ -414,7 +414,7 @@ def test_the_page_holds_what_the_data_hold(grounds: Grounds, tmp_path: Path) -> 
 def check_study(study: Study) -> None:
     """As the workflow does."""
     roster = make_roster(study, MODELS | study.made)
-    select.check_findings(study, roster, BENCHMARKS)
+    select.check_findings(study, roster)
     check_papers(Case(study, roster, BENCHMARKS))
 
 

@@ -131,7 +131,7 @@ def read_whole(name):
         study, lost = what_fits(study, roster, BENCHMARKS)
         WITHOUT.extend(lost)
     check_evaluation(study, BENCHMARKS, models)
-    check_findings(study, roster, BENCHMARKS)
+    check_findings(study, roster)
     case = Case(study, roster, BENCHMARKS)
     check_papers(case)
     imports = [imported(source, RELEASED, models) for source in study.imports]

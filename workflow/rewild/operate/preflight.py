@@ -107,7 +107,7 @@ def check_study(inputs: CostInputs, accepted: Sequence[str], environ: Mapping[st
         return [Check("models", "missing", str(error))]
     return [
         *_plans(inputs),
-        *_places(inputs, used),
+        *_places(used),
         _revisions(inputs, used),
         _licences(inputs, used, accepted),
         *_tokens(inputs, used, environ),
@@ -179,7 +179,7 @@ def _plans(inputs: CostInputs) -> Iterator[Check]:
         )
 
 
-def _places(inputs: CostInputs, used: Mapping[str, Used]) -> Iterator[Check]:
+def _places(used: Mapping[str, Used]) -> Iterator[Check]:
     """Weights are somewhere, and no model needs code of its own that it may not run."""
     nowhere = [slug for slug, model in used.items() if not model.local and model.row.hub is None]
     if nowhere:

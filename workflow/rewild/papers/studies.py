@@ -121,7 +121,7 @@ def what_fits(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark])
         listed = {kind: found for kind, found in change.items() if getattr(wanted, kind) is not None}
         kept[name] = wanted.model_copy(update=listed)
     findings = study.findings
-    if findings and not _fits(check_findings, study, roster, benchmarks):
+    if findings and not _fits(check_findings, study, roster):
         findings = None
         lost.append("findings")
     return study.model_copy(update={"papers": kept, "findings": findings}), lost

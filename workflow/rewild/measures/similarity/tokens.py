@@ -207,7 +207,6 @@ class Tables:
     lower: Ids
     stem: Ids
     synonyms: Ragged
-    n_stems: int
 
 
 def _parity_tables(words: Sequence[str], wordnet: WordNet | None) -> Tables:
@@ -256,17 +255,17 @@ def _stemmer(memory: dict[str, str]) -> Callable[[str], str]:
 
 def _stem_tables(
     lowers: Sequence[str], memory: dict[str, str], wordnet: WordNet | None
-) -> tuple[Ids, Ragged, int]:
+) -> tuple[Ids, Ragged]:
     numbers = _Numbers()
     stem_of = numbers.of(memory.get(w) or stem(w) for w in lowers)
     stems = numbers.strings()
     if wordnet is None:
-        return stem_of, Ragged(np.empty(0, np.int32), np.zeros(len(stems) + 1, np.int64)), len(stems)
+        return stem_of, Ragged(np.empty(0, np.int32), np.zeros(len(stems) + 1, np.int64))
     number = {s: i for i, s in enumerate(stems)}
     lists = [[number[w] for w in wordnet.synonyms(s) if w in number and w != s] for s in stems]
     start = _bounds([len(found) for found in lists])
     flat = np.array([i for found in lists for i in sorted(found)], np.int32)
-    return stem_of, Ragged(flat, start), len(stems)
+    return stem_of, Ragged(flat, start)
 
 
 def _bounds(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

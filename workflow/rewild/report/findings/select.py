@@ -168,7 +168,7 @@ def study_pair(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]
     return pair_of(roster, evaluated(study), study.findings or Findings.model_validate({}))
 
 
-def check_findings(study: Study, roster: Roster, benchmarks: Mapping[str, Benchmark]) -> None:
+def check_findings(study: Study, roster: Roster) -> None:
     """Refuse settings of findings that name what the study has not, and findings without scores.
 
     Raises:

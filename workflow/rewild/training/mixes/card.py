@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from rewild.config.mixes import FromFiles, FromHub, FromPrompts, FromResponses, Mix
+from rewild.config.mixes import FromResponses, Mix, Source
 from rewild.config.models import Model, find_model
 from rewild.config.study import Study
 from rewild.core.errors import RewildError
@@ -113,22 +113,20 @@ def lengths(values: Any) -> dict[str, Any]:
     }
 
 
-def licences(study: Study, mix: Mix, models: Mapping[str, Model]) -> dict[str, list[str]]:
+def licences(mix: Mix, models: Mapping[str, Model]) -> dict[str, list[str]]:
     """The terms of each source: source → sentences."""
-    return {source.label: terms(study, source, models) for source in mix.sources}
+    return {source.label: terms(source, models) for source in mix.sources}
 
 
-def terms(
-    study: Study, source: FromResponses | FromPrompts | FromHub | FromFiles, models: Mapping[str, Model]
-) -> list[str]:
+def terms(source: Source, models: Mapping[str, Model]) -> list[str]:
     """What is known of the terms of one source; what is not known is said to be so."""
     if not isinstance(source, FromResponses):
         return [source.licence]
     prompts = source.licence or "not stated in the study"
-    return [f"prompts: {prompts}", f"answers: {model_terms(study, source.model, models)}"]
+    return [f"prompts: {prompts}", f"answers: {model_terms(source.model, models)}"]
 
 
-def model_terms(study: Study, model: str, models: Mapping[str, Model]) -> str:
+def model_terms(model: str, models: Mapping[str, Model]) -> str:
     """The terms of a model, which bind what it wrote."""
     row = models.get(model)
     if row is None or row.licence is None:
@@ -166,7 +164,7 @@ def write_card(
         **measure(train, count),
         "tokenizer": mix.tokenizer,
         "tokens": TOKENS if count else None,
-        "licences": licences(study, mix, models),
+        "licences": licences(mix, models),
         "outcomes": {source: dict(found) for source, found in outcomes.items()},
         **({"measured": by_measures} if by_measures else {}),
         "checksums": {"train.parquet": sha256(train)},

@@ -267,7 +267,7 @@ def write_pairs_card(
         "languages": dict(sorted(Counter(pairs["language"].to_list()).items(), key=lambda i: (-i[1], i[0]))),
         "licences": [
             f"prompts: {preference.licence or 'not stated in the study'}",
-            f"answers: {model_terms(study, preference.model, models)}",
+            f"answers: {model_terms(preference.model, models)}",
         ],
         "checksums": {"train.parquet": sha256(train)},
         "made_from": about_table(train)["provenance"]["settings"],
