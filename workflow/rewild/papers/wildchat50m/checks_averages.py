@@ -175,9 +175,8 @@ def scaling_rises(evidence: Evidence, dgms: list[str], at_least: int) -> Outcome
     facts = results["nine"][1]
     nine, seven = len(rising["nine"]) >= at_least, len(rising["seven"]) >= at_least
     said = (
-        f"The average rises at both steps for {', '.join(rising['nine']) or 'none'} as defined in "
-        "section 3.1 "
-        f"(nine benchmarks), and for {', '.join(rising['seven']) or 'none'} over the workbook's seven."
+        f"The average rises at both steps for {', '.join(rising['nine']) or 'none'} as defined in section "
+        f"3.1 (nine benchmarks), and for {', '.join(rising['seven']) or 'none'} over the workbook's seven."
     )
     if nine:
         return Outcome("reproduced", computed, DEFINED["nine"], said, facts)

@@ -91,11 +91,9 @@ def pretrained_and_variants(evidence: Evidence, pretrained: int, variants: int) 
         f"{len(makers)} and {len(others)}",
         "models of appendix C post-trained by the pretrained model's own maker, and all others",
         f"{pretrained} + {variants} = {pretrained + variants} adds up; the appendix lists {len(makers)} and "
-        f"{len(others)}, {len(models)} in all, so that no way of counting gives both. The listed models "
-        "go back "
-        f"to {len(roots)} released pretrained models, and {len(unknown)} to none that is known or "
-        "released. The "
-        "paper does not say which models it counts as which.",
+        f"{len(others)}, {len(models)} in all, so that no way of counting gives both. The listed models go "
+        f"back to {len(roots)} released pretrained models, and {len(unknown)} to none that is known or "
+        "released. The paper does not say which models it counts as which.",
         _listed([*makers, *others]),
     )
 
@@ -211,9 +209,8 @@ def context_supported(evidence: Evidence, model: str, more_than: int) -> Outcome
             "reproduced_otherwise",
             f"{row.native_context:,} tokens as configured, {stretched.text} with YaRN",
             "context with the rope scaling that its model card describes",
-            f"The published configuration sets {row.native_context:,}; its card gives {stretched.text} "
-            "with YaRN "
-            "switched on.",
+            f"The published configuration sets {row.native_context:,}; its card gives {stretched.text} with "
+            "YaRN switched on.",
             [*facts, stretched.fact],
         )
     return Outcome("contradicted", facts[0].value, "max_position_embeddings", "Less than stated.", facts)

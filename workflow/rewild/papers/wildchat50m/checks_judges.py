@@ -333,9 +333,8 @@ def flips(evidence: Evidence, row: str, published: int, at_most: float) -> Outco
         cell.range.middle == published and share <= Decimal(str(at_most)),
         f"{cell.text} of {TURNS} = {show(share * 100, 1)} %",
         f"the number in Table 4; rare: at most {at_most * 100:g} % of the turns",
-        "The count agrees with the table and the sheet, where it is typed in; the judgments of L70 : "
-        "None, from which "
-        "it could be counted again, were not among the released files here.",
+        "The count agrees with the table and the sheet, where it is typed in; the judgments of L70 : None, "
+        "from which it could be counted again, were not among the released files here.",
         facts,
     )
 
@@ -398,8 +397,7 @@ def word_in_wish(evidence: Evidence, word: str, model: str) -> Outcome:
         wished > held / 2,
         f"{wished} of {held} judgments",
         "most judgments with the word have it in a sentence with could, would, should, might, may, need, "
-        "improve, "
-        "enhance or benefit",
+        "improve, enhance or benefit",
         "Sentences were counted, not read.",
         [
             Fact(f"judgments of {model} with '{word}'", str(held), name, column),

@@ -90,8 +90,7 @@ def mean_ratio(evidence: Evidence, models: str, published: str) -> Outcome:
     if evidence.has("workbook") and models != "SFTs":
         said += (
             "The released sheet labels the two rows the other way round: by their formulas its row "
-            "MPF-Qwen-Qwen "
-            "divides the Llama counts, and MPF-Llama-Llama the Qwen counts. "
+            "MPF-Qwen-Qwen divides the Llama counts, and MPF-Llama-Llama the Qwen counts. "
         )
     return decide(
         models in fits,
@@ -118,9 +117,8 @@ def sft_nearer_to_dgm(evidence: Evidence) -> Outcome:
         holds,
         "mean distance from 1: " + ", ".join(f"{n} {show(v, 3)}" for n, v in distance.items()),
         "mean of |ratio − 1| over ten features",
-        "A mean of ratios depends on which model is divided by which and on rare tags (h4 alone gives "
-        "11.0 of the "
-        "26.1 that make 2.61). By typical factor, exp of the mean |log ratio| where defined: "
+        "A mean of ratios depends on which model is divided by which and on rare tags (h4 alone gives 11.0 "
+        "of the 26.1 that make 2.61). By typical factor, exp of the mean |log ratio| where defined: "
         + ", ".join(f"{n} {show(v, 2)}" for n, v in logs.items())
         + (" (the same order)." if also == holds else " (another order)."),
         [table.cell(PAIR_OF[n], f).fact for n in PAIR_OF for f in FEATURES],
@@ -150,9 +148,8 @@ def counts_of_answers(evidence: Evidence, row: str) -> Outcome:
             "reproduced_otherwise",
             computed,
             "counts over the whole released pages: question, answer, judgment and score",
-            "The row is exact for whole pages. These hold the question and the judge's text as well as "
-            "the answer, "
-            "so Table 3 counts those too; over answers alone the agreement is for "
+            "The row is exact for whole pages. These hold the question and the judge's text as well as the "
+            "answer, so Table 3 counts those too; over answers alone the agreement is for "
             f"{', '.join(agreed['answer']) or 'no feature'}.",
             facts,
         )

@@ -328,7 +328,6 @@ def multiple(evidence: Evidence, times: int, size: str, others: list[str]) -> Ou
         f"{times} models: {show(ratio, 1)} times the conversations of the larger one",
         "conversations, each model having answered as many as WildChat-1M has",
         "Whether each model did answer them all needs the released data sets, which this study does not "
-        "hold. "
-        f"With the 50 models that the introduction names the ratio is {show(ratio * 50 / times, 1)}.",
+        f"hold. With the 50 models that the introduction names the ratio is {show(ratio * 50 / times, 1)}.",
         [evidence.number(size).fact, *(c.fact for c in cells)],
     )

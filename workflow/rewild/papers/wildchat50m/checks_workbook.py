@@ -75,9 +75,8 @@ def strict_separates(evidence: Evidence) -> Outcome:
         spread[column] = (sum((v - centre) ** 2 for v in values) / (len(values) - 1)) ** 0.5
         relative[column] = spread[column] / centre
     computed = (
-        f"SD: strict {show(spread['IFEval'])}, loose {show(spread['IFEval loose'])}; "
-        f"relative to the mean: strict {show(relative['IFEval'], 2)}, loose "
-        f"{show(relative['IFEval loose'], 2)}"
+        f"SD: strict {show(spread['IFEval'])}, loose {show(spread['IFEval loose'])}; relative to the mean: "
+        f"strict {show(relative['IFEval'], 2)}, loose {show(relative['IFEval loose'], 2)}"
     )
     verdict: Verdict = "contradicted"
     definition = "standard deviation over the models"
