@@ -118,14 +118,14 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
             seen.add(key)
 
 
-def read_yaml(path: Path | str) -> dict[str, Any]:
+def read_yaml(path: Path | str, what: str = "") -> dict[str, Any]:
     """A YAML file that holds a mapping; an empty file is an empty one.
 
     Raises:
         ConfigError: as :func:`read_text` and :func:`parse_yaml`; not a mapping.
     """
     try:
-        text = read_text(path, limit=YAML_LIMIT)
+        text = read_text(path, what, limit=YAML_LIMIT)
     except DataError as found:
         raise ConfigError(str(found)) from found
     value = parse_yaml(text, path)
