@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -56,7 +56,6 @@ class Machine:
         sequences: at once, at most.
         batched: tokens of a step, at most.
         read: seconds that a token of the cache takes more, beyond ``context``.
-        start: seconds of a call before its first step, and of writing a chunk.
     """
 
     steps: dict[int, float]
@@ -66,7 +65,6 @@ class Machine:
     batched: int = 16_384
     context: int = 300
     read: float = 0.0
-    start: float = 0.0
 
     def step(self, running: int, tokens: int) -> float:
         """Seconds of a step, linear between what was measured."""
@@ -80,8 +78,19 @@ class Machine:
         return base + self.read * max(tokens - self.context * running, 0)
 
 
-def simulate(machine: Machine, requests: Sequence[tuple[int, int]], window: int | None = None) -> float:
-    """Seconds until all are answered.
+@dataclass(frozen=True)
+class Took:
+    """What it took: seconds, and steps of the engine."""
+
+    seconds: float
+    steps: int
+
+    def __add__(self, other: Took) -> Took:
+        return Took(self.seconds + other.seconds, self.steps + other.steps)
+
+
+def simulate(machine: Machine, requests: Sequence[tuple[int, int]], window: int | None = None) -> Took:
+    """What it takes until all are answered.
 
     Waiting requests start in order while there is room for a sequence, their prompt in the cache and in the
     step. Where the cache is full, the last that started gives its room back and reads all it had again.
@@ -94,7 +103,7 @@ def simulate(machine: Machine, requests: Sequence[tuple[int, int]], window: int 
     outside = deque(requests)
     waiting: deque[list[int]] = deque()  # tokens to read, tokens left to write
     running: list[list[int]] = []  # tokens in the cache, tokens left to write
-    clock = machine.start
+    clock, steps = 0.0, 0
     while outside or waiting or running:
         while outside and (window is None or len(waiting) + len(running) < window):
             waiting.append(list(outside.popleft()))
@@ -111,17 +120,18 @@ def simulate(machine: Machine, requests: Sequence[tuple[int, int]], window: int 
             used -= tokens
             waiting.appendleft([tokens, left])
         clock += machine.step(len(running), used) + read / machine.prefill
+        steps += 1
         for sequence in running:
             sequence[0] += 1
             sequence[1] -= 1
         running = [sequence for sequence in running if sequence[1] > 0]
-    return clock
+    return Took(clock, steps)
 
 
-def three(machine: Machine, requests: Lengths, chunk: int, window: int) -> tuple[float, float, float]:
-    """Seconds of A, B and C."""
-    drained = sum(simulate(machine, requests[i : i + chunk]) for i in range(0, len(requests), chunk))
-    return simulate(machine, requests), simulate(machine, requests, window), drained
+def three(machine: Machine, requests: Lengths, chunk: int, window: int) -> tuple[Took, Took, Took]:
+    """A, B and C."""
+    parts = [simulate(machine, requests[i : i + chunk]) for i in range(0, len(requests), chunk)]
+    return simulate(machine, requests), simulate(machine, requests, window), sum(parts, Took(0.0, 0))
 
 
 # docs/gpu.md, Llama-3.1-8B in bf16 on one H100. A token of its cache is 32 layers x 2 x 8 heads x 128 x 2
@@ -171,9 +181,9 @@ def print_h100() -> None:
 
     print("\nThe simulator on one H100, an 8B in bf16, beside docs/gpu.md")
     half, requests = replace(H100, sequences=512), lengths_of_gpu(1920)
-    a, _, c = three(half, requests, 640, 2048)
+    a, _, c = (took.seconds for took in three(half, requests, 640, 2048))
     more = lengths_of_gpu(2560)
-    all_of_it = sum(answer for _, answer in more) / simulate(H100, more)
+    all_of_it = sum(answer for _, answer in more) / simulate(H100, more).seconds
     print("                                                  simulated   measured")
     print(f"1,920 requests, 512 sequences, all at once, s     {a:9.1f}       86.8")
     print(f"in chunks of 640, each drained, s                 {c:9.1f}      120.4")
@@ -191,7 +201,8 @@ def print_h100() -> None:
             for sequences in (256, 512, 1024) if slug == next(iter(SHAPES)) else (512,):
                 if not machine:
                     continue
-                a, b, c = three(replace(machine, sequences=sequences), requests, 640, 2048)
+                found = three(replace(machine, sequences=sequences), requests, 640, 2048)
+                a, b, c = (took.seconds for took in found)
                 print(
                     f"{slug:28} {gpus:5} {sequences:10,} {wrote / a:11,.0f} {wrote / b:9,.0f}"
                     f" {wrote / c:11,.0f} {a / b:8.1%} {1 - a / c:9.1%}",
@@ -216,7 +227,17 @@ class Bench:
     talks: list[dict[str, Any]]
     lengths: dict[str, int]
     work: Path
-    number: int = field(default=0)
+    number: int = 0
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        step = self.engine.llm.llm_engine.step
+
+        def counted() -> Any:
+            self.steps += 1
+            return step()
+
+        self.engine.llm.llm_engine.step = counted
 
     def requests(self) -> list[Any]:
         """What B sends, for A."""
@@ -227,31 +248,35 @@ class Bench:
             made += [next(strand)[0] for strand in strands]
         return made
 
-    def bare(self, requests: list[Any]) -> tuple[float, int]:
-        """A: seconds, and tokens written."""
+    def bare(self, requests: list[Any]) -> Took:
+        """A."""
         from rewild.engines.base import Sampling
 
         self.engine.llm.reset_prefix_cache()
-        started = time.perf_counter()
+        started, self.steps = time.perf_counter(), 0
         prompts = [{"prompt_token_ids": list(r.tokens)} for r in requests]
         settings = [self.engine.settings(r, Sampling()) for r in requests]
         done = self.engine.llm.generate(prompts, settings, use_tqdm=False)
-        return time.perf_counter() - started, sum(len(o.outputs[0].token_ids) for o in done)
+        took = Took(time.perf_counter() - started, self.steps)
+        assert [len(o.outputs[0].token_ids) for o in done] == [r.max_tokens for r in requests]
+        return took
 
-    def ours(self, chunk: int | None = None) -> tuple[float, int]:
+    def ours(self, chunk: int | None = None) -> Took:
         """B, or C: in chunks of so many conversations, each drained."""
         from rewild.generation.respond import respond
 
         self.engine.llm.reset_prefix_cache()
         self.number += 1
-        started, wrote = time.perf_counter(), 0
+        started, self.steps, wrote = time.perf_counter(), 0, 0
         size = chunk or len(self.talks)
         for start in range(0, len(self.talks), size):
             part = self.talks[start : start + size]
             rows, cost = respond(self.model, part, self.work / f"{self.number}-{start}")
             assert not cost.failures, rows["failure"].drop_nulls().to_list()[:3]
             wrote += cost.output_tokens
-        return time.perf_counter() - started, wrote
+        took = Took(time.perf_counter() - started, self.steps)
+        assert wrote == sum(self.lengths.values()), "not the same work"
+        return took
 
 
 def make_bench(folder: Path, options: argparse.Namespace) -> Bench:
@@ -324,7 +349,7 @@ def calibrate(bench: Bench, sequences: int) -> Machine:
     def seconds(count: int, prompt: int, answer: int, seed: int) -> float:
         draw = random.Random(seed)
         ids = [tuple(draw.randrange(10, 300) for _ in range(prompt)) for _ in range(count)]
-        return bench.bare([Request(str(i), (), t, answer, i) for i, t in enumerate(ids)])[0]
+        return bench.bare([Request(str(i), (), t, answer, i) for i, t in enumerate(ids)]).seconds
 
     seconds(2, 16, 4, 0)
     steps, n = {}, 1
@@ -369,20 +394,33 @@ def compare(bench: Bench, options: argparse.Namespace) -> None:
     requests = bench.requests()
     bench.ours()  # warm: kernels, the template's process, the language detector
     machine = calibrate(bench, options.sequences)
-    spent: dict[str, list[float]] = {"A": [], "B": [], "C": []}
+    spent: dict[str, list[Took]] = {"A": [], "B": [], "C": []}
     ways = {"A": lambda: bench.bare(requests), "B": bench.ours, "C": lambda: bench.ours(options.chunk)}
+    wrote = sum(bench.lengths.values())
     for _ in range(options.rounds):
         for name, way in ways.items():
-            seconds, wrote = way()
-            spent[name].append(seconds)
-            print(f"{name} {seconds:6.1f} s, {wrote / seconds:8,.0f} answer tokens/s", flush=True)
-    a, b, c = (median(spent[name]) for name in "ABC")
-    rounds = ", ".join(f"{x / y:.1%}" for x, y in zip(spent["A"], spent["B"], strict=True))
+            took = way()
+            spent[name].append(took)
+            rate = wrote / took.seconds
+            print(
+                f"{name} {took.seconds:6.1f} s, {rate:8,.0f} answer tokens/s, {took.steps:5} steps",
+                flush=True,
+            )
     told = [(len(r.tokens), r.max_tokens) for r in requests]
-    sa, sb, sc = three(machine, told, options.chunk, options.window)
-    print(f"\n{len(requests)} requests, {wrote:,} answer tokens, medians of {options.rounds}")
-    print(f"B keeps {a / b:.1%} of A (by round: {rounds}); C loses {1 - a / c:.1%}")
-    print(f"simulated: A {sa:.1f} s, B {sb:.1f} s, C {sc:.1f} s; C loses {1 - sa / sc:.1%}")
+    simulated = three(machine, told, options.chunk, options.window)
+    print(f"\n{len(requests)} requests, {wrote:,} answer tokens, medians of {options.rounds}; simulated")
+    middle = []
+    for name, one in zip("ABC", simulated, strict=True):
+        seconds, steps = (
+            median(getattr(took, what) for took in spent[name]) for what in ("seconds", "steps")
+        )
+        middle.append((seconds, steps))
+        print(f"{name} {seconds:6.1f} s, {steps:7,.0f} steps; {one.seconds:6.1f} s, {one.steps:7,} steps")
+    rounds = [x.seconds / y.seconds for x, y in zip(spent["A"], spent["B"], strict=True)]
+    a, b, c = middle
+    shown = ", ".join(f"{share:.1%}" for share in rounds)
+    print(f"B keeps {a[0] / b[0]:.1%} of A by the clock (by round: {shown}), {a[1] / b[1]:.1%} by steps")
+    print(f"C loses {1 - a[0] / c[0]:.1%} by the clock, {1 - a[1] / c[1]:.1%} by steps")
 
 
 if __name__ == "__main__":

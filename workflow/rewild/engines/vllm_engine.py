@@ -237,13 +237,13 @@ class _Stream(Session):
         self._engine, self._core = engine, engine.llm.llm_engine
         self._under_way: set[int] = set()
         self._ended: list[tuple[int, Completion]] = []  # without a step of vLLM's
-        self._since = self._looked = time.monotonic()
+        self._since = self._looked = self._heard = time.monotonic()
 
     def add(self, number: int, request: Request, sampling: Sampling) -> None:
         """See :class:`rewild.engines.base.Session`."""
         settings = self._engine.settings(request, sampling)
         if not self._under_way:
-            self._since = time.monotonic()
+            self._since = self._heard = time.monotonic()
         try:
             self._core.add_request(str(number), tokens_input(list(request.tokens)), settings)
         except EngineDeadError as error:
@@ -260,13 +260,13 @@ class _Stream(Session):
     def wait(self) -> list[tuple[int, Completion]]:
         """See :class:`rewild.engines.base.Session`."""
         found, self._ended = self._ended, []
-        if found or not self._under_way:
+        if found or not self._under_way or not self._has_spoken():
             return found
         try:
             outputs = [output for output in self._core.step() if output.finished]
         except Exception as error:
             raise dead(error) from error
-        now = time.monotonic()
+        now = self._heard = time.monotonic()
         if outputs:
             self._engine.spent(outputs, now - self._since)
             self._since = now
@@ -276,6 +276,28 @@ class _Stream(Session):
             self._looked = now
             found += self._too_slow(now)
         return found
+
+    def _has_spoken(self) -> bool:
+        """Whether there is an output to take, or is within a moment.
+
+        vLLM's client waits for ever where the engine's process was killed: its thread ends without a word
+        (vllm/v1/engine/core_client.py, ``SyncMPClient``).
+
+        Raises:
+            EngineError: the process is gone, or says nothing for longer than a request may take.
+        """
+        client = self._core.engine_core
+        if (outputs := getattr(client, "outputs_queue", None)) is None:
+            return True  # in this process
+        with outputs.not_empty:
+            if outputs.queue or outputs.not_empty.wait(LOOK):
+                return True
+        if client.resources.engine_dead:
+            raise dead(EngineDeadError())
+        limit = self._engine.request_seconds
+        if limit is not None and time.monotonic() - self._heard > limit:
+            raise EngineError(f"vLLM has said nothing for {limit:g} s (compute.request_seconds)")
+        return False
 
     def _too_slow(self, now: float) -> list[tuple[int, Completion]]:
         """Stop requests that have run for longer than they may. Time in the queue does not count."""
