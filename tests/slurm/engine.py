@@ -6,7 +6,7 @@
 - ``faults/hold``: after a chunk a shard stands still, while the file is there
 - ``faults/pace``: seconds that every chunk takes longer, while the file is there
 - ``faults/hang-SHARD``: the first job of the shard stands still after its second chunk
-- ``faults/fail-SHARD``: the engine of the shard breaks after its first chunk, once
+- ``faults/fail-SHARD``: the engine of the shard breaks as it is to write a chunk, once
 - ``faults/truncate-SHARD``: the job succeeds, and its file is cut in half afterwards, once
 """
 
@@ -46,6 +46,8 @@ def main() -> None:
 
     def slow_write(self, rows, about=None) -> None:
         nonlocal count
+        if command == "respond" and once(f"fail-{shard}"):
+            raise EngineError(f"{model}: the engine of shard {shard} broke")
         write(self, rows, about)
         count += 1
         job = os.environ.get("SLURM_JOB_ID")
@@ -60,8 +62,6 @@ def main() -> None:
         with Path("written.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         if command == "respond":
-            if once(f"fail-{shard}"):
-                raise EngineError(f"{model}: the engine of shard {shard} broke")
             while (FAULTS / "hold").exists():
                 time.sleep(0.1)
             if hangs and count == 2:
