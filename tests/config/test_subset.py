@@ -49,7 +49,7 @@ def test_models_keep_exactly_the_runs_that_need_no_other(whole: Study) -> None:
     assert not {"re-wild-dpo-l8i", "l8b-l8i-q7-100k", "q7"} & expected
     assert set(part.mixes) == {name for name, mix in whole.mixes.items() if set(mix.models()) <= {Q72, L70}}
     assert set(part.preferences) == {"l70-pairs"}
-    assert set(part.responses.overrides) == {L70}
+    assert set(part.responses.overrides) == {L70, Q72}
     assert part.evaluation == whole.evaluation
 
 
