@@ -16,7 +16,7 @@ from statistics import stdev
 import pytest
 import yaml
 
-from magpie_room import ROOM, evidence, grid
+from magpie_room import ROOM, ROOT, evidence, grid
 from rewild.audit.claims import Result, audit, load_claims
 from rewild.audit.evidence import Evidence
 from rewild.audit.outcome import Fact, Outcome
@@ -44,6 +44,15 @@ def test_every_part_of_the_paper_is_covered() -> None:
     parts += [f"Appendix F.{n}" for n in range(1, 10)] + [f"Table {n}" for n in range(1, 21)]
     for part in parts:
         assert re.search(rf"{re.escape(part)}\b(?!\.\d)", places, re.IGNORECASE), part
+
+
+def test_the_docs_count_the_claims() -> None:
+    checked = sum(claim.check is not None for claim in CLAIMS.values())
+    docs = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    assert f" {len(CLAIMS)}, of which {checked} have a check |" in docs
+    assert set(
+        re.findall(r"\(`([a-z0-9-]+)`\)", docs.partition("## The papers")[2].partition("## How")[0])
+    ) <= set(VERDICTS)
 
 
 def test_every_check_is_used_and_documented() -> None:
