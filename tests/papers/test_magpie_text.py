@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from decimal import Decimal
 
 import pytest
 import yaml
 
-from magpie_room import ROOM, ROOT, grid
-from rewild.core.cells import PUBLISHED_CELLS
-from rewild.core.table import read_table
+from published_rooms import ROOT, Room, check_cells
 
+ROOM = Room("magpie")
 CELLS = {"table2": 36, "table3": 96, "table13": 9, "costs": 10, "sizes": 19, "settings": 30}
 
 
@@ -30,19 +28,7 @@ def text() -> str:
 
 @pytest.mark.parametrize("table", CELLS)
 def test_values_are_what_is_printed(table: str) -> None:
-    spec, columns = ROOM.specs.of(table)
-    frame = read_table(ROOM.data / f"{table}.csv", PUBLISHED_CELLS)
-    assert frame.height == CELLS[table] == frame["row"].n_unique() * len(spec.columns)
-    for i, cell in enumerate(frame.iter_rows(named=True)):
-        assert cell["column"] == spec.columns[i % len(spec.columns)]
-        assert cell["source"] == "paper"
-        if columns[cell["column"]].text or cell["printed"] == "-":
-            assert (cell["value"], cell["digits"]) == (None, None)
-            continue
-        printed = Decimal(cell["printed"])
-        assert Decimal(str(cell["value"])) == printed
-        assert cell["digits"] == -int(printed.as_tuple().exponent)
-        assert 0 <= cell["value"] <= (columns[cell["column"]].high or float("inf"))
+    check_cells(ROOM, table, CELLS[table])
 
 
 def rows_below(text: str, head: str) -> list[list[str]]:
@@ -60,7 +46,7 @@ def test_table_3_is_the_papers(text: str) -> None:
         for column, cell in zip(columns, line[1:], strict=True)
     }
     assert len(lines) == 12
-    assert read == grid("table3")
+    assert read == ROOM.grid("table3")
 
 
 def test_table_13_is_the_papers(text: str) -> None:
@@ -71,7 +57,7 @@ def test_table_13_is_the_papers(text: str) -> None:
         for line in lines
         for column, cell in zip(columns, line[1:], strict=True)
     }
-    assert read == grid("table13")
+    assert read == ROOM.grid("table13")
 
 
 def test_table_2_is_the_papers(text: str) -> None:
@@ -90,7 +76,7 @@ def test_table_2_is_the_papers(text: str) -> None:
             first, second = cell.split() if " " in cell else ("-", cell)
             base = re.sub("-(Instruct|Chat)$", "", official)
             read[official, column], read[f"{base} + MAGPIE", column] = first, second
-    assert read == grid("table2")
+    assert read == ROOM.grid("table2")
 
 
 # Where each number of running text stands: table, row, column → what surrounds it.
@@ -171,7 +157,7 @@ def test_every_number_of_running_text_stands_where_it_should(text: str) -> None:
     bare = re.sub(r"\s+", " ", bare)
     printed = {}
     for table in ("costs", "sizes", "settings"):
-        for (row, column), value in grid(table).items():
+        for (row, column), value in ROOM.grid(table).items():
             printed[(table, row, column) if table == "costs" else (table, row)] = value
     assert set(PLACES) == set(printed)
     for place, pattern in PLACES.items():

@@ -80,7 +80,7 @@ def test_another_paper_is_a_room_and_no_other_file(another: Path, snakemake: Run
     [
         (
             "{nothin: {}}",
-            "papers: unknown paper 'nothin'; did you mean 'nothing'? (papers: magpie, nothing, wildch",
+            "papers: unknown paper 'nothin'; did you mean 'nothing'? (papers: magpie, nothing, teachers, w",
         ),
         ("{nothing: {tables: [score]}}", "papers: nothing has no table 'score'; did you mean 'scores'?"),
         ("{nothing: {figures: [one]}}", "papers: nothing has no figure 'one' (figures: none)"),
