@@ -102,6 +102,7 @@ VERDICTS = {
     "code-helps-base": ("not_testable", "better on 1 of 3; pass@100 136 and 132 of 164"),
     "humaneval": ("reproduced", "132/164 = 0.8049, 136/164 = 0.8293, 135/164 = 0.8232"),
     "pro-beats-air": ("not_testable", "MAGPIE-Pro-300K-Filtered above on 2 of 7 tasks"),
+    "families-supported": ("reproduced", "7 of 7 in both"),
     "twelve-categories": ("reproduced", "12 of 12 in both"),
     "example-languages": ("contradicted", "Spanish es, Portuguese it, Italian pt"),
 }
@@ -228,6 +229,7 @@ CHANGES = [
         "contradicted",
     ),
     ("humaneval", {"table13|Llama-3-8B-Instruct|Pass@100": "0.8070"}, "contradicted"),
+    ("families-supported", {"released-families": "Llama 3; Qwen2"}, "contradicted"),
     ("twelve-categories", {"released-categories": "Math; Reasoning"}, "contradicted"),
     (
         "example-languages",

@@ -175,6 +175,10 @@ def test_lists_and_words_are_the_papers(text: str) -> None:
         assert f"\n\n{name}\n\n" in text, name
     for name in facts["listed-baselines"]["value"].split("; "):
         assert name in text[text.index("eight SOTA") :][:900], name
+    place = text[text.index("Applicability of") :]
+    said = re.sub(r"\[.*?\]\(.*?\)", "", place[:900]).replace("3.1/3.3", "3.1 Llama-3.3")
+    for name in facts["listed-families"]["value"].split("; "):
+        assert re.search(rf"\b{re.escape(name)}(?![.\d])", said), name
     head = next(line for line in text.splitlines() if line.startswith("Alignment Setup\tMMLU"))
     shots = ", ".join(re.sub(r" ?\((\d+)\)", r" \1", cell) for cell in head.split("\t")[1:7])
     assert shots == facts["table3-shots"]["value"]
