@@ -78,8 +78,8 @@ def test_the_table_has_the_arguments_of_the_vllm_that_is_installed():
 
 
 ENGINE = """
-import json, sys
-from rewild.engines import Request, Sampling, make_engine
+import json, multiprocessing, sys
+from rewild.engines import EngineError, Request, Sampling, make_engine
 from rewild.engines.chat import Chat
 if __name__ == "__main__":
     folder, context, continuation = sys.argv[1], *map(json.loads, sys.argv[2:])
@@ -99,6 +99,12 @@ if __name__ == "__main__":
     engine.request_seconds = None
     found += [late[0][1], *engine.generate([short], Sampling())]
     print("FOUND", json.dumps([[late[0][0]], *([list(c.tokens), c.failure] for c in found)]))
+    for process in multiprocessing.active_children():
+        process.kill()
+    try:
+        engine.score([(context, continuation)])
+    except EngineError as error:
+        print("DEAD", str(error).partition(";")[0])
     engine.close()
 """
 
@@ -115,7 +121,7 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
-    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND")}
+    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND", "DEAD")}
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
     assert json.loads(said["SCORES"]) == pytest.approx(list(ours), abs=0.02)
@@ -126,6 +132,7 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     assert refused[1].startswith("engine: ")
     assert number == 7
     assert late == [[], "too_slow: no end after 1e-06 s (compute.request_seconds)"]
+    assert said["DEAD"].startswith("vLLM cannot go on (EngineDeadError: "), "nor does a score wait for ever"
 
 
 def engine_of(process: subprocess.Popen) -> int:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,15 +193,18 @@ class VllmEngine(Engine):
         """Log-probabilities of continuations; see :class:`rewild.engines.base.Engine`."""
         if any(not context for context, _ in sequences):
             raise EngineError("a text cannot be scored without a token before it: begin with BOS")
-        prompts = [{"prompt_token_ids": [*context, *continuation]} for context, continuation in sequences]
-        settings = [SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0) for _ in sequences]
+        settings = SamplingParams(
+            max_tokens=1, temperature=0, prompt_logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        outputs: dict[int, Any] = {}
+        with closing(_Stream(self)) as stream:
+            for number, (context, continuation) in enumerate(sequences):
+                stream.put(number, (*context, *continuation), settings.clone())
+            while len(outputs) < len(sequences):
+                outputs |= {int(output.request_id): output for output in stream.outputs()}
         scores = []
-        try:
-            outputs = self.llm.generate(prompts, settings, use_tqdm=False)
-        except EngineDeadError as error:
-            raise dead(error) from error
-        for (context, continuation), output in zip(sequences, outputs, strict=True):
-            given = output.prompt_logprobs[len(context) :]
+        for number, (context, continuation) in enumerate(sequences):
+            given = outputs[number].prompt_logprobs[len(context) :]
             values = [step[token].logprob for token, step in zip(continuation, given, strict=True)]
             scores.append(Score(tuple(continuation), tuple(values)))
         return scores
@@ -241,37 +244,52 @@ class _Stream(Session):
 
     def add(self, number: int, request: Request, sampling: Sampling) -> None:
         """See :class:`rewild.engines.base.Session`."""
-        settings = self._engine.settings(request, sampling)
+        try:
+            self.put(number, request.tokens, self._engine.settings(request, sampling))
+        except (ValueError, VLLMClientError) as error:  # refused: too long, not in the vocabulary
+            refused = f"engine: {type(error).__name__}: {first_line(error)[:200]}"
+            self._ended.append((number, Completion(None, failure=refused)))
+
+    def put(self, number: int, tokens: Sequence[int], settings: SamplingParams) -> None:
+        """Take on a prompt of so many tokens, with whatever vLLM is to do with it.
+
+        Raises:
+            EngineError: the engine's process is gone. ValueError, VLLMClientError: it refuses this prompt.
+        """
         if not self._under_way:
             self._since = self._heard = time.monotonic()
         try:
-            self._core.add_request(str(number), tokens_input(list(request.tokens)), settings)
+            self._core.add_request(str(number), tokens_input(list(tokens)), settings)
         except EngineDeadError as error:
             raise dead(error) from error
-        except (
-            ValueError,
-            VLLMClientError,
-        ) as error:  # this request is refused: too long, not in the vocabulary
-            refused = f"engine: {type(error).__name__}: {first_line(error)[:200]}"
-            self._ended.append((number, Completion(None, failure=refused)))
-        else:
-            self._under_way.add(number)
+        self._under_way.add(number)
+
+    def outputs(self) -> list[Any]:
+        """One step: vLLM's outputs of what has ended in it; none if it says nothing for a moment.
+
+        Raises:
+            EngineError: it cannot go on.
+        """
+        if not self._under_way or not self._has_spoken():
+            return []
+        try:
+            ended = [output for output in self._core.step() if output.finished]
+        except Exception as error:
+            raise dead(error) from error
+        self._heard = time.monotonic()
+        if ended:
+            self._engine.spent(ended, self._heard - self._since)
+            self._since = self._heard
+            self._under_way.difference_update(int(output.request_id) for output in ended)
+        return ended
 
     def wait(self) -> list[tuple[int, Completion]]:
         """See :class:`rewild.engines.base.Session`."""
         found, self._ended = self._ended, []
-        if found or not self._under_way or not self._has_spoken():
+        if found or not self._under_way:
             return found
-        try:
-            outputs = [output for output in self._core.step() if output.finished]
-        except Exception as error:
-            raise dead(error) from error
-        now = self._heard = time.monotonic()
-        if outputs:
-            self._engine.spent(outputs, now - self._since)
-            self._since = now
-        found = [(int(output.request_id), _completion(output)) for output in outputs]
-        self._under_way.difference_update(number for number, _ in found)
+        found = [(int(output.request_id), _completion(output)) for output in self.outputs()]
+        now = time.monotonic()
         if now - self._looked > LOOK:
             self._looked = now
             found += self._too_slow(now)
