@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rewild.audit.checks import check
-from rewild.audit.evidence import Evidence
+from rewild.audit.evidence import Cell, Evidence
 from rewild.audit.numbers import Range, agrees, exact, show
 from rewild.audit.outcome import Fact, Outcome, decide
 from rewild.papers.magpie.amounts import amount, cost, items, setting, size
@@ -63,20 +63,16 @@ def same_order(evidence: Evidence, ours: str, others: list[str], unknown: list[s
 @check
 def size_is(evidence: Evidence, row: str, fact: str) -> Outcome:
     """Whether the printed size of a data set is that of its release, rounded."""
-    printed, released = size(evidence, row), evidence.number(fact)
-    return decide(
-        amount(printed).meets(released.range),
-        f"{released.text}, printed {printed.value}",
-        "the released number of rows rounds to the printed size",
-        f"{row} has {released.text} rows.",
-        [printed, released.fact],
-    )
+    return _as_released(size(evidence, row), row, evidence.number(fact))
 
 
 @check
 def instances_are(evidence: Evidence, row: str, fact: str) -> Outcome:
     """Whether a data set has as many instances as its release."""
-    printed, released = evidence.table("costs").text(row, "Instances"), evidence.number(fact)
+    return _as_released(evidence.table("costs").text(row, "Instances"), row, evidence.number(fact))
+
+
+def _as_released(printed: Fact, row: str, released: Cell) -> Outcome:
     return decide(
         amount(printed).meets(released.range),
         f"{released.text}, printed {printed.value}",
