@@ -23,7 +23,7 @@ HEAVY = (
     "httpx",
     "regex",
 )
-FILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
+FILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").rglob("*.smk"))]
 
 
 def imports(path: Path) -> list[str]:

@@ -1,5 +1,5 @@
-# Configuration, and what all rules share. Nothing heavy: a dry run imports pydantic and YAML only. The input functions
-# of each phase are in workflow/inputs.
+# Configuration, and what all rules share. Nothing heavy: a dry run imports pydantic and YAML only. Input
+# functions stand beside the rules that use them.
 import json
 import math
 import os

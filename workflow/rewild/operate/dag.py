@@ -114,14 +114,14 @@ def rules_of(dot: str, stats: str, files: Mapping[str, str], gpu: Iterable[str])
 
 
 def rule_files(root: Path) -> tuple[dict[str, str], set[str]]:
-    """Rule → the file of rules it stands in; and the rules that ask for GPUs."""
-    files, gpu = {}, set()
-    for path in sorted((root / "workflow/rules").glob("*.smk")):
+    """Rule → its phase, by the file or folder of rules it stands in; and the rules that ask for GPUs."""
+    files, gpu, folder = {}, set(), root / "workflow/rules"
+    for path in sorted(folder.rglob("*.smk")):
         for text in re.split(r"^ *(?=rule\b)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             found = re.match(r'rule(?: (\w+)|:\s+name:\s+f?"(\w+?)_\{)', text)
             if found:
                 name = found[1] or found[2]
-                files[name] = path.stem
+                files[name] = Path(path.relative_to(folder).parts[0]).stem
                 if re.search(r"^ +gpu=", text, re.MULTILINE):
                     gpu.add(name)
     return files, gpu

@@ -1,0 +1,175 @@
+# Measures by name: of each response of a model, or of each prompt. A job takes one model's (or all prompts), or a shard
+# of them where the kind needs an engine.
+def measure_of(wildcards):
+    """A row of a study's measures."""
+    return STUDIES[wildcards.study].measures[wildcards.measure]
+
+
+def measured_shards(study, subject):
+    """The shards that a subject's texts lie in: of the study's prompts, or its imports."""
+    if not STUDIES[study].imports:
+        return shards(study)
+    return [
+        shard_name(number)
+        for number, files in enumerate(IMPORTS[study])
+        if subject == PROMPTS or subject in {file.model for file in files}
+    ]
+
+
+def measured_texts(wildcards):
+    """The files that a job measures."""
+    subject, part = wildcards.subject, wildcards.part
+    folder = "prompts/shards" if subject == PROMPTS else f"responses/{subject}"
+    chosen = measured_shards(wildcards.study, subject) if part == WHOLE else [part]
+    return [f"results/{wildcards.study}/{folder}/{shard}.parquet" for shard in chosen]
+
+
+def measured_context(wildcards):
+    """The prompts that were answered, for kinds that read what stands before a response."""
+    if wildcards.subject == PROMPTS or not measure_of(wildcards).row.context:
+        return []
+    return [
+        f"results/{wildcards.study}/prompts/shards/{Path(path).name}"
+        for path in measured_texts(wildcards)
+    ]
+
+
+def measure_files(study, measure, subject):
+    """All files of a measure and a subject."""
+    row = STUDIES[study].measures[measure]
+    parts = measured_shards(study, subject) if row.row.needs else [WHOLE]
+    folder = f"results/{study}/measures/{measure}/{subject}"
+    return [f"{folder}/{part}.parquet" for part in parts]
+
+
+def measure_tool(wildcards):
+    """The environment that a measure runs in; none of its own for most."""
+    measure = measure_of(wildcards)
+    responses = STUDIES[wildcards.study].responses
+    if measure.row.needs and responses:
+        return responses.compute.environment(measure.engine)
+    return measure.environment
+
+
+def measure_gpus(wildcards):
+    """The GPUs that a measure's jobs take."""
+    return measure_of(wildcards).gpus
+
+
+def measure_gpu(wildcards):
+    """SLURM's name of these: of the kind that the study's models answer on."""
+    responses = STUDIES[wildcards.study].responses
+    return (
+        gpu_name(responses.compute.gpu)
+        if responses and measure_gpus(wildcards)
+        else None
+    )
+
+
+def measure_weights(wildcards):
+    """What says that the weights of a measure's model are there; a tokenizer is small, and fetched when it is needed."""
+    weights = WEIGHTS[wildcards.study, wildcards.measure]
+    needed = weights and measure_of(wildcards).row.needs
+    return fetched(weights.path, weights.revision) if needed else []
+
+
+def measure_model(wildcards):
+    """The folder of a measure's model, where it is not on the hub."""
+    weights = WEIGHTS[wildcards.study, wildcards.measure]
+    local = weights and not fetched(weights.path, weights.revision)
+    return plain([weights.path]) if local else []
+
+
+@promised
+def measure_summaries(study):
+    """A table for each of a study's measures."""
+    return [
+        f"results/{study.name}/measures/{name}/summary.csv" for name in study.measures
+    ]
+
+
+rule measure_texts:
+    input:
+        texts=measured_texts,
+        prompts=measured_context,
+        model=measure_model,
+        weights=lambda wildcards: ancient(measure_weights(wildcards)),
+        env=lambda wildcards: ancient(ready_of(measure_tool(wildcards))),
+    output:
+        values="results/{study}/measures/{measure}/{subject}/{part}.parquet",
+    log:
+        "logs/{study}/measure_texts/{measure}/{subject}_{part}.log",
+    benchmark:
+        "logs/{study}/measure_texts/{measure}/{subject}_{part}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.measures),
+    conda:
+        lambda wildcards: conda_of(measure_tool(wildcards))
+    container:
+        lambda wildcards: image_of(measure_tool(wildcards))
+    threads: 1
+    resources:
+        mem_mb=memory(
+            "measure_texts",
+            lambda wildcards: 24000 if measure_of(wildcards).row.needs else 4000,
+            measure_gpus,
+        ),
+        runtime=minutes("measure_texts", 720, measure_gpus, more=True),
+        gpu=gpus(measure_gpus),
+        gpu_model=gpu_type(measure_gpu),
+        gres=gres(measure_gpus, measure_gpu),
+        cpus_per_task=gres_cpus(measure_gpus),
+        nodes=1,
+    params:
+        stage=stage("measures"),
+        identity=lambda wildcards: json.dumps(measure_of(wildcards).identity),
+        prompts=lambda wildcards, input: [f"--prompts={path}" for path in input.prompts],
+        work=lambda wildcards: (
+            f"results/{wildcards.study}/work/measures/{wildcards.measure}/{wildcards.subject}/{wildcards.part}"
+        ),
+        python=how(lambda wildcards: python_of(measure_tool(wildcards))),
+        hub=lambda wildcards: staged(measure_weights(wildcards)),
+    message:
+        "{wildcards.study}: measuring {wildcards.measure} of {wildcards.subject} ({wildcards.part})"
+    shell:
+        "staged {params.hub:q}; {params.python:q} -m rewild --words <(words {params.prompts:q} {input.texts:q})"
+        " measure {wildcards.study:q} {wildcards.measure:q} --subject {wildcards.subject:q} --work {params.work:q}"
+        " --threads {threads:q} --out {output.values:q} > {log:q} 2>&1"
+
+
+rule summarise_measure:
+    input:
+        values=lambda wildcards: [
+            path
+            for subject in (
+                [PROMPTS]
+                if measure_of(wildcards).of == PROMPTS
+                else response_models(wildcards.study)
+            )
+            for path in measure_files(wildcards.study, wildcards.measure, subject)
+        ],
+    output:
+        summary=report(
+            "results/{study}/measures/{measure}/summary.csv",
+            caption="../report/measures.rst",
+            category="Measures",
+            labels={"table": "{measure}"},
+        ),
+    log:
+        "logs/{study}/summarise_measure/{measure}.log",
+    benchmark:
+        "logs/{study}/summarise_measure/{measure}.benchmark.tsv"
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("summarise_measure", 3000),
+        runtime=minutes("summarise_measure", 10),
+    params:
+        code=code("summarise-measure"),
+        seed=lambda wildcards: STUDIES[wildcards.study].seed,
+    message:
+        "{wildcards.study}: summarising {wildcards.measure}"
+    shell:
+        "rewild --words <(words {input.values:q}) summarise-measure --seed {params.seed:q} --out {output.summary:q}"
+        " > {log:q} 2>&1"
