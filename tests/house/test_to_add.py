@@ -83,18 +83,23 @@ def python(copy: Path, *words: str, at: Path | None = None) -> str:
 
 
 def add_measure(copy: Path) -> None:
-    table = copy / PACKAGE / "config/measures.py"
+    kinds = copy / PACKAGE / "config/measures"
     section = (
-        "class Vowels(_Measure):\n"
+        "from typing import Literal\n\n"
+        "from pydantic import Field\n\n"
+        "from rewild.config.measures.base import Kind, Row, Value\n\n\n"
+        "class Vowels(Row):\n"
         '    """How many vowels a text has."""\n\n'
+        '    row = Kind("rewild.measures.vowels:Vowels", {"vowels": Value("integer", "Vowels")})\n'
         '    kind: Literal["vowels"]\n'
         '    letters: str = Field("aeiou", description="What counts")\n\n\n'
     )
-    row = '    "vowels": Kind("rewild.measures.vowels:Vowels", {"vowels": Value("integer", "Vowels")}),\n'
-    insert(table, "Measure = Annotated[", section)
-    insert(table, '    "language": Kind(\n', row)
-    text = table.read_text(encoding="utf-8")
-    table.write_text(
+    insert(kinds / "text.py", "class Length(Row):", section)
+    insert(
+        kinds / "__init__.py", "Measure = Annotated[", "from rewild.config.measures.text import Vowels\n\n"
+    )
+    text = (kinds / "__init__.py").read_text(encoding="utf-8")
+    (kinds / "__init__.py").write_text(
         text.replace("    Language | Length", "    Vowels | Language | Length"), encoding="utf-8"
     )
     (copy / PACKAGE / "measures/vowels.py").write_text(

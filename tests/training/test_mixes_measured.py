@@ -11,7 +11,8 @@ import pytest
 
 from mixes_data import conversation, name_of, write_prompts, write_responses
 from rewild.config.base import identity, validate
-from rewild.config.measures import Condition, Value, check_condition
+from rewild.config.measures.base import Value
+from rewild.config.measures.conditions import Condition, check_condition
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.measures import contract

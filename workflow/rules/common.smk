@@ -57,7 +57,7 @@ from rewild.config.engines import find_engine
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.judging import check_judging, files_of, judged_rows
-from rewild.config.measures import PROMPTS, WHOLE
+from rewild.config.measures.base import PROMPTS, WHOLE
 from rewild.config.mixes import (
     UNPINNED,
     mix_folder,

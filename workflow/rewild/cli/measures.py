@@ -280,7 +280,7 @@ def measure(
 ) -> None:
     """Measure responses or prompts: a row of values for each, or why there are none (docs/measures.md)."""
     from rewild.config import load_models, read_study
-    from rewild.config.measures import PROMPTS
+    from rewild.config.measures.base import PROMPTS
     from rewild.measures.run import Part, measure_part
     from rewild.measures.weights import weights_of
 

@@ -16,7 +16,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from rewild.config.base import RESULT, SHOWN, File, Section
-from rewild.config.measures import PROMPTS, Condition, Measure
+from rewild.config.measures import Measure
+from rewild.config.measures.base import PROMPTS
+from rewild.config.measures.conditions import Condition
 from rewild.config.models import Model, Share, Slug
 from rewild.config.prompts import Contamination, FormName, Range, files_matching
 from rewild.core.errors import twice

@@ -14,7 +14,9 @@ from rewild.config.findings import Findings
 from rewild.config.gpus import Gpu
 from rewild.config.imports import Import
 from rewild.config.judging import Judging
-from rewild.config.measures import PROMPTS, Measure, check_condition
+from rewild.config.measures import Measure
+from rewild.config.measures.base import PROMPTS
+from rewild.config.measures.conditions import check_condition
 from rewild.config.mixes import Mix
 from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference

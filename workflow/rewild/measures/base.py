@@ -78,7 +78,7 @@ class Measurer:
 
 
 def make_measurer(settings: Measure, weights: Weights | None, threads: int | None = None) -> Measurer:
-    """What the kind of a row names (:data:`rewild.config.measures.KINDS`). Heavy imports happen here."""
+    """What a row's kind names. Heavy imports happen here."""
     module, _, name = settings.row.path.partition(":")
     made = getattr(import_module(module), name)(settings, weights, threads)
     assert isinstance(made, Measurer)

@@ -17,7 +17,8 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.measures import PROMPTS, Measure
+from rewild.config.measures import Measure
+from rewild.config.measures.base import PROMPTS
 from rewild.config.stages import version
 from rewild.core.conversations import Message, iter_turns
 from rewild.core.errors import DataError, nearest

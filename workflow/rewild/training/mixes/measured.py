@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.measures import Condition, Measure
+from rewild.config.measures import Measure
+from rewild.config.measures.conditions import Condition
 from rewild.config.mixes import Filters, Mix, Source, subject_of
 from rewild.core.errors import DataError
 from rewild.core.measures import about_measure, read_measure

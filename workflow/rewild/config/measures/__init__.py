@@ -1,0 +1,20 @@
+"""Measures: what is said of each response or prompt. Settings, and all the kinds.
+
+A study's section ``measures`` names rows; a row's ``kind`` picks a section here, whose ``row`` names a module
+of :mod:`rewild.measures`, which is looked up and not imported: a dry run plans with it. Another kind is a
+section in a module of this package, listed in :data:`Measure`, and one module of :mod:`rewild.measures`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rewild.config.measures.models import Perplexity, Reward
+from rewild.config.measures.text import Diversity, Language, Length, Refusal, Repetition, Style
+
+Measure = Annotated[
+    Language | Length | Style | Diversity | Repetition | Refusal | Perplexity | Reward,
+    Field(discriminator="kind"),
+]

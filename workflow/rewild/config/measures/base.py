@@ -1,0 +1,118 @@
+"""What a row of the section ``measures`` has, whatever its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rewild.config.base import HOW, RESULT, Section, identity
+from rewild.config.engines import Ability, find_engine
+
+Form = Literal["number", "integer", "flag", "text"]
+PROMPTS = "prompts"
+"""The subject of a measure of prompts; else the subject is the slug of the model that answered."""
+WHOLE = "all"
+"""The part of a subject that is measured in one job; else a part is a shard."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One column of a measure.
+
+    Attributes:
+        form: number, integer, flag (true or false) or text.
+        what: what it says, with its unit.
+        levels: of a text, what it may be, from the lowest to the highest; empty where there is no order.
+    """
+
+    form: Form
+    what: str
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of measure.
+
+    Attributes:
+        path: ``module:Class`` of a :class:`rewild.measures.base.Measurer`; imported when it is at work.
+        columns: what it says of a text; the first is meant where no column is named.
+        version: raise when the same settings would say something else.
+        needs: what an engine must be able to do for it; None: no engine.
+        context: whether it reads what was said before the text.
+    """
+
+    path: str
+    columns: Mapping[str, Value]
+    version: int = 1
+    needs: Ability | None = None
+    context: bool = False
+
+
+class Row(Section, marks=RESULT):
+    """What every row has."""
+
+    row: ClassVar[Kind]
+    kind: str
+    of: Literal["responses", "prompts"] = Field("responses", description="What is measured")
+
+    def columns(self) -> dict[str, Value]:
+        """What it says, given its settings; the first column is the main one."""
+        return dict(self.row.columns)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that its values depend on, and the version of its kind."""
+        return identity(self) | {"version": self.row.version}
+
+    @property
+    def named_model(self) -> str | None:
+        """The model whose files it reads."""
+        return None
+
+    @property
+    def environment(self) -> str | None:
+        """The environment of a tool that it runs in; None is the workflow's own."""
+        return None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a job of it takes."""
+        return 0
+
+
+class Loaded(Row):
+    """A measure by a model whose weights are loaded here."""
+
+    model: str = Field(description="A model of models.yaml or the study's own, a hub id, or a folder")
+    revision: str | None = Field(
+        None, pattern=r"^[0-9a-f]{40}$", description="Commit of a hub id; a row of models.yaml has its own"
+    )
+    engine: str = Field(description="What runs it (rewild.config.engines)")
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="Of the weights")
+    context: int = Field(4096, ge=16, description="Tokens; a longer text is a failure, not cut")
+    device: Annotated[Literal["auto", "cpu", "cuda"], HOW] = Field("auto", description="cpu takes no GPU")
+    batch: Annotated[int, HOW] = Field(8, ge=1, description="Texts at once")
+
+    @model_validator(mode="after")
+    def _able(self) -> Self:
+        find_engine(self.engine, self.row.needs)
+        return self
+
+    @property
+    def named_model(self) -> str | None:
+        """The model that measures."""
+        return self.model
+
+    @property
+    def environment(self) -> str | None:
+        """The engine's."""
+        return find_engine(self.engine).environment
+
+    @property
+    def gpus(self) -> int:
+        """One, unless it runs on a CPU."""
+        return int(self.device != "cpu")
