@@ -73,6 +73,7 @@ TABLE: dict[str, Expected] = {
     ),
     "study.mixes.*.sources.*.length_control": ({"make_mix"}, {*NAMES, "describe_mix"}),
     "study.preferences.*.prompts": ({"draw_preference_prompts", "pair_answers"}, set()),
+    "study.preferences.*.origins": ({"draw_preference_prompts", "pair_answers"}, set()),
     "study.preferences.*.contamination": ({"draw_preference_prompts", "pair_answers"}, set()),
     "study.preferences.*.model": ({"sample_answers", "pair_answers"}, {*NAMES, "describe_pairs"}),
     "study.preferences.*.sampl": ({"sample_answers", "pair_answers"}, set()),

@@ -190,6 +190,11 @@ class FromResponses(_Source):
 
     kind: Literal["responses"]
     model: Slug = Field(description="One of the study's models")
+    origins: list[str] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="Sources of the study's prompts to draw from; empty: all",
+    )
     length_control: LengthControl | None = Field(None, description="Cut its answers to another's length")
     licence: Annotated[str | None, SHOWN] = Field(
         None, description="Terms of the prompts, for the card; the model's are in models.yaml"
@@ -205,6 +210,11 @@ class FromPrompts(_Source):
     """The study's prompts with their original answers (the paper's `GPT`)."""
 
     kind: Literal["prompts"]
+    origins: list[str] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="Sources of the study's prompts to draw from; empty: all",
+    )
     licence: Annotated[str, SHOWN] = Field(description="Terms of the data, for the card")
 
     @property
@@ -441,11 +451,11 @@ def mix_inputs(
         ConfigError: a pattern that no file matches, an unknown collection.
     """
     sources = mix.sources
-    original = any(isinstance(source, FromPrompts) for source in sources)
+    asked = any(isinstance(s, FromPrompts) or (isinstance(s, FromResponses) and s.origins) for s in sources)
     foreign = {f for s in sources if isinstance(s, FromHub | FromFiles) for f in data_files(s, root)}
     return {
         "manifests": [f"results/{study}/responses/{model}/manifest.json" for model in mix.models()],
-        "prompts": [f"results/{study}/prompts/shards/{n}.parquet" for n in prompt_shards if original],
+        "prompts": [f"results/{study}/prompts/shards/{n}.parquet" for n in prompt_shards if asked],
         "data": sorted(foreign),
         "benchmarks": benchmark_files(mix, root),
     }

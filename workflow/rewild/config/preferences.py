@@ -6,6 +6,7 @@ The method is MAGPIE's (Xu et al., 2024, section 2.2).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,6 +75,9 @@ class Preference(Section):
     model: Annotated[Slug, part("answers")] = Field(description="Who answers: one of the study's models")
     prompts: Annotated[int, part("draw")] = Field(
         ge=1, description="Prompts to draw from the study's: first user turns, by hash"
+    )
+    origins: Annotated[list[str], part("draw")] = Field(
+        default_factory=list, exclude_if=not_, description="Sources of the prompts to draw from; empty: all"
     )
     samples: Annotated[int, part("answers")] = Field(
         5, ge=2, le=64, description="Answers to each prompt, each with a seed of its own"

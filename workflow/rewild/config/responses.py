@@ -6,6 +6,7 @@ What *identifies* a response goes into its recipe: change it, and the responses 
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -188,6 +189,11 @@ class ModelSettings(Section, marks=RESULT):
     limits: Limits | None = None
     system: str | None = Field(default=None, description="System prompt of this model")
     gates: Annotated[Gates | None, part("pilot")] = None
+    origins: list[str] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="Sources of the study's prompts whose conversations it answers; empty: all",
+    )
     path: str | None = Field(
         default=None,
         description="A folder with the model, for one that is not in models.yaml; its content identifies it",
@@ -248,6 +254,10 @@ class Responses(Section, marks=RESULT):
         if double := twice(self.models):
             raise ValueError(f"models: '{double}' stands twice")
         return self
+
+    def origins_of(self, model: str) -> list[str]:
+        """The sources of prompts that ``model`` answers; none are all."""
+        return self.overrides[model].origins if model in self.overrides else []
 
     def of(self, model: str) -> Responses:
         """These settings with ``model``'s own laid over them."""

@@ -163,8 +163,34 @@ class Study(Section, marks=LISTED):
             for model in self.viewer.models:
                 _answers(model, self.responses.models, "viewer.models")
         self._check_mixes()
+        self._check_origins()
         self._check_measures()
         return self
+
+    def _check_origins(self) -> None:
+        """Sources of prompts that are named are there, and the model that is drawn from answers them."""
+        answers = {m: o.origins for m, o in self.responses.overrides.items()} if self.responses else {}
+        named: list[tuple[str, list[str], str | None]] = [
+            (f"responses.overrides.{m}", origins, None) for m, origins in answers.items()
+        ]
+        for name, mix in self.mixes.items():
+            named += [
+                (f"mixes.{name}: {s.label}", s.origins, s.model if s.kind == "responses" else None)
+                for s in mix.sources
+                if s.kind in ("responses", "prompts")
+            ]
+        named += [(f"preferences.{name}", p.origins, None) for name, p in self.preferences.items()]
+        known = [source.name for source in self.prompts.sources] if self.prompts else []
+        for where, origins, model in named:
+            for origin in origins:
+                after = " is not among the sources of the study's prompts"
+                known_name(origin, known, f"{where}: origins:", after=after, error=ValueError)
+                asked = answers.get(model) if model else None
+                if asked and origin not in asked:
+                    raise ValueError(
+                        f"{where}: origins: {model} answers {', '.join(asked)} only; add '{origin}' to "
+                        f"responses.overrides.{model}.origins, or draw from another"
+                    )
 
     def _check_measures(self) -> None:
         """Measures have something to measure, and who filters by one names one that there is."""

@@ -70,6 +70,8 @@ class Spec:
         plan: of the GPUs; None on a CPU, behind an endpoint, or where the model's dimensions are not known.
         memory_share: of a GPU's memory that vLLM may take.
         gpus_by_hand: GPUs of a model that has no plan.
+        origins: sources of the prompts that are answered; none are all. It changes no answer, and which
+            there are.
     """
 
     study: str
@@ -87,6 +89,7 @@ class Spec:
     plan: Plan | None = None
     memory_share: float | None = None
     gpus_by_hand: int = 0
+    origins: tuple[str, ...] = ()
 
     @property
     def gpus(self) -> int:
@@ -122,6 +125,7 @@ class Spec:
                 "limits": self.limits.model_dump(mode="json"),
                 "attempts": self.attempts,
                 **self.engine_arguments,
+                **({"origins": self.origins} if self.origins else {}),
             }
         )
 

@@ -7,6 +7,7 @@ A shard may be empty: the list of shards follows from the study's configuration 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
@@ -73,6 +74,12 @@ def shard_of(identity: str, shards: int) -> str:
     return shard_name((int(identity[:8], 16) * shards) >> 32)
 
 
-def read_shard(path: Path | str) -> pl.DataFrame:
-    """Read one shard (it may have no rows) and check it against :data:`SHARD`."""
-    return read_table(path, SHARD, allow_empty=True)
+def read_shard(path: Path | str, origins: Collection[str] = ()) -> pl.DataFrame:
+    """Read one shard (it may have no rows) and check it against :data:`SHARD`.
+
+    Args:
+        path: the shard.
+        origins: the sources whose conversations are wanted; none are all.
+    """
+    found = read_table(path, SHARD, allow_empty=True)
+    return found.filter(pl.col("source").is_in(list(origins))) if origins else found

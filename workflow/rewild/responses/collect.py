@@ -33,7 +33,7 @@ def collect(spec: Spec, pilot: PilotReport, prompts: Sequence[Path], folder: Pat
     """
     shards, reasons = [], Counter[str]()
     for path in sorted(prompts, key=lambda p: p.name):
-        count, failed = _count(pilot, path, folder / path.name)
+        count, failed = _count(pilot, read_shard(path, spec.origins), folder / path.name)
         shards.append(count)
         reasons.update(failed)
     manifest = Manifest(
@@ -55,8 +55,8 @@ def collect(spec: Spec, pilot: PilotReport, prompts: Sequence[Path], folder: Pat
     return manifest
 
 
-def _count(pilot: PilotReport, prompts: Path, file: Path) -> tuple[ShardCount, list[str]]:
-    wanted = read_shard(prompts).select("conversation_id", "n_turns")
+def _count(pilot: PilotReport, prompts: pl.DataFrame, file: Path) -> tuple[ShardCount, list[str]]:
+    wanted = prompts.select("conversation_id", "n_turns")
     try:
         rows = read_table(file, RESPONSES, allow_empty=True)
     except DataError as error:
@@ -89,7 +89,7 @@ def _count(pilot: PilotReport, prompts: Path, file: Path) -> tuple[ShardCount, l
             raise DataError(f"{file}, row {at[0] + 1}: the row {text}")
     failures = rows["failure"].drop_nulls()
     count = ShardCount(
-        shard=prompts.stem,
+        shard=file.stem,
         sha256=sha256(file),
         conversations=wanted.height,
         rows=rows.height,

@@ -132,7 +132,7 @@ def run_pilot(
     Raises:
         DataError: the shards hold no conversation.
     """
-    pool = [c for path in prompts for c in read_shard(path).to_dicts()]
+    pool = [c for path in prompts for c in read_shard(path, model.spec.origins).to_dicts()]
     chosen = sample(pool, settings.conversations, model.spec.seed)
     if not chosen:
         raise DataError(f"{', '.join(map(str, prompts))}: no conversation to try the models on")

@@ -24,7 +24,7 @@ def run_shard(model: Prepared, prompts: Path, work: Path, out: Path, measured: P
         out: ``results/{study}/responses/{model}/{shard}.parquet``.
         measured: the ``.json`` beside it.
     """
-    conversations = read_shard(prompts).to_dicts()
+    conversations = read_shard(prompts, model.spec.origins).to_dicts()
     rows, cost = respond(model, conversations, work)
     with disk_errors(out):
         made_from = provenance([prompts], recipe=model.digest)

@@ -59,6 +59,7 @@ def make_spec(
         plan=made,
         memory_share=share,
         gpus_by_hand=own.gpus or 0,
+        origins=tuple(own.origins),
     )
 
 

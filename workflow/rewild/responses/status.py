@@ -68,20 +68,22 @@ def progress(study: Study, results: Path) -> list[Progress]:
         raise ConfigError(f"study {study.name} has no section 'responses': nothing is generated in it")
     layout = Layout(results, study.name)
     shards = shard_names(study.prompts) if study.prompts else _found(layout)
-    expected = _expected(layout, shards)
-    return [_model(layout, model, shards, expected) for model in study.responses.models]
+    origins = {model: tuple(study.responses.origins_of(model)) for model in study.responses.models}
+    expected = {asked: _expected(layout, shards, asked) for asked in set(origins.values())}
+    return [_model(layout, model, shards, expected[asked]) for model, asked in origins.items()]
 
 
 def _found(layout: Layout) -> list[str]:
     return sorted(p.stem for p in layout.prompts("x").parent.glob("[!.]*.parquet"))
 
 
-def _expected(layout: Layout, shards: Sequence[str]) -> int | None:
+def _expected(layout: Layout, shards: Sequence[str], origins: Sequence[str]) -> int | None:
     files = [layout.prompts(shard) for shard in shards]
     if not files or not all(f.exists() for f in files):
         return None
     with faults(files[0].parent, "shards of prompts"):
-        return int(pl.scan_parquet(files).select(pl.col("n_turns").cast(pl.Int64).sum()).collect().item())
+        asked = pl.scan_parquet(files).filter(pl.col("source").is_in(origins) if origins else pl.lit(True))
+        return int(asked.select(pl.col("n_turns").cast(pl.Int64).sum()).collect().item())
 
 
 def _model(layout: Layout, model: str, shards: Sequence[str], expected: int | None) -> Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -121,16 +121,24 @@ def under(inputs: CostInputs, objective: Objective) -> CostInputs:
     return replace(inputs, study=inputs.study.model_copy(update={"responses": changed}))
 
 
-def conversations(inputs: CostInputs) -> int | None:
-    """Conversations that the study's models answer; None if it has no prompts."""
+def conversations(inputs: CostInputs, origins: Collection[str] = ()) -> int | None:
+    """Conversations that the study's models answer; None if it has no prompts.
+
+    Args:
+        inputs: what is looked at.
+        origins: of these sources only; none are all.
+    """
     prompts = inputs.study.prompts
     if prompts is None:
         return None
     report = prepared(inputs)
     if report:
-        return int(report["kept"])
-    found = sum(_rows(inputs, prompts, source) for source in prompts.sources)
-    return min(found, prompts.limit or found)
+        kept = report["sources"]
+        return int(sum(kept[name]["kept"] for name in origins) if origins else report["kept"])
+    by_source = {source.name: _rows(inputs, prompts, source) for source in prompts.sources}
+    found = sum(by_source.values())
+    kept_share = min(1.0, (prompts.limit or found) / found)
+    return round(kept_share * sum(n for name, n in by_source.items() if not origins or name in origins))
 
 
 def prepared(inputs: CostInputs) -> dict[str, Any]:
@@ -294,11 +302,12 @@ def _responses(inputs: CostInputs) -> Iterator[Line]:
     yield Line("prompts", "the conversations, as fetched and in shards", jobs=2, disk=2 * text)
     for job in jobs_of(inputs):
         fast = speed(inputs, job)
-        tokens = number * (fast.read + fast.written)
+        asked = (conversations(inputs, job.origins) or 0) if job.origins else number
+        tokens = asked * (fast.read + fast.written)
         hours = tokens / fast.rate / 3600
         start = started(inputs, job)
         jobs = prompts.shards + PILOT_JOBS
-        tried = min(responses.of(job.model).pilot.conversations, number)
+        tried = min(responses.of(job.model).pilot.conversations, asked)
         pilot = tried * (fast.read + fast.written) / fast.rate / 3600
         yield Line(
             "responses",
@@ -307,19 +316,22 @@ def _responses(inputs: CostInputs) -> Iterator[Line]:
             gpus=job.gpus,
             gpu_hours=job.gpus * (hours + pilot + jobs * start),
             hours=hours / prompts.shards + start if job.gpus or fast.measured else 0.0,
-            read=number * fast.read,
-            written=number * fast.written,
-            disk=text,
-            passing=text,  # finished chunks, until a model is collected
+            read=asked * fast.read,
+            written=asked * fast.written,
+            disk=text * asked / number,
+            passing=text * asked / number,  # finished chunks, until a model is collected
             basis="measured" if fast.measured else "predicted" if job.gpus else "assumed",
         )
 
 
 def mix_size(inputs: CostInputs, mix: Mix) -> int:
     """Conversations in a mix; a source that is taken whole counts as many as the study has."""
-    whole = conversations(inputs) or 0
     return sum(
-        amount if amount is not None else whole if isinstance(source, FromResponses | FromPrompts) else 0
+        amount
+        if amount is not None
+        else (conversations(inputs, source.origins) or 0)
+        if isinstance(source, FromResponses | FromPrompts)
+        else 0
         for source, amount in zip(mix.sources, mix.amounts(), strict=True)
     )
 

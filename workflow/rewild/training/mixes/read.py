@@ -6,7 +6,7 @@ source's conversations are counted. Memory holds one shard of responses, or one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
         case FromResponses():
             batches = _responses(source, filters, place)
         case FromPrompts():
-            batches = _prompts(place)
+            batches = _prompts(place, source.origins)
         case FromHub() | FromFiles():
             batches = read_foreign(source, place.root)
     verdicts = Verdicts(source, filters, place.measures, place.measured) if filters.measures else None
@@ -92,8 +92,14 @@ def _responses(source: FromResponses, filters: Filters, place: Place) -> Iterato
     path = place.manifest(source.model)
     control = source.length_control
     others = _shards(place.manifest(control.model)) if control else {}
+    asked = {file.stem: file for file in _prompt_files(place)} if source.origins else {}
     for shard, file in _shards(path).items():
         rows = _read(file, _COLUMNS)
+        if source.origins:
+            if shard not in asked:
+                raise DataError(f"{path} has a shard '{shard}' of which there are no prompts; collect again")
+            wanted = read_shard(asked[shard], source.origins)["conversation_id"]
+            rows = rows.filter(pl.col("conversation_id").is_in(wanted.implode()))
         if control:
             if shard not in others:
                 raise DataError(
@@ -237,13 +243,17 @@ def _messages(rows: pl.DataFrame) -> pl.DataFrame:
 # Prompts with their original answers
 
 
-def _prompts(place: Place) -> Iterator[pl.DataFrame]:
+def _prompts(place: Place, origins: Collection[str]) -> Iterator[pl.DataFrame]:
+    for file in _prompt_files(place):
+        yield original_conversations(read_shard(file, origins))
+
+
+def _prompt_files(place: Place) -> list[Path]:
     folder = place.results / "prompts" / "shards"
     files = sorted(place.shards or folder.glob("*.parquet"))
     if not files:
         raise DataError(f"{folder}: no shards of prompts there; `rewild prepare` makes them")
-    for file in files:
-        yield original_conversations(read_shard(file))
+    return files
 
 
 def original_conversations(shard: pl.DataFrame) -> pl.DataFrame:

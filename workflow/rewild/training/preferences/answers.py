@@ -45,7 +45,7 @@ def draw_prompts(
     benchmarks = load_benchmarks(files, check.words, root) if check else None
     kept, read, dirty = [], 0, 0
     for path in shards:
-        frame = first_turns(read_shard(path))
+        frame = first_turns(read_shard(path, preference.origins))
         read += frame.height
         if benchmarks is not None and frame.height:
             clean = repeated(benchmarks, frame["messages"]) < 0

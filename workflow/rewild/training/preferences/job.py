@@ -16,4 +16,4 @@ def seed_of(study: Study, preference: Preference) -> int:
 
 def preference_spec(spec: Spec, preference: Preference, seed: int) -> Spec:
     """A model's settings in the study, but sampling as the pairs want it. Every prompt is one user turn."""
-    return replace(spec, seed=seed, sampling=preference.sampling, history="reference")
+    return replace(spec, seed=seed, sampling=preference.sampling, history="reference", origins=())
