@@ -92,11 +92,11 @@ def add_measure(copy: Path) -> None:
         '    """How many vowels a text has."""\n\n'
         '    row = Kind("rewild.measures.vowels:Vowels", {"vowels": Value("integer", "Vowels")})\n'
         '    kind: Literal["vowels"]\n'
-        '    letters: str = Field("aeiou", description="What counts")\n\n\n'
+        '    letters: str = Field("aeiou", description="What counts")\n'
     )
-    insert(kinds / "text.py", "class Length(Row):", section)
+    (kinds / "vowels.py").write_text(section, encoding="utf-8")
     insert(
-        kinds / "__init__.py", "Measure = Annotated[", "from rewild.config.measures.text import Vowels\n\n"
+        kinds / "__init__.py", "Measure = Annotated[", "from rewild.config.measures.vowels import Vowels\n\n"
     )
     text = (kinds / "__init__.py").read_text(encoding="utf-8")
     (kinds / "__init__.py").write_text(
