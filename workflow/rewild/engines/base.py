@@ -50,6 +50,8 @@ class Request:
         max_tokens: longest answer, in tokens, the end token included.
         seed: of this request alone.
         top_logprobs: ask an endpoint for the log-probabilities of this many likely tokens; 0 asks for none.
+        ends: ids that end it, besides those that end an answer.
+        stops: texts that end it; an engine may go on, and whoever reads the text cuts it.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Request:
     max_tokens: int
     seed: int
     top_logprobs: int = 0
+    ends: tuple[int, ...] = ()
+    stops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

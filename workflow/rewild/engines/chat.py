@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from rewild.engines.base import EngineError, Message
-from rewild.engines.dates import TODAY
 from rewild.engines.encoding import Encoded, Encoder
 from rewild.engines.template import Template
 from rewild.engines.tokenizer import load_tokenizer
@@ -51,9 +51,7 @@ class Chat:
                 "'chat_template' file"
             )
         special = {k: list(map(str, v)) if isinstance(v, list) else str(v) for k, v in _special(tokenizer)}
-        self._template = Template(
-            str(self.template), special | {"date_string": TODAY.strftime("%d %b %Y")}, name
-        )
+        self._template = Template(str(self.template), special, name)
         self._extra_ends = tuple(end_tokens)
 
     @classmethod
@@ -85,6 +83,11 @@ class Chat:
     def template_hash(self) -> str:
         """Identifies the template: SHA-256 of its text, in hexadecimal."""
         return sha256(str(self.template).encode()).hexdigest()
+
+    def on(self, day: datetime) -> Template:
+        """The template on another day than it has here."""
+        there = self._template
+        return Template(there.template, there.variables, there.name, there.seconds, day)
 
     def text(self, messages: Sequence[Message], *, answer: bool = True) -> str:
         """Render a chat, up to the assistant's header if ``answer``, in a bounded process.

@@ -253,7 +253,7 @@ def _markers(tokenizer: Any, written: Sequence[str]) -> dict[str, int]:
     for ids in tokenizer(list(written), add_special_tokens=False)["input_ids"] if written else ():
         for i in set(ids) - set(found.values()):
             token = tokenizer.convert_ids_to_tokens(i)
-            if _BRACKETED.match(token) and any(token in text for text in written):
+            if is_bracketed(token) and any(token in text for text in written):
                 found[token] = int(i)
     return {marker: i for marker, i in found.items() if marker.strip().strip("▁")}
 
@@ -264,9 +264,14 @@ def _spelt(written: Sequence[str], markers: Mapping[str, int]) -> set[str]:
     splits = _any_of(markers)
     for text in written:
         for line in splits.sub("\n", text).splitlines():
-            words = [word for word in line.split() if _BRACKETED.match(word)]
+            words = [word for word in line.split() if is_bracketed(word)]
             found |= set(words) or {line.strip()}
     return {m for m in found if len(m) > 2 and not re.fullmatch(r"[\w\s]*", m)}
+
+
+def is_bracketed(text: str) -> bool:
+    """Whether a text is in brackets, as markers are: ``[/INST]``, ``<|user|>``."""
+    return bool(_BRACKETED.match(text))
 
 
 def _any_of(literals: Iterable[str]) -> re.Pattern[str]:

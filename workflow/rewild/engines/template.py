@@ -17,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,30 @@ PATIENCE = 120  # seconds of wall clock; the child's own limit, of processor tim
 class Template:
     """One template and the variables that it may use."""
 
-    def __init__(self, template: str, variables: Mapping[str, Any], name: str, seconds: float = SECONDS):
+    def __init__(
+        self,
+        template: str,
+        variables: Mapping[str, Any],
+        name: str,
+        seconds: float = SECONDS,
+        today: datetime = TODAY,
+    ):
         """
         Args:
             template: the Jinja text.
             variables: what it may read besides the conversation: ``bos_token`` and so on; plain values.
             name: the model's name, for messages.
             seconds: of processor time for one conversation.
+            today: the day that it prints, if it prints one.
         """
-        self.seconds = seconds
+        self.seconds, self.today = seconds, today
         self.template, self.variables, self.name = template, dict(variables), name
         self._child: subprocess.Popen[str] | None = None
         self._owner = 0
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Template, (self.template, self.variables, self.name, self.seconds)
+        return Template, (self.template, self.variables, self.name, self.seconds, self.today)
 
     def render(self, messages: Sequence[Message], *, answer: bool) -> str:
         """A conversation as text, up to the assistant's header if ``answer``.
@@ -91,12 +100,13 @@ class Template:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._child is None or self._owner != os.getpid() or self._child.poll() is not None:
-            variables = self.variables | {"tools": None, "documents": None}
+            day = {"date_string": self.today.strftime("%d %b %Y")}
+            variables = self.variables | day | {"tools": None, "documents": None}
             first = {
                 "template": self.template,
                 "variables": variables,
                 "seconds": self.seconds,
-                "today": TODAY.isoformat(),
+                "today": self.today.isoformat(),
             }
             try:
                 child = subprocess.Popen(

@@ -118,7 +118,6 @@ class TransformersEngine(Engine):
 
     def _take(self, model: Any, arguments: dict[str, Any]) -> None:
         self.model = model.to(self.device).eval()
-        self.ends = torch.tensor(self.chat.end_tokens, device=self.device)
         self._arguments = arguments
         self._usage = Usage(0.0, 0.0)
 
@@ -172,6 +171,7 @@ class TransformersEngine(Engine):
         tokens, mask = tokens.to(self.device), mask.to(self.device)
         draws = torch.from_numpy(_draws(requests, longest)).to(self.device)
         limits = torch.tensor([r.max_tokens for r in requests], device=self.device)
+        ends = _padded([(*self.chat.end_tokens, *r.ends) for r in requests]).to(self.device)
 
         position = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
         out = self.model(
@@ -191,7 +191,7 @@ class TransformersEngine(Engine):
         live = torch.ones(len(requests), dtype=torch.bool, device=self.device)
         for step in range(longest):
             written[active[live], step] = chosen[live]
-            live = live & ~torch.isin(chosen, self.ends) & (step + 1 < limits[active])
+            live = live & ~(chosen[:, None] == ends[active]).any(1) & (step + 1 < limits[active])
             remaining = int(live.sum())
             late = self.request_seconds is not None and time.perf_counter() - started > self.request_seconds
             if not remaining or step + 1 == longest or late:
@@ -221,7 +221,7 @@ class TransformersEngine(Engine):
 
     def _completion(self, request: Request, row: list[int]) -> Completion:
         ids = tuple(row[: row.index(-1)] if -1 in row else row)
-        ended = bool(ids) and ids[-1] in self.chat.end_tokens
+        ended = bool(ids) and ids[-1] in (*self.chat.end_tokens, *request.ends)
         return Completion(
             text=self.chat.decode(ids[:-1] if ended else ids),
             tokens=ids,
@@ -279,6 +279,12 @@ class TransformersEngine(Engine):
         del self.model
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Ids of unequal number as one tensor, filled up with -1, which is no id."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[-1] * (width - len(row))] for row in rows])
 
 
 def _draws(requests: Sequence[Request], count: int) -> np.ndarray[Any, np.dtype[np.float64]]:

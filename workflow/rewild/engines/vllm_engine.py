@@ -166,7 +166,8 @@ class VllmEngine(Engine):
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
-            stop_token_ids=list(self.chat.end_tokens),
+            stop_token_ids=sorted({*self.chat.end_tokens, *request.ends}),
+            stop=list(request.stops) or None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
