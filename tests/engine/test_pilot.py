@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from rewild.config.responses import Gates
+from rewild.generation.pilot import as_markdown, read_report, why_failed
 from rewild.generation.prepared import open_model
 from rewild.generation.schema import RESPONSES
 from rewild.prompts.schema import read_shard
-from rewild.responses.pilot import as_markdown, judge, read_report, sample, why_failed
+from rewild.responses.pilot import judge, sample
 from tiny import make_model
 from workspace import Workspace, make_prompts
 

@@ -16,10 +16,10 @@ from endpoint import serving
 from endpoint_study import Place, prompts
 from rewild.core.errors import DataError
 from rewild.core.table import provenance, read_table, write_table
+from rewild.generation.pilot import PilotReport
 from rewild.generation.schema import RESPONSES, read_manifest, scan
 from rewild.prompts.schema import SHARD
 from rewild.responses.collect import collect
-from rewild.responses.pilot import PilotReport
 from rewild.responses.show import harmless, print_conversation
 from rewild.responses.status import duration, progress
 

@@ -1,4 +1,4 @@
-"""Commands of the phase prompts: prepared from files and the hub."""
+"""Commands of the phase prompts: prepared from files and the hub, or written by models."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewild.cli.options import ConfigFolder, StudyName, say
+from rewild.cli.options import ConfigFolder, StudyName, Threads, log_progress, say
 
 if TYPE_CHECKING:
     from rewild.config.prompts import Prompts
+    from rewild.config.synthesis import Synthesis
+    from rewild.generation.spec import Spec
 
 app = typer.Typer()
-PANEL = "Prompts: prepared from files and the hub"
+PANEL = "Prompts: prepared from files and the hub, or written by models"
 Settings = Annotated[
     str | None, typer.Option(help="The section `prompts`, resolved, as JSON [default: the study's file]")
 ]
@@ -67,3 +69,87 @@ def fetch_hub(
 
     asked = {"kind": "hub", "repository": repository, "revision": revision, "split": split}
     stream(validate(Hub, asked, "fetch-hub"), out, say=say)
+
+
+SourceName = Annotated[str, typer.Argument(help="A source of the study of the kind synthesis")]
+
+
+def _synthesis(study: str, source: str, config: Path) -> tuple[Synthesis, Spec]:
+    from rewild.config import load_defaults, read_study
+    from rewild.config.models import load_models
+    from rewild.prompts.synthesis.spec import synthesis_of, synthesis_spec
+
+    found = read_study(study, config)
+    wanted = synthesis_of(found, source)
+    return wanted, synthesis_spec(found, wanted, load_models(config, found), load_defaults(config).gpus)
+
+
+@app.command("pilot-synthesis")
+def pilot_synthesis(
+    study: StudyName,
+    source: SourceName,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the report")],
+    work: Annotated[Path, typer.Option(help="Folder of finished chunks")],
+    threads: Threads = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Let a model write some prompts of every setting, and report what is wrong; `check-pilot` decides."""
+    from rewild.generation.prepared import open_model
+    from rewild.prompts.synthesis.pilot import run_pilot
+    from rewild.prompts.synthesis.write import Scribe
+
+    log_progress()
+    wanted, spec = _synthesis(study, source, config)
+    with open_model(spec, threads) as made:
+        report = run_pilot(Scribe.of(made, wanted), work, out)
+    say(f"the pilot of {source} {'passed' if report.passed else 'FAILED'}: {out}/report.md")
+
+
+@app.command()
+def synthesise(
+    study: StudyName,
+    source: SourceName,
+    shard: Annotated[int, typer.Argument(min=0, help="Which part of the samples, counted from 0")],
+    *,
+    out: Annotated[Path, typer.Option(help="The shard's file")],
+    work: Annotated[Path, typer.Option(help="Folder of finished chunks")],
+    threads: Threads = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Let a model write one shard of prompts. Killed at any moment, it goes on when run again."""
+    from rewild.core.errors import ConfigError
+    from rewild.generation.prepared import open_model
+    from rewild.prompts.synthesis.write import Scribe, write_shard
+
+    log_progress()
+    wanted, spec = _synthesis(study, source, config)
+    if shard >= wanted.shards:
+        raise ConfigError(
+            f"study {study}: {source} has {wanted.shards} shards, counted from 0; {shard} is none"
+        )
+    with open_model(spec, threads) as made:
+        rows = write_shard(Scribe.of(made, wanted), shard, work, out)
+    failed = rows["failure"].count()
+    say(f"{source}, shard {shard}: {rows.height:,} samples, {rows.height - failed:,} prompts")
+
+
+@app.command("collect-synthesis")
+def collect_synthesis(
+    study: StudyName,
+    source: SourceName,
+    *,
+    shards: Annotated[list[Path], typer.Option("--shard", help="The shards' files, in order")],
+    pilot: Annotated[Path, typer.Option(help="report.json of the source's pilot")],
+    out: Annotated[Path, typer.Option(help="Folder of prompts.parquet and manifest.json")],
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Put a source's samples together: copies left out, every sample accounted for."""
+    from rewild.config import read_study
+    from rewild.generation.pilot import read_report
+    from rewild.prompts.synthesis.collect import collect
+    from rewild.prompts.synthesis.spec import synthesis_of
+
+    found = collect(synthesis_of(read_study(study, config), source), read_report(pilot), shards, out)
+    lost = ", ".join(f"{reason} {count:,}" for reason, count in found.failures.items())
+    say(f"{source}: {found.prompts:,} prompts of {found.samples:,} samples{f' ({lost})' if lost else ''}")

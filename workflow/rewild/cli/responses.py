@@ -118,7 +118,7 @@ def check_pilot(
 
     from rewild.core.errors import DataError
     from rewild.core.files import write_text
-    from rewild.responses.pilot import judged_now, read_report, why_failed
+    from rewild.generation.pilot import judged_now, read_report, why_failed
 
     found = read_report(report)
     if gates is not None:
@@ -172,9 +172,9 @@ def collect(
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Count a model's shards into a manifest; refuses if conversations and rows do not add up."""
+    from rewild.generation.pilot import read_report
     from rewild.responses.collect import collect as collect_model
     from rewild.responses.layout import Layout
-    from rewild.responses.pilot import read_report
 
     spec = _spec(study, model, config)
     layout = Layout(results, spec.study)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild import own
 from rewild.config.base import CUT, RESULT, File, Section
+from rewild.config.synthesis import Synthesis
 from rewild.core.errors import ConfigError, known_name, twice
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
 
@@ -102,7 +103,9 @@ class Demo(Section, marks=RESULT):
     file: File = Field("resources/prompts/demo.jsonl", validate_default=True, description="The file")
 
 
-Source = Annotated[Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo, Field(discriminator="kind")]
+Source = Annotated[
+    Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo | Synthesis, Field(discriminator="kind")
+]
 
 
 class Range(Section, marks=RESULT):
@@ -184,11 +187,18 @@ def hub_file(source: Hub) -> str:
     return f"results/downloads/hub/{source.repository}/{source.revision}/{source.split}.parquet"
 
 
-def source_files(source: Source, root: Path = Path()) -> list[str]:
-    """The local files a source reads, sorted. A hub dataset is brought to one by ``rewild fetch-prompts``."""
+def synthesis_folder(study: str, source: str) -> str:
+    """Where the prompts that a model wrote for a study are, by the name of their source."""
+    return f"results/{study}/synthesis/{source}"
+
+
+def source_files(source: Source, root: Path = Path(), study: str = "") -> list[str]:
+    """The local files a source reads, sorted; a hub dataset, and what a model wrote, is brought to one."""
     match source:
         case Hub():
             return [hub_file(source)]
+        case Synthesis():
+            return [f"{synthesis_folder(study, source.name)}/prompts.parquet"]
         case WildChatFile() | FormFiles():
             return files_matching(source.files, root)
         case _:
@@ -200,17 +210,18 @@ def benchmark_files(prompts: Prompts, root: Path = Path()) -> list[str]:
     return files_matching(prompts.contamination.files, root) if prompts.contamination else []
 
 
-def input_files(prompts: Prompts, root: Path = Path()) -> list[str]:
+def input_files(prompts: Prompts, root: Path = Path(), study: str = "") -> list[str]:
     """Every local file that the preparation reads: what its rule depends on.
 
     Args:
         prompts: the section.
         root: the repository; paths in the section and in the result are relative to it.
+        study: its name, for what a model wrote for it.
 
     Raises:
         ConfigError: a pattern or a collection's ending that matches nothing, an unknown collection.
     """
-    files = {file for source in prompts.sources for file in source_files(source, root)}
+    files = {file for source in prompts.sources for file in source_files(source, root, study)}
     return sorted(files | set(benchmark_files(prompts, root)))
 
 

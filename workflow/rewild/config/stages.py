@@ -14,6 +14,7 @@ VERSIONS = {
     "demo": 1,
     "win-rates": 1,
     "prompts": 1,
+    "synthesis": 1,
     "responses": 2,  # 2: content is never markup
     "collect": 1,
     "import-alpaca-eval": 1,

@@ -84,6 +84,11 @@ def language_code(name: str | None) -> str | None:
     return LANGUAGES.get(name, name if name in LANGUAGES.values() else None)
 
 
+def language_name(code: str | None) -> str | None:
+    """The English name of an ISO 639-1 code, as sources give it; None for one that is not known."""
+    return next((name for name, known in LANGUAGES.items() if known == code), None)
+
+
 def disagree(prompt: str | None, answer: str | None) -> bool:
     """Whether two language codes are known and clearly differ."""
     if prompt is None or answer is None or prompt == answer:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import polars as pl
 
@@ -20,13 +20,14 @@ from rewild.core.locks import locked
 from rewild.core.reading import read_json
 from rewild.core.table import Column, TableSchema
 from rewild.engines.base import About, Engine, Usage
-from rewild.generation.feed import feed
+from rewild.generation.feed import Strand, Work, feed
 from rewild.generation.prepared import Prepared
 from rewild.generation.rows import Responder, Talk, turns_of
 from rewild.generation.schema import RESPONSES
 from rewild.generation.store import Store, disk_errors
 
 log = logging.getLogger("rewild")
+Todo = TypeVar("Todo")
 
 CHUNK = TableSchema(
     "response-chunk",
@@ -126,72 +127,99 @@ def respond(
 def _generate(
     model: Prepared, todo: list[dict[str, Any]], contents: dict[str, str], chunks: Store, planned: int
 ) -> None:
+    responder = Responder(model)
+
+    def rows(talk: Talk) -> list[dict[str, Any]]:
+        content = contents[talk.conversation["conversation_id"]]
+        return [{**row, "content": content} for row in responder.rows(talk)]
+
+    generate(model, responder.talks, todo, rows, chunks, planned)
+
+
+def generate(  # noqa: PLR0917 (what is asked, what comes of it, where it goes)
+    model: Prepared,
+    works: Callable[[list[Todo]], Iterator[tuple[Work, Sequence[Strand]]]],
+    todo: list[Todo],
+    rows: Callable[[Work], list[dict[str, Any]]],
+    chunks: Store,
+    planned: int,
+) -> None:
+    """Put works through the model's engine in one stream, and write what is complete in chunks.
+
+    Args:
+        model: made ready; its engine is loaded if it is not.
+        works: what is left to do → each work with its strands.
+        todo: what is left.
+        rows: of a complete work, for the chunks' schema, with their ``failure``, ``input_tokens`` and
+            ``output_tokens``.
+        chunks: where they go; what is there already stays.
+        planned: works in all, for messages.
+
+    Raises:
+        EngineError: the engine cannot go on; what was complete is written.
+    """
     started = time.perf_counter()
     engine = model.loaded.open()
     load_seconds = time.perf_counter() - started
     log.info("%s is loaded (%.1f s)", model.spec.model, load_seconds)
     write_json(chunks.folder / "engine.json", asdict(engine.about()))
-    writer = _Writer(Responder(model), engine, contents, chunks, planned, planned - len(todo), load_seconds)
+    size = model.spec.compute.chunk
+    writer = _Writer(engine, rows, chunks, size, planned, planned - len(todo), load_seconds)
     try:
-        feed(
-            engine,
-            writer.responder.talks(todo),
-            writer.take,
-            window=model.spec.compute.window,
-            who=model.spec.model,
-        )
+        feed(engine, works(todo), writer.take, window=model.spec.compute.window, who=model.spec.model)
     finally:  # whatever ended it: what is finished is kept
         writer.write()
 
 
 @dataclass
-class _Writer:
-    """Turns finished conversations into rows and writes them, a chunk at a time.
+class _Writer(Generic[Work]):
+    """Turns finished works into rows and writes them, a chunk at a time.
 
     A chunk costs what was spent since the one before it: so a session's seconds are counted once, though the
-    conversations of several chunks are under way at a time.
+    works of several chunks are under way at a time.
     """
 
-    responder: Responder
     engine: Engine
-    contents: dict[str, str]
+    rows: Callable[[Work], list[dict[str, Any]]]
     chunks: Store
+    size: int
     planned: int
     done: int
     load_seconds: float
-    finished: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # conversation → its rows
+    finished: list[list[dict[str, Any]]] = field(default_factory=list)  # the rows of each
 
     def __post_init__(self) -> None:
         self._spent, self._since = replace(self.engine.usage()), time.perf_counter()
 
-    def take(self, talk: Talk) -> None:
-        """Take a finished conversation in; write a chunk when there are enough."""
-        self.finished[talk.conversation["conversation_id"]] = self.responder.rows(talk)
-        if len(self.finished) >= self.responder.model.spec.compute.chunk:
+    def take(self, work: Work) -> None:
+        """Take a finished work in; write a chunk when there are enough."""
+        self.finished.append(self.rows(work))
+        if len(self.finished) >= self.size:
             self.write()
 
     def write(self) -> None:
         """Write what is there."""
-        if not (talks := len(self.finished)):
+        if not (works := len(self.finished)):
             return
-        rows = [row for _, rows in sorted(self.finished.items()) for row in rows]
+        key = self.chunks.key
+        ordered = sorted(self.finished, key=lambda rows: [row[k] for row in rows[:1] for k in key])
+        rows = [row for some in ordered for row in some]
         now, usage = time.perf_counter(), replace(self.engine.usage())
-        cost = _cost(rows, talks, now - self._since, self._spent, usage)
+        cost = _cost(rows, works, now - self._since, self._spent, usage)
         cost = replace(cost, load_seconds=self.load_seconds)
-        told = [{**row, "content": self.contents[row["conversation_id"]]} for row in rows]
-        self.chunks.write(told, {"cost": asdict(cost)})
-        self.done += talks
+        self.chunks.write(rows, {"cost": asdict(cost)})
+        self.done += works
         log.info(
             "%d of %d conversations; the last %d: %d rows, %d failures, %.0f tokens/s",
             self.done,
             self.planned,
-            talks,
+            works,
             cost.rows,
             cost.failures,
             (cost.input_tokens + cost.output_tokens) / max(cost.generate_seconds, 1e-9),
         )
         self._spent, self._since, self.load_seconds = usage, now, 0.0
-        self.finished = {}
+        self.finished = []
 
 
 def _cost(

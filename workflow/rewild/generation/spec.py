@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -134,6 +134,41 @@ class Spec:
         """Those of ``compute.vllm`` that change what is generated, as ``vllm``; nothing if there are none."""
         given = identity_of(self.compute.vllm) if self.engine == "vllm" else {}
         return {"vllm": given} if given else {}
+
+
+def source_of(
+    model: str, remote: bool, row: Model | None, folder: str | None, precision: str | None
+) -> Source:
+    """Where a model comes from.
+
+    Args:
+        model: its name.
+        remote: whether an endpoint answers.
+        row: of the models; may be None where there is a folder.
+        folder: with its files, where it does not come from the hub.
+        precision: of its weights; None is the paper's, bf16, or fp32 for a folder.
+
+    Raises:
+        ConfigError: it is not on the hub.
+    """
+    total = row.parameters.total if row and row.parameters else 0
+    native = row.native_context if row else None
+    if folder is not None:
+        return Source(folder, None, precision or "fp32", total / 1e9, native)
+    assert row is not None
+    precision = precision or row.paper_precision or "bf16"
+    hub, revision = row.checkpoint(precision)
+    made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
+    if remote:
+        return replace(
+            made,
+            path=row.api or row.hub or model,
+            revision=None,
+            at_its_maker=row.api is not None,
+        )
+    if row.api is not None:
+        raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
+    return made
 
 
 def planned(  # noqa: PLR0917 (all that a plan depends on)

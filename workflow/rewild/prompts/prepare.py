@@ -62,10 +62,10 @@ def prepare(
     Raises:
         DataError: a source or benchmark cannot be read, nothing is left, or the disk is full.
     """
-    tasks = plan(prompts, root)
+    tasks = plan(prompts, root, study)
     if not tasks:
         raise DataError(f"study {study}: the sources have no rows")
-    inputs = input_files(prompts, root)
+    inputs = input_files(prompts, root, study)
     benchmarks = None
     if prompts.contamination:
         benchmarks = load_benchmarks(benchmark_files(prompts, root), prompts.contamination.words, root)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewild.config.prompts import NEEDED, AlpacaEval, FormFiles, Hub, MTBench, Prompts, Source, source_files
+from rewild.config.synthesis import Synthesis
 from rewild.core.conversations import MESSAGES
 from rewild.core.errors import DataError, nearest
 from rewild.core.reading import faults
@@ -90,8 +91,13 @@ class Task:
     nameless: bool = False
 
 
-def plan(prompts: Prompts, root: Path) -> list[Task]:
+def plan(prompts: Prompts, root: Path, study: str = "") -> list[Task]:
     """Cut the study's sources into tasks.
+
+    Args:
+        prompts: the sources.
+        root: the repository, to which their files are relative.
+        study: its name, for what a model wrote for it.
 
     Raises:
         DataError: a file is missing, empty, not what its name says, or lacks a needed column.
@@ -104,7 +110,7 @@ def plan(prompts: Prompts, root: Path) -> list[Task]:
     return [
         task
         for index, source in enumerate(prompts.sources)
-        for file in source_files(source, root)
+        for file in source_files(source, root, study)
         for task in _cut(index, source, file, root / file, needed)
     ]
 
@@ -113,6 +119,11 @@ def _cut(index: int, source: Source, file: str, path: Path, needed: frozenset[st
     if isinstance(source, Hub) and not path.exists():
         bring = "the rule fetch_hub or `rewild fetch-hub` brings it"
         raise DataError(f"{path}: no such file (source '{source.name}'); {bring}")
+    if isinstance(source, Synthesis):
+        needed = frozenset({"conversation"})  # nobody has tagged what a model wrote
+        if not path.exists():
+            bring = "snakemake makes it, or `rewild synthesise` and `rewild collect-synthesis`"
+            raise DataError(f"{path}: no such file (source '{source.name}'); {bring}")
     kind = kind_of(path, f"source '{source.name}'")
     if kind == "empty":
         raise DataError(f"{path}: the file is empty (source '{source.name}')")

@@ -11,11 +11,11 @@ import polars as pl
 from rewild.core.errors import DataError
 from rewild.core.files import sha256, write_json
 from rewild.core.table import read_table
+from rewild.generation.pilot import PilotReport
 from rewild.generation.rows import reason_of
 from rewild.generation.schema import RESPONSES, Manifest, ShardCount
 from rewild.generation.spec import Spec
 from rewild.prompts.schema import read_shard
-from rewild.responses.pilot import PilotReport
 
 
 def collect(spec: Spec, pilot: PilotReport, prompts: Sequence[Path], folder: Path, out: Path) -> Manifest:

@@ -12,7 +12,7 @@ from rewild.config.responses import ModelSettings
 from rewild.config.study import Study
 from rewild.config.trainings import checkpoint_of, weights_of
 from rewild.core.errors import ConfigError
-from rewild.generation.spec import Source, Spec, planned
+from rewild.generation.spec import Spec, planned, source_of
 
 
 def make_spec(
@@ -36,7 +36,7 @@ def make_spec(
     row = fine_tune or (models.get(model) if folder else find_model(models, model))
     precision = own.precision or ("bf16" if fine_tune and fine_tune.folder is None else None)
     remote = find_engine(settings.engine).remote
-    source = replace(_source(model, remote, row, folder, precision), template=own.chat_template)
+    source = replace(source_of(model, remote, row, folder, precision), template=own.chat_template)
     if row is not None and remote:
         source = replace(source, takes=row.endpoint)
     planned_row = row if own.gpus is None else None
@@ -77,24 +77,3 @@ def _fine_tune(study: Study, model: str, models: Mapping[str, Model]) -> Model |
     """The row of a run that answers the study's prompts, to be compared with the models it learned from."""
     answers = study.inherited_style and model in study.inherited_style.runs
     return weights_of(study, model, models).row if answers else None
-
-
-def _source(model: str, remote: bool, row: Model | None, folder: str | None, precision: str | None) -> Source:
-    total = row.parameters.total if row and row.parameters else 0
-    native = row.native_context if row else None
-    if folder is not None:
-        return Source(folder, None, precision or "fp32", total / 1e9, native)
-    assert row is not None
-    precision = precision or row.paper_precision or "bf16"
-    hub, revision = row.checkpoint(precision)
-    made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
-    if remote:
-        return replace(
-            made,
-            path=row.api or row.hub or model,
-            revision=None,
-            at_its_maker=row.api is not None,
-        )
-    if row.api is not None:
-        raise ConfigError(f"model {model}: it is not on the hub; the engine 'openai' can ask its maker's API")
-    return made

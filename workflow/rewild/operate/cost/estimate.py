@@ -17,6 +17,7 @@ from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
 from rewild.config.recipes import Recipe
 from rewild.config.responses import Objective
 from rewild.config.study import Study
+from rewild.config.synthesis import Synthesis
 from rewild.config.trainings import start_of
 from rewild.core.errors import ConfigError
 from rewild.core.reading import read_json, read_lines
@@ -161,6 +162,8 @@ def _rows(inputs: CostInputs, prompts: Prompts, source: Any) -> int:
             return 805
         case MTBench():
             return 80
+        case Synthesis():
+            return source.count
         case Demo():
             return sum(1 for _ in read_lines(source.file, "a list of questions"))
         case _:

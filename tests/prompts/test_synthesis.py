@@ -1,0 +1,212 @@
+"""Prompts that a model writes: settings, what is no prompt, copies, and the file that becomes a source."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rewild.config.base import validate
+from rewild.config.prompts import Prompts
+from rewild.config.synthesis import Synthesis, roles
+from rewild.core.errors import ConfigError, DataError
+from rewild.core.table import provenance, read_table, write_table
+from rewild.generation.pilot import PilotReport
+from rewild.prompts.prepare import prepare
+from rewild.prompts.schema import read_shard
+from rewild.prompts.synthesis.checks import REASONS, Wanted, what_is_wrong
+from rewild.prompts.synthesis.collect import collect
+from rewild.prompts.synthesis.copies import first_of, nearly
+from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN
+from rewild.prompts.synthesis.spec import described
+
+GIVEN: dict[str, Any] = {"kind": "synthesis", "name": "air", "model": "tiny", "count": 100}
+
+
+def source(**changes: Any) -> Synthesis:
+    found = validate(Prompts, {"sources": [GIVEN | changes]}, "study s: prompts").sources[0]
+    assert isinstance(found, Synthesis)
+    return found
+
+
+def test_a_sample_s_setting_follows_from_its_number() -> None:
+    made = source(
+        sampling=[{"temperature": [1.0], "share": 3}, {"temperature": [1.1, 1.2], "top_p": [1.0, 0.99]}],
+        shards=3,
+    )
+    temperatures = [made.setting(n).temperature for n in range(8)]
+    assert temperatures == [1.0, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.0]
+    assert [made.setting(n).top_p for n in range(3, 7)] == [1.0, 0.99, 1.0, 0.99]
+    numbers = [n for shard in range(3) for n in made.numbers(shard)]
+    assert numbers == list(range(100)), "shards cut the numbers, and leave none out"
+    assert made.pilot_samples == 128
+    assert described(made) == described(source(sampling=[g.model_dump() for g in made.sampling], count=500))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampling": []}, "sampling: list should have at least 1 item"),
+        ({"sampling": {"temperature": []}}, "the grid yields nothing: 'temperature' is empty"),
+        ({"sampling": {"temperature": [1.0, 1.0]}}, "stands twice; use `share`"),
+        (
+            {"count": 3, "sampling": {"temperature": [1.0, 1.1], "top_p": [1.0, 0.9]}},
+            "3 samples are fewer than the 4",
+        ),
+        ({"count": 3, "shards": 4}, "shards: 4 are more than its 3 samples"),
+        ({"system": "maths"}, "system: no row 'maths' in resources/prompts/system.yaml; did you mean 'math'"),
+        ({"engine": "openai"}, "'openai' asks an endpoint, which takes messages and no tokens"),
+        ({"turn": 2}, "unknown key 'sources.0.synthesis.turn'; did you mean 'turns'"),
+    ],
+)
+def test_settings_that_yield_nothing_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        source(**changes)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("study s: prompts: ")
+
+
+def test_a_row_says_what_a_model_is_told_and_in_which_language() -> None:
+    assert source(system="chinese").spoken == "Chinese"
+    assert source(system={"text": "Sprich Deutsch.", "language": "German"}).spoken == "German"
+    assert source(system="math", language="French").spoken == "French"
+    assert source().spoken is None
+    assert {"math", "code", "translation", "chinese", "conversation"} <= set(roles())
+    assert described(source(system="math"))["system"] == roles()["math"].text, "its words, not its name"
+    assert "role" not in described(source())
+    assert described(source(turns=2))["role"] == roles()["conversation"].text
+
+
+LONG = "Bitte erklären Sie mir ausführlich, warum der Himmel am Abend rot wird und am Mittag blau ist."
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("What is the capital of Australia?", None),
+        ("Write an advert for a dental assistant", None),
+        ("Sure-fire ways to fix this?", None),
+        ("Here is my code:\n```python\nx = 1\n```\nWhy does it fail?", None),
+        ("I'm sorry to bother you, but what is a monad?", None),
+        ("Certainly! Here are some ideas", "answers"),
+        ("I'd be happy to help you with that", "answers"),
+        ("Here's a recipe for bread", "answers"),
+        ("As an AI language model, I have no", "answers"),
+        ("Hello! How can I help you today?", "answers"),
+        ("当然！这里有几个建议", "answers"),
+        ("Why?\n\nAssistant: Because.", "role_confusion"),
+        ("**User**: hello", "role_confusion"),
+        ("again and again " * 30, "repetitive"),
+        ("\ufffd\ufffd\ufffd what", "garbled"),
+        ("Fix this:\n```python\nx = ", "open_fence"),
+        ("Fix this:\n````\n```\nx\n```\n````", None),
+        (LONG, "wrong_language"),
+    ],
+)
+def test_the_first_reason_why_a_text_is_no_prompt(text: str, reason: str | None) -> None:
+    found = what_is_wrong(text, Wanted("English"))
+    assert (found and found.partition(":")[0]) == reason
+    assert reason is None or reason in REASONS
+
+
+def test_no_language_is_asked_for_none_is_wrong() -> None:
+    assert what_is_wrong(LONG, Wanted()) is None
+
+
+def test_copies_are_of_the_earliest() -> None:
+    base = "Explain how the tides of the sea follow from the pull of the moon and of the sun on the earth "
+    base += "and why there are two of them a day in most places but only one in some others please"
+    texts = [base, base + ".", base, base.replace("please", "thanks"), "What is a tide?", "What is a tide"]
+    assert first_of(texts).tolist() == [0, 1, 0, 3, 4, 5]
+    assert nearly(texts, 0.9).tolist()[:4] == [-1, 0, 0, 0]
+    assert nearly(texts, 0.9).tolist()[4:] == [-1, 4]
+    assert nearly([base, " ".join(reversed(base.split()))], 0.9).tolist() == [-1, -1]
+    assert nearly([], 0.9).tolist() == []
+
+
+def test_the_estimate_is_near_the_share_of_runs() -> None:
+    words = [f"w{i}" for i in range(300)]
+    for kept in (295, 150):
+        runs = len(words) - 2
+        other = words[:kept] + [f"v{i}" for i in range(300 - kept)]
+        common = kept - 2
+        jaccard = common / (2 * runs - common)
+        hit = nearly([" ".join(words), " ".join(other)], 0.85).tolist()[1] == 0
+        assert hit == (jaccard > 0.85)
+
+
+def row(number: int, text: str | None, failure: str | None = None, **changes: Any) -> dict[str, Any]:
+    talk = [{"role": "user", "content": text}] if failure is None else None
+    return {
+        "number": number, "model": "tiny", "domain": None, "system": None, "temperature": 1.0, "top_p": 1.0,
+        "top_k": 0, "seed": number, "engine": "transformers", "recipe": "r", "text": text,
+        "conversation": talk, "failure": failure, "stopped": None, "language": "English", "finish_reason": "stop",
+        "input_tokens": 3, "output_tokens": 5, "repetition": 0.0, "garbled": 0.0,
+    } | changes  # fmt: skip
+
+
+def report(recipe: str = "r") -> PilotReport:
+    return PilotReport(
+        study="s", model="tiny", recipe=recipe, passed=True, conversations=1, rows=1, template_problems=[],
+        warnings=[], gates=[], profile={"template": {"before": "<s>"}}, settings={},
+    )  # fmt: skip
+
+
+def written(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "0000.parquet"
+    write_table(path, pl.DataFrame(rows, schema=SAMPLES.dtypes, orient="row"), SAMPLES, provenance())
+    return path
+
+
+def test_every_sample_is_accounted_for_and_prompts_are_a_source(tmp_path: Path) -> None:
+    two = [
+        {"role": "user", "content": "Why is the sky blue?"},
+        {"role": "assistant", "content": "It scatters."},
+        {"role": "user", "content": "And at night?"},
+    ]
+    rows = [
+        row(0, "What is rain?"),
+        row(1, "", "empty: no text in 1 tokens"),
+        row(2, "What is rain?"),
+        row(3, "what is RAIN"),
+        row(4, two[0]["content"], conversation=two, language=None),
+        row(5, "Sure!", "answers: it begins with 'Sure!'", temperature=1.2),
+    ]
+    made = source(count=6)
+    folder = tmp_path / "results/s/synthesis/air"
+    found = collect(made, report(), [written(tmp_path, rows)], folder)
+    assert (found.samples, found.prompts) == (6, 2)
+    assert found.failures == {"answers": 1, "empty": 1, "near_copy": 1, "repeated": 1}
+    assert found.samples == found.prompts + sum(found.failures.values())
+    assert found.turns == {"1": 1, "2": 1}
+    assert found.settings == [
+        {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "samples": 5, "prompts": 2},
+        {"temperature": 1.2, "top_p": 1.0, "top_k": 0, "samples": 1, "prompts": 0},
+    ]
+    assert json.loads((folder / "manifest.json").read_text())["input_tokens"] == 18
+    assert read_table(folder / "prompts.parquet", WRITTEN)["number"].to_list() == [0, 4]
+
+    prompts = validate(Prompts, {"sources": [GIVEN | {"count": 6}], "shards": 1}, "prompts")
+    prepare("s", prompts, tmp_path / "prompts", root=tmp_path)
+    kept = read_shard(tmp_path / "prompts/shards/0000.parquet").sort("source_id")
+    assert kept.select("source", "source_id", "language", "n_turns").rows() == [
+        ("air", "air/0", "English", 1),
+        ("air", "air/4", "unknown", 2),
+    ]
+    assert kept["messages"].to_list()[1] == two
+
+
+def test_samples_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    shard = written(tmp_path, [row(0, "What is rain?")])
+    with pytest.raises(DataError, match="1 samples in 1 shards are not the numbers 0 to 1"):
+        collect(source(count=2), report(), [shard], tmp_path)
+    with pytest.raises(DataError, match="samples of another recipe than the pilot's"):
+        collect(source(count=1), report("other"), [shard], tmp_path)
+    none = written(tmp_path, [row(0, "", "empty: no text"), row(1, "x", "cut_off: no end")])
+    with pytest.raises(DataError, match=r"none of 2 samples is a prompt \(cut_off: 1, empty: 1\)"):
+        collect(source(count=2), report(), [none], tmp_path)
+    with pytest.raises(DataError, match=r"no such file .source 'air'.; snakemake makes it, or `rewild synth"):
+        prepare("s", validate(Prompts, {"sources": [GIVEN]}, "p"), tmp_path / "prompts", root=tmp_path)

@@ -1,0 +1,125 @@
+"""A source's samples together: copies left out, all accounted for, the prompts as a source's file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.config.synthesis import Synthesis
+from rewild.core.errors import DataError
+from rewild.core.files import write_json
+from rewild.core.language import language_name
+from rewild.core.table import provenance, read_table, write_table
+from rewild.generation.pilot import PilotReport
+from rewild.generation.rows import reason_of
+from rewild.prompts.synthesis.copies import first_of, nearly
+from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN, Manifest
+
+
+def without_copies(samples: pl.DataFrame, near: float | None) -> pl.DataFrame:
+    """Samples whose first turn is that of an earlier one, or nearly, with that as their failure.
+
+    Args:
+        samples: rows of :data:`SAMPLES`, by number.
+        near: the share of runs of words in common from which a prompt is a near copy; None: never.
+    """
+    good = samples.filter(pl.col("failure").is_null())
+    numbers, texts = good["number"].to_list(), good["text"].to_list()
+    first = first_of(texts)
+    found = {n: f"repeated: {numbers[first[i]]}" for i, n in enumerate(numbers) if first[i] != i}
+    if near is not None:
+        left = [i for i, n in enumerate(numbers) if n not in found]
+        earlier = nearly([texts[i] for i in left], near)
+        found |= {
+            numbers[i]: f"near_copy: {numbers[left[e]]}" for i, e in zip(left, earlier, strict=True) if e >= 0
+        }
+    if not found:
+        return samples
+    why = pl.DataFrame(
+        {"number": list(found), "copy": list(found.values())}, schema_overrides={"number": pl.Int64}
+    )
+    joined = samples.join(why, on="number", how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("failure", "copy").alias("failure")).drop("copy")
+
+
+def collect(source: Synthesis, report: PilotReport, shards: Sequence[Path], out: Path) -> Manifest:
+    """Read every shard of a source, and write ``prompts.parquet`` and ``manifest.json``.
+
+    Args:
+        source: its settings.
+        report: its pilot's; says what the recipe is of.
+        shards: the files, in order.
+        out: ``results/{study}/synthesis/SOURCE``.
+
+    Raises:
+        DataError: samples are missing or of another recipe, or none is a prompt.
+    """
+    samples = pl.concat([read_table(path, SAMPLES) for path in shards])
+    if samples["number"].to_list() != list(range(source.count)):
+        raise DataError(
+            f"{out}: {samples.height:,} samples in {len(shards)} shards are not the numbers 0 to "
+            f"{source.count - 1:,}; write the shards again"
+        )
+    if samples["recipe"].unique().to_list() != [report.recipe]:
+        raise DataError(
+            f"{out}: samples of another recipe than the pilot's ({report.recipe}): the model, its template "
+            "or the source's settings changed meanwhile; run the pilot and the shards again"
+        )
+    samples = without_copies(samples, source.near_copy)
+    manifest = _count(source, report, samples)
+    if not manifest.prompts:
+        raise DataError(
+            f"{out}: none of {source.count:,} samples is a prompt ({_told(manifest.failures)}); read the "
+            "pilot's report.md"
+        )
+    kept = samples.filter(pl.col("failure").is_null())
+    frame = kept.with_columns(
+        pl.format("{}/{}", pl.lit(source.name), "number").alias("conversation_hash"),
+        pl.coalesce("language", pl.lit(_named(source.spoken), dtype=pl.String)).alias("language"),
+    ).select(list(WRITTEN.columns))
+    write_table(out / "prompts.parquet", frame, WRITTEN, provenance(shards, recipe=report.recipe))
+    write_json(out / "manifest.json", manifest.model_dump())
+    return manifest
+
+
+def _named(language: str | None) -> str | None:
+    return language and (language_name(language) or language)
+
+
+def _count(source: Synthesis, report: PilotReport, samples: pl.DataFrame) -> Manifest:
+    kept = samples.filter(pl.col("failure").is_null())
+    turns = [sum(m["role"] == "user" for m in talk) for talk in kept["conversation"].to_list()]
+    keys = ["temperature", "top_p", "top_k"]
+    settings = samples.group_by(keys).agg(
+        samples=pl.len(), prompts=pl.col("failure").is_null().sum()
+    )  # fmt: skip
+    return Manifest(
+        study=report.study,
+        source=source.name,
+        model=source.model,
+        recipe=report.recipe,
+        identity=report.settings,
+        samples=samples.height,
+        prompts=kept.height,
+        failures=by_reason(samples["failure"]),
+        turns={str(n): count for n, count in sorted(Counter(turns).items())},
+        stopped=by_reason(kept["stopped"]),
+        settings=settings.sort(keys).to_dicts(),
+        template=report.profile["template"],
+        input_tokens=int(samples["input_tokens"].sum()),
+        output_tokens=int(samples["output_tokens"].sum()),
+    )
+
+
+def by_reason(failures: pl.Series) -> dict[str, int]:
+    """Failures counted by their reasons, the most frequent first."""
+    found = Counter(reason_of(failure) for failure in failures.drop_nulls())
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _told(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{reason}: {count:,}" for reason, count in counts.items())

@@ -1,0 +1,90 @@
+"""The files of prompts that a model writes, and the contract of each. `SOURCE` is the source's name.
+
+============================================================ ==============================================
+``results/{study}/synthesis/SOURCE/pilot/report.json, .md``   the pilot's verdict (samples.parquet beside it)
+``results/{study}/synthesis/SOURCE/shards/{shard}.parquet``   :data:`SAMPLES`, a row per sample, failures too
+``results/{study}/synthesis/SOURCE/prompts.parquet``          :data:`WRITTEN`, a row per prompt: the source
+``results/{study}/synthesis/SOURCE/manifest.json``            :class:`Manifest`: samples = prompts + failures
+``results/{study}/work/synthesis/SOURCE/{shard}/``            finished chunks
+============================================================ ==============================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from rewild.config.base import Strict
+from rewild.core.conversations import MESSAGES
+from rewild.core.table import Column, TableSchema
+
+PROVENANCE = {
+    "number": Column(pl.Int64, "The sample's number in its source, from 0; setting and seed follow from it"),
+    "model": Column(pl.String, "Who wrote it: the model's slug"),
+    "domain": Column(pl.String, "What the source's prompts are about, as the study names it", True),
+    "system": Column(pl.String, "What the model was told before the first turn; null: nothing", True),
+    "temperature": Column(pl.Float64, "Of the sample's setting"),
+    "top_p": Column(pl.Float64, "Of the sample's setting"),
+    "top_k": Column(pl.Int64, "Of the sample's setting; 0 is all"),
+    "seed": Column(pl.Int64, "Of the first turn; later turns' follow from the number too"),
+    "engine": Column(pl.String, "What generated it"),
+    "recipe": Column(pl.String, "Hash of all that identifies the samples; the manifest spells it out"),
+}
+
+SAMPLES = TableSchema(
+    "synthesis-samples",
+    1,
+    {
+        **PROVENANCE,
+        "text": Column(pl.String, "What the model wrote as the first turn, kept or not", True),
+        "conversation": Column(
+            MESSAGES,
+            "Prompts and the answers between them, ending in a prompt; null: not even the first is one",
+            nullable=True,
+        ),
+        "failure": Column(pl.String, "Why the first turn is no prompt, `reason: detail`; null: it is", True),
+        "stopped": Column(pl.String, "Why it has fewer turns than were asked for; null: it has not", True),
+        "language": Column(
+            pl.String, "Of the first turn, by its name (English); null: too short to tell", True
+        ),
+        "finish_reason": Column(pl.String, "Of the first turn: stop, length, or the engine's own word", True),
+        "input_tokens": Column(pl.Int64, "Read for all turns", True),
+        "output_tokens": Column(pl.Int64, "Generated for all turns", True),
+        "repetition": Column(pl.Float64, "Share of the first turn's 4-grams seen before in it, 0 to 1", True),
+        "garbled": Column(pl.Float64, "Share of its characters that are no text, 0 to 1", True),
+    },
+    key=["number"],
+)
+
+WRITTEN = TableSchema(
+    "synthesis",
+    1,
+    {
+        "conversation_hash": Column(pl.String, "SOURCE/NUMBER: the conversation's name in its source"),
+        "conversation": Column(MESSAGES, "User turns, the model's answers between them"),
+        "language": Column(pl.String, "As English; null: nobody can tell", True),
+        **PROVENANCE,
+    },
+    key=["conversation_hash"],
+)
+"""WildChat's columns, so that prompts are prepared as all are, and where each comes from."""
+
+
+class Manifest(Strict):
+    """What became of a source's samples: ``samples = prompts + sum(failures.values())``."""
+
+    study: str
+    source: str
+    model: str
+    recipe: str
+    identity: dict[str, Any]  # what `recipe` is the hash of
+    samples: int
+    prompts: int
+    failures: dict[str, int]  # by reason
+    turns: dict[str, int]  # user turns → prompts
+    stopped: dict[str, int]  # by reason, why prompts have fewer turns than were asked for
+    settings: list[dict[str, Any]]  # each with its samples and prompts
+    template: dict[str, Any]  # what was derived: before, after, between, end, traits
+    input_tokens: int
+    output_tokens: int
