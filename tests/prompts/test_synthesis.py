@@ -143,7 +143,8 @@ def row(number: int, text: str | None, failure: str | None = None, **changes: An
     return {
         "number": number, "model": "tiny", "domain": None, "system": None, "temperature": 1.0, "top_p": 1.0,
         "top_k": 0, "seed": number, "engine": "transformers", "recipe": "r", "text": text,
-        "conversation": talk, "failure": failure, "stopped": None, "language": "English", "finish_reason": "stop",
+        "conversation": talk, "failure": failure, "stopped": None, "language": "English",
+        "finish_reason": "stop",
         "input_tokens": 3, "output_tokens": 5, "repetition": 0.0, "garbled": 0.0,
     } | changes  # fmt: skip
 

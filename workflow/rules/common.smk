@@ -90,6 +90,8 @@ from rewild.papers.studies import check_papers, shown, what_fits
 from rewild.report.findings.select import check_findings
 from rewild.training.preferences.job import preference_spec, seed_of
 from rewild.generation.spec import memory_mb, settings_of
+from rewild.prompts.synthesis.spec import settings_of as settings_of_synthesis
+from rewild.prompts.synthesis.spec import synthesis_spec, syntheses_of
 from rewild.responses.spec import local_folder, make_spec
 from rewild.measures.weights import weights_of as measured_by
 
@@ -125,6 +127,10 @@ def read_whole(name):
         model: make_spec(study, model, models, DEFAULTS.gpus)
         for model in dict.fromkeys(answer)
     }
+    writers = {
+        source.name: (source, synthesis_spec(study, source, models, DEFAULTS.gpus))
+        for source in syntheses_of(study)
+    }
     trainings = check_runs(study, models, RECIPES)
     roster = make_roster(study, models)
     if name == DEFAULTS.study and WITHOUT:
@@ -144,6 +150,7 @@ def read_whole(name):
         study=study,
         models=models,
         jobs=jobs,
+        writers=writers,
         trainings=trainings,
         roster=roster,
         imports=imports,
@@ -180,6 +187,11 @@ STUDIES = {name: found.study for name, found in FOUND.items()}
 REGISTRY = {name: found.models for name, found in FOUND.items()}  # models it may name
 JOBS = {
     (name, model): job for name, f in FOUND.items() for model, job in f.jobs.items()
+}
+WRITERS = {  # a source that a model writes, and what it is written with
+    (name, source): writer
+    for name, found in FOUND.items()
+    for source, writer in found.writers.items()
 }
 TRAININGS = {name: found.trainings for name, found in FOUND.items()}  # run → training
 ROSTERS = {name: found.roster for name, found in FOUND.items()}  # what each run is

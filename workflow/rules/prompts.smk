@@ -26,6 +26,212 @@ def prompt_shards(wildcards):
     ]
 
 
+# Prompts that a model writes (docs/synthesis.md).
+def writer_of(wildcards):
+    """What a source of a study is written with."""
+    return WRITERS[wildcards.study, wildcards.source][1]
+
+
+def written_source(wildcards):
+    """Its settings."""
+    return WRITERS[wildcards.study, wildcards.source][0]
+
+
+def writer_tool(wildcards):
+    """The environment of its engine."""
+    job = writer_of(wildcards)
+    return job.compute.environment(job.engine)
+
+
+def writer_gpus(wildcards):
+    """The GPUs that its jobs need."""
+    return writer_of(wildcards).gpus
+
+
+def writer_gpu(wildcards):
+    """SLURM's name of these."""
+    return gpu_model_of(writer_of(wildcards))
+
+
+def writer_files(wildcards):
+    """The folder of a model that is not on the hub, and the file of its chat template, if it has one."""
+    source = written_source(wildcards)
+    row = REGISTRY[wildcards.study].get(source.model)
+    folder = source.path or (row.folder if row else None)
+    return plain(filter(None, [folder, source.chat_template]))
+
+
+def writer_weights(wildcards):
+    """What says that the weights of a model of the hub are there."""
+    source = writer_of(wildcards).source
+    row = REGISTRY[wildcards.study].get(written_source(wildcards).model)
+    if written_source(wildcards).path or (row and row.folder):
+        return []
+    return fetched(source.path, source.revision)
+
+
+def written_shards(wildcards):
+    """The shards of samples of a source."""
+    folder = f"results/{wildcards.study}/synthesis/{wildcards.source}/shards"
+    count = written_source(wildcards).shards
+    return [f"{folder}/{shard_name(number)}.parquet" for number in range(count)]
+
+
+# A source that a model writes: a pilot of every setting, then its shards, then one file of prompts. As with responses, a
+# shard waits for `passed`, and has the report that it judges as an input too.
+rule pilot_synthesis:
+    input:
+        files=writer_files,
+        weights=lambda wildcards: ancient(writer_weights(wildcards)),
+        env=lambda wildcards: ancient(ready_of(writer_tool(wildcards))),
+    output:
+        json="results/{study}/synthesis/{source}/pilot/report.json",
+        markdown="results/{study}/synthesis/{source}/pilot/report.md",
+        samples="results/{study}/synthesis/{source}/pilot/samples.parquet",
+    log:
+        "logs/{study}/pilot_synthesis/{source}.log",
+    benchmark:
+        "logs/{study}/pilot_synthesis/{source}.benchmark.tsv"
+    conda:
+        lambda wildcards: conda_of(writer_tool(wildcards))
+    container:
+        lambda wildcards: image_of(writer_tool(wildcards))
+    threads: lambda wildcards: writer_of(wildcards).compute.threads
+    resources:
+        mem_mb=memory(
+            "pilot_synthesis",
+            lambda wildcards: memory_mb(writer_of(wildcards)),
+            writer_gpus,
+        ),
+        runtime=minutes("pilot_synthesis", 60, writer_gpus, more=True),
+        gpu=gpus(writer_gpus),
+        gpu_model=gpu_type(writer_gpu),
+        gres=gres(writer_gpus, writer_gpu),
+        cpus_per_task=gres_cpus(writer_gpus),
+        nodes=1,
+    params:
+        settings=lambda wildcards: settings_of_synthesis(
+            writer_of(wildcards), written_source(wildcards)
+        ),
+        pilot=lambda wildcards: trigger(written_source(wildcards).pilot),
+        python=how(lambda wildcards: python_of(writer_tool(wildcards))),
+        hub=lambda wildcards: staged(writer_weights(wildcards)),
+        out=subpath(output.json, parent=True),
+        work="results/{study}/work/synthesis/{source}/pilot",
+    message:
+        "{wildcards.study}: trying the prompts of {wildcards.source} on a small sample"
+    shell:
+        "staged {params.hub:q}; {params.python:q} -m rewild pilot-synthesis {wildcards.study:q} {wildcards.source:q}"
+        " --out {params.out:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
+
+
+rule check_synthesis_pilot:
+    input:
+        json="results/{study}/synthesis/{source}/pilot/report.json",
+    output:
+        passed="results/{study}/synthesis/{source}/pilot/passed",
+    log:
+        "logs/{study}/check_synthesis_pilot/{source}.log",
+    benchmark:
+        "logs/{study}/check_synthesis_pilot/{source}.benchmark.tsv"
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("check_synthesis_pilot", 500),
+        runtime=minutes("check_synthesis_pilot", 5),
+    params:
+        gates=lambda wildcards: trigger(
+            written_source(wildcards).pilot.gates, "verdict"
+        ),
+        code=code("check-pilot"),
+    message:
+        "{wildcards.study}: checking the pilot of {wildcards.source}"
+    shell:
+        "rewild check-pilot {input.json:q} --gates {params.gates:q} --out {output.passed:q} > {log:q} 2>&1"
+
+
+rule synthesise_shard:
+    input:
+        pilot="results/{study}/synthesis/{source}/pilot/report.json",
+        passed=ancient("results/{study}/synthesis/{source}/pilot/passed"),
+        files=writer_files,
+        weights=lambda wildcards: ancient(writer_weights(wildcards)),
+        env=lambda wildcards: ancient(ready_of(writer_tool(wildcards))),
+    output:
+        samples="results/{study}/synthesis/{source}/shards/{shard}.parquet",
+    log:
+        "logs/{study}/synthesise_shard/{source}/{shard}.log",
+    benchmark:
+        "logs/{study}/synthesise_shard/{source}/{shard}.benchmark.tsv"
+    group:
+        on_a_node(writer_gpus, "study", "source")
+    conda:
+        lambda wildcards: conda_of(writer_tool(wildcards))
+    container:
+        lambda wildcards: image_of(writer_tool(wildcards))
+    threads: cores(lambda wildcards: writer_of(wildcards).compute.threads, writer_gpus)
+    resources:
+        mem_mb=memory(
+            "synthesise_shard",
+            lambda wildcards: memory_mb(writer_of(wildcards)),
+            writer_gpus,
+        ),
+        runtime=minutes(
+            "synthesise_shard",
+            lambda wildcards: writer_of(wildcards).compute.minutes,
+            writer_gpus,
+        ),
+        gpu=gpus(writer_gpus),
+        gpu_model=gpu_type(writer_gpu),
+        gres=gres(writer_gpus, writer_gpu),
+        cpus_per_task=gres_cpus(writer_gpus),
+        nodes=1,
+    params:
+        settings=lambda wildcards: settings_of_synthesis(
+            writer_of(wildcards), written_source(wildcards)
+        ),
+        numbers=lambda wildcards: str(
+            written_source(wildcards).numbers(int(wildcards.shard))
+        ),
+        python=how(lambda wildcards: python_of(writer_tool(wildcards))),
+        hub=lambda wildcards: staged(writer_weights(wildcards)),
+        work="results/{study}/work/synthesis/{source}/{shard}",
+    message:
+        "{wildcards.study}: shard {wildcards.shard} of the prompts of {wildcards.source}"
+    shell:
+        "staged {params.hub:q}; {params.python:q} -m rewild synthesise {wildcards.study:q} {wildcards.source:q}"
+        " {wildcards.shard:q} --out {output.samples:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
+
+
+rule collect_synthesis:
+    input:
+        pilot="results/{study}/synthesis/{source}/pilot/report.json",
+        shards=written_shards,
+    output:
+        prompts="results/{study}/synthesis/{source}/prompts.parquet",
+        manifest="results/{study}/synthesis/{source}/manifest.json",
+    log:
+        "logs/{study}/collect_synthesis/{source}.log",
+    benchmark:
+        "logs/{study}/collect_synthesis/{source}.benchmark.tsv"
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("collect_synthesis", 4000),
+        runtime=minutes("collect_synthesis", 60),
+    params:
+        near_copy=lambda wildcards: written_source(wildcards).near_copy,
+        shards=lambda wildcards, input: [f"--shard={path}" for path in input.shards],
+        out=subpath(output.prompts, parent=True),
+        stage=stage("synthesis"),
+    message:
+        "{wildcards.study}: counting the prompts of {wildcards.source}"
+    shell:
+        "rewild --words <(words {params.shards:q}) collect-synthesis {wildcards.study:q} {wildcards.source:q}"
+        " --pilot {input.pilot:q} --out {params.out:q} > {log:q} 2>&1"
+
+
 # Conversations for models to answer: results/{study}/prompts/shards/0000.parquet, 0001, ...
 # One rule per study, because the list of shards is the study's: Snakemake wants every output named before a
 # job runs, and a wildcard in an output cannot choose how many there are.
@@ -37,7 +243,7 @@ for name, study in STUDIES.items():
                 f"prepare_prompts_{name.replace('-', '_')}"
             input:
                 files=lambda wildcards, name=name: plain(
-                    input_files(STUDIES[name].prompts)
+                    input_files(STUDIES[name].prompts, study=name)
                 ),
             output:
                 shards=expand(
@@ -65,7 +271,9 @@ for name, study in STUDIES.items():
                 runtime=minutes(f"prepare_prompts_{name.replace('-', '_')}", 60),
             params:
                 study=name,
-                odd=lambda wildcards, name=name: odd(input_files(STUDIES[name].prompts)),
+                odd=lambda wildcards, name=name: odd(
+                    input_files(STUDIES[name].prompts, study=name)
+                ),
                 folder=lambda wildcards, output: Path(output.failures).parent,
                 settings=lambda wildcards, name=name: trigger(
                     STUDIES[name].prompts, "result", "cut"

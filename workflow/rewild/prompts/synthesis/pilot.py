@@ -63,7 +63,7 @@ def judge(scribe: Scribe, frame: pl.DataFrame) -> PilotReport:
     )
     return PilotReport(
         study=scribe.model.spec.study,
-        model=scribe.model.spec.model,
+        model=f"{source.name}, written by {scribe.model.spec.model}",
         recipe=scribe.model.digest,
         passed=all(g.passed for g in gates),
         conversations=len(rows),

@@ -17,13 +17,18 @@ from rewild.core.errors import ConfigError, known_name
 from rewild.generation.spec import Spec, planned, source_of
 
 
+def syntheses_of(study: Study) -> list[Synthesis]:
+    """The sources of a study that a model writes."""
+    return [s for s in study.prompts.sources if isinstance(s, Synthesis)] if study.prompts else []
+
+
 def synthesis_of(study: Study, name: str) -> Synthesis:
     """A source of a study that a model writes.
 
     Raises:
         ConfigError: the study has none of this name; with the nearest match.
     """
-    found = {s.name: s for s in study.prompts.sources if isinstance(s, Synthesis)} if study.prompts else {}
+    found = {source.name: source for source in syntheses_of(study)}
     where = f"study {study.name}: prompts.sources: no source of the kind synthesis"
     return found[known_name(name, found, where)]
 
