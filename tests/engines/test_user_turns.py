@@ -2,7 +2,7 @@
 
 Published are the strings that the Magpie authors typed for their models (magpie-align/magpie at b734a368,
 configs/model_configs.json). The templates here are written for this test, in the formats that the models'
-own have; tests/axolotl/test_user_turns.py has those that come with packages.
+own have; tests/axolotl/test_packaged_templates.py has those that come with packages.
 """
 
 from __future__ import annotations
