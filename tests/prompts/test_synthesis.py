@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 
+from rewild.config import load_models
 from rewild.config.base import validate
 from rewild.config.prompts import Prompts
+from rewild.config.study import Study
 from rewild.config.synthesis import Synthesis, roles
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.pilot import PilotReport
+from rewild.operate.preflight import used_models
+from rewild.operate.preflight_models import models_to_look_at
 from rewild.prompts.prepare import prepare
 from rewild.prompts.schema import read_shard
 from rewild.prompts.synthesis.checks import REASONS, Wanted, what_is_wrong
@@ -23,6 +28,7 @@ from rewild.prompts.synthesis.copies import first_of, nearly
 from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN
 from rewild.prompts.synthesis.spec import described
 
+ROOT = Path(__file__).resolve().parents[2]
 GIVEN: dict[str, Any] = {"kind": "synthesis", "name": "air", "model": "tiny", "count": 100}
 
 
@@ -211,3 +217,17 @@ def test_samples_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
         collect(source(count=2), report(), [none], tmp_path)
     with pytest.raises(DataError, match=r"no such file .source 'air'.; snakemake makes it, or `rewild synth"):
         prepare("s", validate(Prompts, {"sources": [GIVEN]}, "p"), tmp_path / "prompts", root=tmp_path)
+
+
+def test_the_preflight_knows_the_model_that_writes(tmp_path: Path) -> None:
+    models = load_models(ROOT / "config")
+    given = [GIVEN | {"model": "llama-3.1-8b-instruct", "system": "math"}]
+    given += [GIVEN | {"name": "own", "path": str(tmp_path), "engine": "transformers"}]
+    about = {"name": "s", "title": "S", "source": "computed", "prompts": {"sources": given}}
+    study = validate(Study, about, "study s")
+    inputs: Any = SimpleNamespace(study=study, models=models, gpus={})
+    assert list(used_models(inputs)) == ["llama-3.1-8b-instruct"]
+    looked = list(models_to_look_at(inputs))
+    assert [one["name"] for one in looked] == ["llama-3.1-8b-instruct", "tiny"]
+    assert looked[0]["system"] == roles()["math"].text
+    assert looked[1]["path"] == str(tmp_path)

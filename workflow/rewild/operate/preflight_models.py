@@ -14,6 +14,8 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +25,10 @@ from rewild.config.engines import find_engine
 from rewild.config.models import find_model
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError
+from rewild.generation.spec import Spec
 from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.site import Check
+from rewild.prompts.synthesis.spec import syntheses_of, synthesis_spec
 from rewild.responses.spec import make_spec
 
 TOOLS = ("vllm", "vllm-cpu", "engine-cpu", "lm-eval", "lm-eval-cpu", "axolotl", "axolotl-cpu")
@@ -67,6 +71,23 @@ def check_models(
         yield Check(NAME, "ok", f"{len(wanted)} models load, and their chat templates work")
 
 
+def _generating(job: Spec, in_folder: bool) -> Iterator[dict[str, Any]]:
+    source = job.source
+    folder = source.revision is None and (in_folder or Path(source.path).is_absolute())
+    if not source.path or (folder and not Path(source.path).is_dir()):
+        return
+    yield {
+        "name": job.model,
+        "path": source.path,
+        "revision": source.revision,
+        "trust_remote_code": source.trust_remote_code,
+        "context": job.plan.context if job.plan else job.limits.context,
+        "chats": True,
+        "system": job.system,
+        "template": source.template,
+    }
+
+
 def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
     """Every model that the study loads, as :func:`rewild.engines.look.look` wants it.
 
@@ -78,25 +99,17 @@ def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
         assert study.responses is not None
         if find_engine(study.responses.of(slug).engine).remote:
             continue
-        try:
+        with suppress(ConfigError):
             job = make_spec(study, slug, inputs.models, dict(inputs.gpus))
-        except ConfigError:
-            continue
-        source = job.source
-        folder = source.revision is None and (slug in in_folders or Path(source.path).is_absolute())
-        if not source.path or (folder and not Path(source.path).is_dir()):
-            continue
-        seen.add(source.path)
-        yield {
-            "name": slug,
-            "path": source.path,
-            "revision": source.revision,
-            "trust_remote_code": source.trust_remote_code,
-            "context": job.plan.context if job.plan else job.limits.context,
-            "chats": True,
-            "system": job.system,
-            "template": source.template,
-        }
+            seen.add(job.source.path)
+            yield from _generating(job, slug in in_folders)
+    for asked in syntheses_of(study):
+        with suppress(ConfigError):
+            told = asked.told("system")
+            job = synthesis_spec(study, asked, inputs.models, dict(inputs.gpus))
+            seen.add(job.source.path)
+            job = replace(job, system=told.text if told else None)
+            yield from _generating(job, asked.model in in_folders)
     for run in study.runs:
         slug = find_run(study, run).model
         if slug in study.runs or slug in in_folders:
