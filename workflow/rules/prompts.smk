@@ -218,7 +218,10 @@ rule collect_synthesis:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("collect_synthesis", 4000),
+        mem_mb=memory(
+            "collect_synthesis",
+            lambda wildcards: 2000 + written_source(wildcards).count // 400,
+        ),
         runtime=minutes("collect_synthesis", 60),
     params:
         near_copy=lambda wildcards: written_source(wildcards).near_copy,

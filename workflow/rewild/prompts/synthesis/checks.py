@@ -22,9 +22,7 @@ REASONS = (
 )
 """In the order in which they are tried; the last two need the other samples."""
 
-_ROLE = re.compile(
-    r"^\s*(?:#+ *)?\**(?:user|human|assistant|ai|bot|model|system)\**\s*[:：]", re.IGNORECASE | re.MULTILINE
-)
+_ROLE = re.compile(r"^\s*(?:#+ *)?\**(?:user|human|assistant|ai)\**\s*[:：]", re.IGNORECASE | re.MULTILINE)
 # How assistants begin, and users do not.
 _ANSWER = re.compile(
     r"(?:sure|certainly|absolutely|of course)\s*[,!.]"

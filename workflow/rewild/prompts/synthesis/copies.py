@@ -45,10 +45,12 @@ def nearly(texts: Sequence[str], least: float) -> Integers:
     signatures = np.stack([signature(text) for text in texts])
     rows = HASHES // BANDS
     for band in range(BANDS):
-        keys = np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows])
-        as_one = keys.view([("", keys.dtype)] * rows).ravel()
-        _, first, group = np.unique(as_one, return_index=True, return_inverse=True)
-        earliest = first[group.ravel()]
+        keys = np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows]).view(np.uint64)
+        mixed = (keys * _FACTORS[: keys.shape[1]]).sum(
+            axis=1, dtype=np.uint64
+        )  # who meets by chance is told apart
+        _, first, group = np.unique(mixed, return_index=True, return_inverse=True)
+        earliest = first[group]
         rivals = np.flatnonzero((earliest < np.arange(len(texts))) & (found < 0))
         alike = (signatures[rivals] == signatures[earliest[rivals]]).mean(axis=1)
         hits = rivals[alike >= least]
