@@ -26,7 +26,7 @@ from rewild.prompts.synthesis.checks import REASONS, Wanted, what_is_wrong
 from rewild.prompts.synthesis.collect import collect
 from rewild.prompts.synthesis.copies import first_of, nearly
 from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN
-from rewild.prompts.synthesis.spec import described
+from rewild.prompts.synthesis.spec import described, settings_of, synthesis_of, synthesis_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN: dict[str, Any] = {"kind": "synthesis", "name": "air", "model": "tiny", "count": 100}
@@ -147,7 +147,7 @@ def test_the_estimate_is_near_the_share_of_runs() -> None:
 def row(number: int, text: str | None, failure: str | None = None, **changes: Any) -> dict[str, Any]:
     talk = [{"role": "user", "content": text}] if failure is None else None
     return {
-        "number": number, "model": "tiny", "domain": None, "system": None, "temperature": 1.0, "top_p": 1.0,
+        "number": number, "model": "tiny", "system": None, "temperature": 1.0, "top_p": 1.0,
         "top_k": 0, "seed": number, "engine": "transformers", "recipe": "r", "text": text,
         "conversation": talk, "failure": failure, "stopped": None, "language": "English",
         "finish_reason": "stop",
@@ -182,7 +182,7 @@ def test_every_sample_is_accounted_for_and_prompts_are_a_source(tmp_path: Path) 
         row(4, two[0]["content"], conversation=two, language=None),
         row(5, "Sure!", "answers: it begins with 'Sure!'", temperature=1.2),
     ]
-    made = source(count=6)
+    made = source(count=6, domain="sky")
     folder = tmp_path / "results/s/synthesis/air"
     found = collect(made, report(), [written(tmp_path, rows)], folder)
     assert (found.samples, found.prompts) == (6, 2)
@@ -194,7 +194,11 @@ def test_every_sample_is_accounted_for_and_prompts_are_a_source(tmp_path: Path) 
         {"temperature": 1.2, "top_p": 1.0, "top_k": 0, "samples": 1, "prompts": 0},
     ]
     assert json.loads((folder / "manifest.json").read_text())["input_tokens"] == 18
-    assert read_table(folder / "prompts.parquet", WRITTEN)["number"].to_list() == [0, 4]
+    kept = read_table(folder / "prompts.parquet", WRITTEN)
+    assert kept.select("number", "domain", "seed", "recipe").rows() == [
+        (0, "sky", 0, "r"),
+        (4, "sky", 4, "r"),
+    ]
 
     prompts = validate(Prompts, {"sources": [GIVEN | {"count": 6}], "shards": 1}, "prompts")
     prepare("s", prompts, tmp_path / "prompts", root=tmp_path)
@@ -231,3 +235,41 @@ def test_the_preflight_knows_the_model_that_writes(tmp_path: Path) -> None:
     assert [one["name"] for one in looked] == ["llama-3.1-8b-instruct", "tiny"]
     assert looked[0]["system"] == roles()["math"].text
     assert looked[1]["path"] == str(tmp_path)
+
+
+def test_rules_run_again_for_what_identifies_a_sample_and_nothing_else(tmp_path: Path) -> None:
+    def settings(**changes: Any) -> str:
+        given = GIVEN | {"path": str(tmp_path), "engine": "transformers"} | changes
+        about = {"name": "s", "title": "S", "source": "computed", "prompts": {"sources": [given]}}
+        study = validate(Study, about, "study s")
+        made = synthesis_of(study, "air")
+        return settings_of(synthesis_spec(study, made, {}), made)
+
+    usual = settings()
+    for same in (
+        {"count": 200},
+        {"shards": 2},
+        {"compute": {"batch": 3}},
+        {"pilot": {"samples": 9, "gates": {"failed": 1.0}}},
+        {"domain": "math"},
+        {"near_copy": None},
+        {"role": None},
+        {"answers": {"system": "Be brief."}},
+    ):
+        assert settings(**same) == usual, same
+    for other in (
+        {"turns": 2},
+        {"seed": 1},
+        {"system": "math"},
+        {"language": "French"},
+        {"sampling": {"temperature": [1.1]}},
+        {"limits": {"max_output": 9}},
+        {"precision": "bf16"},
+        {"repetition": 0.5},
+    ):
+        assert settings(**other) != usual, other
+    assert settings(turns=2, role=None) != settings(turns=2)
+    about = {"name": "s", "title": "S", "source": "computed", "prompts": {"sources": [GIVEN]}}
+    study = validate(Study, about, "study s")
+    with pytest.raises(ConfigError, match="no source of the kind synthesis 'airy'; did you mean 'air'"):
+        synthesis_of(study, "airy")

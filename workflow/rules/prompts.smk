@@ -224,7 +224,7 @@ rule collect_synthesis:
         ),
         runtime=minutes("collect_synthesis", 60),
     params:
-        near_copy=lambda wildcards: written_source(wildcards).near_copy,
+        settings=lambda wildcards: trigger(written_source(wildcards)),
         shards=lambda wildcards, input: [f"--shard={path}" for path in input.shards],
         out=subpath(output.prompts, parent=True),
         stage=stage("synthesis"),

@@ -79,6 +79,7 @@ def collect(source: Synthesis, report: PilotReport, shards: Sequence[Path], out:
     kept = samples.filter(pl.col("failure").is_null())
     frame = kept.with_columns(
         pl.format("{}/{}", pl.lit(source.name), "number").alias("conversation_hash"),
+        pl.lit(source.domain, dtype=pl.String).alias("domain"),
         pl.coalesce("language", pl.lit(_named(source.spoken), dtype=pl.String)).alias("language"),
     ).select(list(WRITTEN.columns))
     write_table(out / "prompts.parquet", frame, WRITTEN, provenance(shards, recipe=report.recipe))

@@ -22,7 +22,6 @@ from rewild.core.table import Column, TableSchema
 PROVENANCE = {
     "number": Column(pl.Int64, "The sample's number in its source, from 0; setting and seed follow from it"),
     "model": Column(pl.String, "Who wrote it: the model's slug"),
-    "domain": Column(pl.String, "What the source's prompts are about, as the study names it", True),
     "system": Column(pl.String, "What the model was told before the first turn; null: nothing", True),
     "temperature": Column(pl.Float64, "Of the sample's setting"),
     "top_p": Column(pl.Float64, "Of the sample's setting"),
@@ -64,6 +63,7 @@ WRITTEN = TableSchema(
         "conversation_hash": Column(pl.String, "SOURCE/NUMBER: the conversation's name in its source"),
         "conversation": Column(MESSAGES, "User turns, the model's answers between them"),
         "language": Column(pl.String, "As English; null: nobody can tell", True),
+        "domain": Column(pl.String, "What the source's prompts are about, as the study names it", True),
         **PROVENANCE,
     },
     key=["conversation_hash"],

@@ -220,7 +220,6 @@ class Scribe:
         return {
             "number": draft.number,
             "model": self.model.spec.model,
-            "domain": self.source.domain,
             "system": system.text if system else None,
             **draft.setting.model_dump(),
             "seed": draft.seed,
