@@ -401,7 +401,7 @@ def test_validate_counts_the_tables(root: Path) -> None:
 
 def test_a_commit_comes_with_where_it_was_read(models: dict[str, Model]) -> None:
     pinned = {slug: m for slug, m in models.items() if m.revision}
-    assert len(pinned) == 20
+    assert len(pinned) == 22
     assert all(m.revision_source for m in pinned.values())
     assert pinned["llama-3.1-8b"].revision == "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b"
     yi = pinned["yi-1.5-34b-chat"]
