@@ -21,6 +21,16 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ((), {"study": "released", "win_rates": {"library": True}}),
     ((), {"study": "wildchat50m", "models": "qwen2.5-72b-instruct", "runs": "l8b-q72-250k"}),
     (("results/smoke/prompts/report.json",), {"study": "smoke", "prompts": {"sources": [WRITTEN]}}),
+    (
+        ("results/demo/measures/twice/summary.csv",),
+        {
+            "study": "demo",
+            "measures": {
+                "length": {"kind": "length"},
+                "twice": {"kind": "ratio", "left": "length", "right": "length"},
+            },
+        },
+    ),
     (("fetch_math500", "fetch_wildbench_prompts"), {}),
     (("results/downloads/datasets/an/other/0123456789abcdef0123456789fedcba98765432/all/train.parquet",), {}),
 ]

@@ -57,7 +57,8 @@ from rewild.config.engines import find_engine
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.judging import check_judging, files_of, judged_rows
-from rewild.config.measures.base import PROMPTS, WHOLE
+from rewild.config.measures.base import DERIVED, PROMPTS, WHOLE
+from rewild.config.measures.derived import check_subjects, subject_of_side
 from rewild.config.mixes import (
     UNPINNED,
     mix_folder,
@@ -141,6 +142,9 @@ def read_whole(name):
     case = Case(study, roster, BENCHMARKS)
     check_papers(case)
     imports = [imported(source, RELEASED, models) for source in study.imports]
+    if imports:
+        others = {file.model for files in imports for file in files}
+        check_subjects(f"study {name}", study.measures, others)
     judged = judged_rows(
         study.evaluation.benchmarks if study.evaluation else [], BENCHMARKS
     )

@@ -11,7 +11,9 @@ from rewild.cli.options import ConfigFolder, StudyName, Threads, say
 from rewild.core.errors import ConfigError, known_name
 
 if TYPE_CHECKING:
+    from rewild.config.measures import Measure
     from rewild.config.models import Model
+    from rewild.config.study import Study
 
 app = typer.Typer()
 PANEL = "Measures: what responses are like"
@@ -280,18 +282,50 @@ def measure(
 ) -> None:
     """Measure responses or prompts: a row of values for each, or why there are none (docs/measures.md)."""
     from rewild.config import load_models, read_study
-    from rewild.config.measures.base import PROMPTS
     from rewild.measures.run import Part, measure_part
     from rewild.measures.weights import weights_of
 
     found = read_study(study, config)
-    known_name(name, found.measures, f"study {found.name}: unknown measure", listed="measures")
-    row = found.measures[name]
-    if (subject == PROMPTS) != (row.of == PROMPTS):
-        raise ConfigError(f"study {found.name}: the measure '{name}' is of {row.of}, not of {subject}")
+    row = _row(found, name, subject)
+    if row.sides:
+        raise ConfigError(
+            f"study {found.name}: '{name}' is made from other measures: `rewild derive-measure`"
+        )
     weights = weights_of(found, name, load_models(config, found))
     part = Part(name, row, subject, texts, prompts or [], weights)
     made = measure_part(part, out, work=work, threads=threads, say=say)
+    failed = made["failure"].drop_nulls().len()
+    typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")
+
+
+def _row(study: Study, name: str, subject: str) -> Measure:
+    from rewild.config.measures.base import PROMPTS
+
+    known_name(name, study.measures, f"study {study.name}: unknown measure", listed="measures")
+    row = study.measures[name]
+    if (subject == PROMPTS) != (row.of == PROMPTS):
+        raise ConfigError(f"study {study.name}: the measure '{name}' is of {row.of}, not of {subject}")
+    return row
+
+
+@app.command("derive-measure")
+def derive_measure(
+    study: StudyName,
+    name: Annotated[str, typer.Argument(help="A measure of the study that is made from two others")],
+    files: Annotated[list[Path], typer.Argument(help="Files of these (.parquet)")],
+    *,
+    subject: Annotated[str, typer.Option(help="The model whose responses they are of, or `prompts`")],
+    out: Annotated[Path, typer.Option(help="The file to write (.parquet)")],
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Make a measure from two others, text by text: their difference or ratio (docs/measures.md)."""
+    from rewild.config import read_study
+    from rewild.measures.derived import derive
+
+    found = read_study(study, config)
+    if not _row(found, name, subject).sides:
+        raise ConfigError(f"study {found.name}: '{name}' is measured on texts: `rewild measure`")
+    made = derive(name, subject, found.measures, files, out)
     failed = made["failure"].drop_nulls().len()
     typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")
 

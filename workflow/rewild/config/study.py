@@ -17,6 +17,7 @@ from rewild.config.judging import Judging
 from rewild.config.measures import Measure
 from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.conditions import check_condition
+from rewild.config.measures.derived import check_derived
 from rewild.config.mixes import Mix
 from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference
@@ -199,6 +200,8 @@ class Study(Section, marks=LISTED):
                 raise ValueError(f"measures.{name}: it is of responses: add 'responses' or 'imports'")
             if measure.of == PROMPTS and not (self.prompts or self.imports):
                 raise ValueError(f"measures.{name}: it is of prompts: add 'prompts'")
+        for name in self.measures:
+            check_derived(name, self.measures, self.responses.models if self.responses else None)
         for name, mix in self.mixes.items():
             for source, condition, of in mix.conditions():
                 try:

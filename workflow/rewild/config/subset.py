@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from rewild.config.evaluation import Evaluation
+from rewild.config.measures.derived import named_subjects
+from rewild.config.mixes import Mix
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
 
@@ -110,10 +112,13 @@ def _keep(
     """The study with these models and runs, and what was left out."""
     kept, gone = set(models), set(everything) - set(models)
     trained = {study.runs[run].mix for run in runs}
+    measures = {
+        name: row for name, row in study.measures.items() if not gone & named_subjects(name, study.measures)
+    }
     mixes = {
         name: mix
         for name, mix in study.mixes.items()
-        if not gone & set(mix.models()) and (keep_mixes or name in trained)
+        if not gone & set(_mixed(study, mix)) and (keep_mixes or name in trained)
     }
     pairs = {
         name: pair
@@ -121,12 +126,14 @@ def _keep(
         if pair.model not in gone and (keep_mixes or name in trained)
     }
     change: dict[str, Any] = {
+        "measures": measures,
         "mixes": mixes,
         "preferences": pairs,
         "runs": {run: study.runs[run] for run in runs},
     }
     left_out = [
         _line("models", len(models), len(everything)),
+        _line("measures", len(measures), len(study.measures)),
         _line("mixes", len(mixes), len(study.mixes)),
         _line("preference pairs", len(pairs), len(study.preferences)),
         _line("runs", len(runs), len(study.runs)),
@@ -217,10 +224,16 @@ def _needs(study: Study, run: str, dgms: set[str], seen: frozenset[str] = frozen
     elif row.model in dgms:
         found.append(row.model)
     if row.mix in study.mixes:
-        found += study.mixes[row.mix].models()
+        found += _mixed(study, study.mixes[row.mix])
     elif row.mix in study.preferences:
         found.append(study.preferences[row.mix].model)
     return list(dict.fromkeys(model for model in found if model in dgms))
+
+
+def _mixed(study: Study, mix: Mix) -> list[str]:
+    """The models that a mix rests on: whose responses it reads, and those that its measures compare with."""
+    named = {m for c in mix.conditions() for m in named_subjects(c[1].measure, study.measures)}
+    return [*mix.models(), *sorted(named)]
 
 
 def _lacks(study: Study, run: str, kept: set[str], everything: set[str]) -> list[str]:

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from rewild.config.engines import find_engine
-from rewild.config.measures import Measure
+from rewild.config.measures.base import Row
 from rewild.core.conversations import Message
 from rewild.measures.weights import Weights
 
@@ -77,9 +77,14 @@ class Measurer:
         """Free what it holds."""
 
 
-def make_measurer(settings: Measure, weights: Weights | None, threads: int | None = None) -> Measurer:
-    """What a row's kind names. Heavy imports happen here."""
+def class_of(settings: Row) -> Any:
+    """What the kind of a row names (``row.path`` of its section). Heavy imports happen here."""
     module, _, name = settings.row.path.partition(":")
-    made = getattr(import_module(module), name)(settings, weights, threads)
+    return getattr(import_module(module), name)
+
+
+def make_measurer(settings: Row, weights: Weights | None, threads: int | None = None) -> Measurer:
+    """A row's measure, at work."""
+    made = class_of(settings)(settings, weights, threads)
     assert isinstance(made, Measurer)
     return made

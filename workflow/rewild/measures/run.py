@@ -106,17 +106,18 @@ def measure_part(
         with locked(work / digest, "at work on this measure"):
             rows = _measured(part, _store(work / digest, schema), threads, say)
     frame = pl.DataFrame(rows, schema=schema.dtypes, orient="row").sort(*KEY)
-    failed = Counter(str(f).partition(":")[0] for f in frame["failure"].drop_nulls())
-    settings = {
-        "measure": part.name,
-        "subject": part.subject,
-        "digest": digest,
-        "identity": identity,
-        "rows": frame.height,
-        "failures": dict(sorted(failed.items())),
-    }
-    write_table(out, frame, schema, provenance([*part.texts, *part.prompts], **settings))
+    about = {"measure": part.name, "subject": part.subject, "digest": digest, "identity": identity}
+    write_measure(out, frame, schema, [*part.texts, *part.prompts], about)
     return frame
+
+
+def write_measure(
+    out: Path, frame: pl.DataFrame, schema: TableSchema, inputs: Sequence[Path], about: Mapping[str, Any]
+) -> None:
+    """Write a measure's file; it says of itself what it is, and how many failed for which reason."""
+    failed = Counter(str(f).partition(":")[0] for f in frame["failure"].drop_nulls())
+    counted = {"rows": frame.height, "failures": dict(sorted(failed.items()))}
+    write_table(out, frame, schema, provenance(inputs, **about, **counted))
 
 
 def _store(folder: Path, schema: TableSchema) -> Store:

@@ -39,7 +39,21 @@ def measure_files(study, measure, subject):
     row = STUDIES[study].measures[measure]
     parts = measured_shards(study, subject) if row.row.needs else [WHOLE]
     folder = f"results/{study}/measures/{measure}/{subject}"
-    return [f"{folder}/{part}.parquet" for part in parts]
+    return [f"{folder}/{part}.parquet" for part in ([DERIVED] if row.sides else parts)]
+
+
+def sides_of_measure(wildcards):
+    """All files of the measures that one is made from, each of its own subject."""
+    study, measures = wildcards.study, STUDIES[wildcards.study].measures
+    return [
+        path
+        for side in measure_of(wildcards).sides
+        for path in measure_files(
+            study,
+            side.measure,
+            subject_of_side(side, measures, wildcards.subject),
+        )
+    ]
 
 
 def measure_tool(wildcards):
@@ -103,6 +117,7 @@ rule measure_texts:
         "logs/{study}/measure_texts/{measure}/{subject}_{part}.benchmark.tsv"
     wildcard_constraints:
         study=one_of(s.name for s in STUDIES.values() if s.measures),
+        part=rf"{WHOLE}|\d+",
     conda:
         lambda wildcards: conda_of(measure_tool(wildcards))
     container:
@@ -135,6 +150,34 @@ rule measure_texts:
         "staged {params.hub:q}; {params.python:q} -m rewild --words <(words {params.prompts:q} {input.texts:q})"
         " measure {wildcards.study:q} {wildcards.measure:q} --subject {wildcards.subject:q} --work {params.work:q}"
         " --threads {threads:q} --out {output.values:q} > {log:q} 2>&1"
+
+
+# A measure that is made from two others, text by text.
+rule derive_measure:
+    input:
+        values=lambda wildcards: list(dict.fromkeys(sides_of_measure(wildcards))),
+    output:
+        values="results/{study}/measures/{measure}/{subject}/derived.parquet",
+    log:
+        "logs/{study}/derive_measure/{measure}/{subject}.log",
+    benchmark:
+        "logs/{study}/derive_measure/{measure}/{subject}.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.measures),
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("derive_measure", 3000),
+        runtime=minutes("derive_measure", 10),
+    params:
+        stage=stage("measures"),
+        identity=lambda wildcards: json.dumps(measure_of(wildcards).identity),
+    message:
+        "{wildcards.study}: making {wildcards.measure} of {wildcards.subject} from other measures"
+    shell:
+        "rewild --words <(words {input.values:q}) derive-measure {wildcards.study:q} {wildcards.measure:q}"
+        " --subject {wildcards.subject:q} --out {output.values:q} > {log:q} 2>&1"
 
 
 rule summarise_measure:

@@ -10,12 +10,15 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, RESULT, Section, identity
 from rewild.config.engines import Ability, find_engine
+from rewild.config.models import Slug
 
 Form = Literal["number", "integer", "flag", "text"]
 PROMPTS = "prompts"
 """The subject of a measure of prompts; else the subject is the slug of the model that answered."""
 WHOLE = "all"
 """The part of a subject that is measured in one job; else a part is a shard."""
+DERIVED = "derived"
+"""The part of a subject that is made from the files of other measures, in one job."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ class Kind:
     context: bool = False
 
 
+class Side(Section, marks=RESULT):
+    """What is taken of another measure: for each text that is measured, the value of the same turn."""
+
+    measure: Slug = Field(description="A row of the study's `measures`")
+    column: str | None = Field(None, description="One of its columns, a number; null: its first")
+    subject: Slug | None = Field(
+        None, description="Whose: a model, such as a base model; null: the one that is measured"
+    )
+
+
 class Row(Section, marks=RESULT):
     """What every row has."""
 
@@ -67,6 +80,11 @@ class Row(Section, marks=RESULT):
     def identity(self) -> dict[str, Any]:
         """The settings that its values depend on, and the version of its kind."""
         return identity(self) | {"version": self.row.version}
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Other measures of the study from whose files it is made, in place of texts."""
+        return ()
 
     @property
     def named_model(self) -> str | None:
