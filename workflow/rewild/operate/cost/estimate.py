@@ -134,8 +134,9 @@ def conversations(inputs: CostInputs, origins: Collection[str] = ()) -> int | No
         return None
     report = prepared(inputs)
     if report:
-        kept = report["sources"]
-        return int(sum(kept[name]["kept"] for name in origins) if origins else report["kept"])
+        if origins:
+            return sum(int(report["sources"][name]["kept"]) for name in origins)
+        return int(report["kept"])
     by_source = {source.name: _rows(inputs, prompts, source) for source in prompts.sources}
     found = sum(by_source.values())
     kept_share = min(1.0, (prompts.limit or found) / found)
