@@ -27,6 +27,7 @@ def benchmarks(root: Path, models: dict[str, Model]) -> dict[str, Benchmark]:
 
 OTHERS = [
     *("arena-hard", "alpaca-eval-raw", "ifeval-loose", "mbpp", "gsm8k", "mbpp-lm-eval"),
+    *("mmlu", "arc-challenge", "hellaswag", "truthfulqa", "winogrande", "mmlu-redux"),  # MAGPIE's Table 3
     *("mixeval-hard", "wildbench"),
     *("demo-knowledge", "demo-following", "demo-chat", "demo-pairs"),
 ]
@@ -84,6 +85,12 @@ def test_keys_are_those_of_lm_eval(benchmarks: dict[str, Benchmark]) -> None:
         "ifeval-loose": ("leaderboard_ifeval", "inst_level_loose_acc,none", 0),
         "gsm8k": ("gsm8k", "exact_match,strict-match", 5),
         "mbpp-lm-eval": ("mbpp", "pass_at_1,none", 3),
+        "mmlu": ("mmlu", "acc,none", 5),
+        "arc-challenge": ("arc_challenge", "acc_norm,none", 25),
+        "hellaswag": ("hellaswag", "acc_norm,none", 10),
+        "truthfulqa": ("truthfulqa_mc2", "acc,none", 0),
+        "winogrande": ("winogrande", "acc,none", 5),
+        "mmlu-redux": ("mmlu_redux_generative", "exact_match,default", 0),
         "demo-knowledge": ("demo_knowledge", "acc,none", 0),
         "demo-following": ("leaderboard_ifeval", "prompt_level_strict_acc,none", 0),
     }

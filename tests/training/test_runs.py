@@ -107,7 +107,7 @@ def test_the_rendered_config_is_the_golden_one(run: str, name: str) -> None:
 def test_preference_pairs_are_rendered_as_dpo() -> None:
     training = replace(a_training("big"), recipe=RECIPES["magpie-dpo"])
     config = axolotl_config(training, "pairs.parquet", "w", "0" * 16)
-    assert (config["rl"], config["dpo_beta"], config["sample_packing"]) == ("dpo", 0.1, False)
+    assert (config["rl"], config["dpo_beta"], config["sample_packing"]) == ("dpo", 0.01, False)
     assert config["datasets"][0]["type"] == "chat_template.default"
     assert config["warmup_ratio"] == 0.1
     assert "warmup_steps" not in config

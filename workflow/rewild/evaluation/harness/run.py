@@ -438,17 +438,23 @@ def _definitions(task: Task) -> list[Path]:
 
 
 def _leaves(manager: Any, name: str) -> list[str]:
-    """The leaf tasks of a task or group, in its order."""
+    """The leaf tasks of a task, group or tag, in its order (of a tag: by name)."""
     entry = manager.task_index.get(name)
     if entry is None:
         raise ConfigError(f"lm-eval's group names an unknown task '{name}'")
+    if entry.yaml_path is None:  # a tag has no file, and its members where others have their tags
+        return sorted(entry.tags)
     members = (entry.cfg or {}).get("task")
-    if not isinstance(members, list):
-        return [name]
-    names = (
-        member if isinstance(member, str) else member.get("task") or member.get("group") for member in members
-    )
-    return [leaf for member in names for leaf in _leaves(manager, str(member))]
+    return _of_members(manager, members) if isinstance(members, list) else [name]
+
+
+def _of_members(manager: Any, members: Sequence[Any]) -> list[str]:
+    """The leaf tasks of a group's members: names, tasks with changes, or groups written out."""
+    found: list[str] = []
+    for member in members:
+        named = member if isinstance(member, str) else member.get("task") or member.get("group")
+        found += _of_members(manager, named) if isinstance(named, list) else _leaves(manager, str(named))
+    return found
 
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
