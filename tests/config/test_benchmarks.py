@@ -26,7 +26,15 @@ def benchmarks(root: Path, models: dict[str, Model]) -> dict[str, Benchmark]:
 
 
 OTHERS = [
-    *("arena-hard", "alpaca-eval-raw", "ifeval-loose", "mbpp", "gsm8k", "mbpp-lm-eval"),
+    *(
+        "arena-hard",
+        "alpaca-eval-raw",
+        "alpaca-eval-llama-3",
+        "ifeval-loose",
+        "mbpp",
+        "gsm8k",
+        "mbpp-lm-eval",
+    ),
     *("mmlu", "arc-challenge", "hellaswag", "truthfulqa", "winogrande", "mmlu-redux"),  # MAGPIE's Table 3
     *("mixeval-hard", "wildbench"),
     *("demo-knowledge", "demo-following", "demo-chat", "demo-pairs"),

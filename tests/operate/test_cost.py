@@ -111,7 +111,8 @@ def test_a_study_says_what_its_conversations_hold(tmp_path: Path, inputs: CostIn
 def test_a_benchmark_that_scores_options_asks_for_each(inputs: CostInputs) -> None:
     """About 200 million tokens a run, most of them MMLU-Pro's: each of its options reads the whole prompt."""
     (line,) = [line for line in estimate(inputs) if (line.stage, line.what) == ("benchmarks", "l8i")]
-    asked = inputs.assumed.questions
+    taken = inputs.study.evaluation.benchmarks if inputs.study.evaluation else []
+    asked = {slug: inputs.assumed.questions[slug] for slug in taken}
     assert line.read == pytest.approx(
         sum(asked[slug].questions * asked[slug].requests * asked[slug].read for slug in asked)
     )
