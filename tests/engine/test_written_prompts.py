@@ -12,13 +12,15 @@ import pytest
 from kinds import make
 from rewild.config.base import validate
 from rewild.config.study import Study
+from rewild.core.errors import DataError
 from rewild.engines import make_engine
 from rewild.engines.base import About, Completion, Engine, EngineError
 from rewild.engines.chat import Chat
 from rewild.generation.prepared import prepare
 from rewild.prompts.synthesis.pilot import judge, run_pilot
+from rewild.prompts.synthesis.schema import read_step
 from rewild.prompts.synthesis.spec import synthesis_spec
-from rewild.prompts.synthesis.write import Scribe, write_samples
+from rewild.prompts.synthesis.write import Scribe, write_samples, write_shard
 
 pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/engine-cpu")
 
@@ -60,7 +62,7 @@ class Scripted(Engine):
         return About("scripted")
 
 
-def scribe(say, template=MARKED, **changes):
+def scribe(say, template=MARKED, step=0, before=None, **changes):
     given = {"kind": "synthesis", "name": "air", "model": "tiny", "count": 12, "path": "nowhere"}
     given |= {"engine": "transformers", "limits": {"context": 400, "max_output": 60}} | changes
     study = validate(
@@ -70,12 +72,12 @@ def scribe(say, template=MARKED, **changes):
     )
     source = study.prompts.sources[0]
     chat = Chat(make("byte-level", template), "tiny")
-    made = prepare(synthesis_spec(study, source, {}), chat, 400, partial(Scripted, chat, say))
-    return Scribe.of(made, source)
+    spec = synthesis_spec(study, source, {}, step=step)
+    return Scribe.of(prepare(spec, chat, 400, partial(Scripted, chat, say)), source, step, before)
 
 
 def outcome(say, tmp_path, count=1, **changes) -> pl.DataFrame:
-    return write_samples(scribe(say, **changes), range(count), tmp_path)
+    return write_samples(scribe(say, **changes), range(count), tmp_path)[0]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_what_comes_of_a_sample(text, end, failure, tmp_path):
 
 def test_each_request_begins_at_a_user_s_turn_and_has_its_own_seed(tmp_path):
     made = scribe(lambda _: ("why?", "<|end|>"), sampling={"temperature": [1.0, 1.2], "top_p": [1.0, 0.9]})
-    rows = write_samples(made, range(12), tmp_path)
+    rows, _ = write_samples(made, range(12), tmp_path)
     asked = made.model.loaded.engine.asked
     assert {r.tokens for r, _ in asked} == {made.turns.tokens()}
     assert {r.ends for r, _ in asked} == {made.turns.ends}
@@ -125,7 +127,7 @@ def test_a_conversation_asks_answers_and_asks_again(tmp_path):
         "answers": {"system": "Be brief."},
     }
     made = scribe(say, turns=3, **told)
-    row = write_samples(made, [5], tmp_path).row(0, named=True)
+    row = write_samples(made, [5], tmp_path)[0].row(0, named=True)
     words = ["why 0?", "the answer", "why 1?", "the answer", "why 2?"]
     assert [m["content"] for m in row["conversation"]] == words
     assert [m["role"] for m in row["conversation"]] == ["user", "assistant"] * 2 + ["user"]
@@ -181,10 +183,11 @@ def test_a_template_that_cannot_is_an_error_that_says_what_to_change(template, c
 
 def test_what_is_finished_is_not_written_again_and_more_samples_change_none(tmp_path):
     first = scribe(lambda r: (f"why {r.name}", "<|end|>"))
-    few = write_samples(first, range(5), tmp_path)
+    few, _ = write_samples(first, range(5), tmp_path / first.model.digest)
     again = scribe(lambda r: (f"how {r.name}", "<|end|>"), count=500, shards=3)
     assert again.model.digest == first.model.digest, "how many there are identifies no sample"
-    more = write_samples(again, range(9), tmp_path)
+    more, cost = write_samples(again, range(9), tmp_path / again.model.digest)
+    assert (cost.rows, cost.output_tokens) == (9, more["output_tokens"].sum())
     assert more.head(5).equals(few)
     assert {r.name for r, _ in again.model.loaded.engine.asked} == {f"air/{n}/0" for n in range(5, 9)}
     other = scribe(lambda _: ("", None), system="math")
@@ -200,7 +203,7 @@ def test_an_engine_that_dies_loses_nothing_that_was_finished(tmp_path):
     with pytest.raises(EngineError, match=r"gone.*what was finished is kept"):
         write_samples(scribe(dies), range(12), tmp_path)
     again = scribe(lambda _: ("why?", "<|end|>"))
-    assert write_samples(again, range(12), tmp_path).height == 12
+    assert write_samples(again, range(12), tmp_path)[0].height == 12
     assert 0 < len(again.model.loaded.engine.asked) < 12
 
 
@@ -219,7 +222,7 @@ def test_the_pilot_counts_by_reason_and_names_what_is_particular(tmp_path):
     assert report.profile["template"]["before"] == "<s><|user|>\n"
     assert report.profile["template"]["end"] == "<|end|>"
     assert "temperature 1.2" in (tmp_path / "pilot/report.md").read_text()
-    rows = write_samples(made, range(8), tmp_path / "work")
+    rows, _ = write_samples(made, range(8), tmp_path / "work" / made.model.digest)
     fine = judge(made, rows.with_columns(pl.lit(None, pl.String).alias("failure")))
     assert fine.passed
 
@@ -233,13 +236,97 @@ def test_a_real_model_s_samples_depend_on_their_numbers_alone(model_folder, tmp_
         maker = partial(make_engine, "transformers", path=model_folder, chat=chat, device="cpu", batch=batch)
         return Scribe.of(prepare(spec, chat, 400, maker), made.source)
 
-    one = write_samples(real(3), range(8), tmp_path / "a")
+    one, _ = write_samples(real(3), range(8), tmp_path / "a")
     two = real(8, turns=2, role=None)
-    parts = [write_samples(real(8), range(n, n + 4), tmp_path / "b") for n in (4, 0)]
+    parts = [write_samples(real(8), range(n, n + 4), tmp_path / "b")[0] for n in (4, 0)]
     assert pl.concat(parts).sort("number").equals(one)
     assert one["text"].n_unique() > 4
     ended = one.filter(pl.col("finish_reason") == "stop")
     assert ended.height > 0
     assert all("<|" not in text for text in ended["text"])
-    talks = write_samples(two, range(8), tmp_path / "c")
+    talks, _ = write_samples(two, range(8), tmp_path / "c")
     assert talks["text"].to_list() == one["text"].to_list(), "a first turn is the same, whatever follows"
+
+
+OTHER = {"turns": 2, "role": None, "shards": 2}
+OTHER |= {
+    "answers": {"model": "wise", "path": "elsewhere", "system": "Be brief.", "limits": {"context": 300}}
+}
+
+
+def take_step(step, say, folder, **changes):
+    """A step of the second shard, numbers 6 to 11; the scribe, its rows and what was measured."""
+    before = folder / f"{step - 1}/0001.parquet" if step else None
+    made = scribe(say, step=step, before=before, **(OTHER | changes))
+    out = folder / f"{step}/0001.parquet"
+    return made, write_shard(made, 1, folder / f"work/{step}", out), read_step(out)[1]
+
+
+def asks(request):
+    number, turn = request.name.split("/")[1:]
+    if (number, turn) in {("6", "0"), ("7", "1")}:
+        return "Sure, I can", "<|end|>"
+    return f"why is the fox {number} {turn}?", "<|end|>"
+
+
+def wise(request):
+    return ("" if "/8/" in request.name else f"the answer to {request.name}"), "<|end|>"
+
+
+def test_another_model_answers_step_by_step_and_nothing_is_lost(tmp_path):
+    one, first, spent0 = take_step(0, asks, tmp_path)
+    two, _, spent1 = take_step(1, wise, tmp_path)
+    three, last, spent2 = take_step(2, asks, tmp_path)
+    assert first["number"].to_list() == last["number"].to_list() == list(range(6, 12))
+    reasons = last.select("number", pl.col("failure", "stopped").str.split(":").list.first()).rows()
+    assert reasons == [
+        (6, "answers", None),
+        (7, None, "answers"),
+        (8, None, "answer_empty"),
+        *((n, None, None) for n in (9, 10, 11)),
+    ]
+    assert [len(c or []) for c in last["conversation"].to_list()] == [0, 1, 1, 3, 3, 3]
+    assert last["conversation"].to_list()[3] == [
+        {"role": "user", "content": "why is the fox 9 0?"},
+        {"role": "assistant", "content": "the answer to air/9/0/answer"},
+        {"role": "user", "content": "why is the fox 9 1?"},
+    ]
+    asked = [[r.name for r, _ in made.model.loaded.engine.asked] for made in (one, two, three)]
+    assert [len(names) for names in asked] == [6, 5, 4], "what ended is not asked of"
+    shown = two.chat.tokenizer.decode(list(two.model.loaded.engine.asked[0][0].tokens))
+    assert shown.startswith("<s><|system|>\nBe brief.<|end|>\n<|user|>\nwhy is the fox 7 0?")
+    assert set(last["model"]) == {"tiny"}
+    assert set(last["answers"]) == {"wise"}
+    assert last["seed"].equals(first["seed"])
+    assert (spent1.model, spent1.context, spent2.model) == ("wise", 300, "tiny")
+    for key in ("input_tokens", "output_tokens"):
+        total = sum(getattr(spent, key) for spent in (spent0, spent1, spent2))
+        assert last[key].sum() == total, "each step's tokens once"
+    assert spent2.identity["before"]["before"] == one.model.identity
+    assert one.model.digest == scribe(asks).model.digest, "a first turn is that of a source of one turn"
+
+
+def test_a_step_goes_on_from_what_is_there_and_begins_anew_after_another(tmp_path):
+    take_step(0, asks, tmp_path)
+
+    def dies(request):
+        if "/11/" in request.name:
+            raise EngineError("gone")
+        return wise(request)
+
+    with pytest.raises(EngineError, match="gone"):
+        take_step(1, dies, tmp_path)
+    again, rows, _ = take_step(1, wise, tmp_path)
+    assert rows.height == 6
+    assert len(again.model.loaded.engine.asked) == 1
+    assert take_step(1, wise, tmp_path)[0].model.loaded.engine is None, "nothing is left to answer"
+    take_step(0, lambda _: ("what is a dog?", "<|end|>"), tmp_path, system="math")
+    _, rows, spent = take_step(1, wise, tmp_path)
+    assert spent.identity["before"]["synthesis"]["system"]
+    assert {c[0]["content"] for c in rows["conversation"].to_list()} == {"what is a dog?"}
+
+
+def test_a_step_whose_samples_are_of_another_shard_is_named(tmp_path):
+    take_step(0, asks, tmp_path)
+    with pytest.raises(DataError, match="step 0 has 6 samples that are not the numbers 4 to 7"):
+        take_step(1, wise, tmp_path, shards=3)

@@ -16,8 +16,10 @@ from rewild.config.prompts import Prompts
 from rewild.config.study import Study
 from rewild.config.synthesis import Synthesis, roles
 from rewild.core.errors import ConfigError, DataError
+from rewild.core.files import write_json
 from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.pilot import PilotReport
+from rewild.generation.spec import digest_of
 from rewild.operate.preflight import used_models
 from rewild.operate.preflight_models import models_to_look_at
 from rewild.prompts.prepare import prepare
@@ -25,7 +27,7 @@ from rewild.prompts.schema import read_shard
 from rewild.prompts.synthesis.checks import REASONS, Wanted, what_is_wrong
 from rewild.prompts.synthesis.collect import collect
 from rewild.prompts.synthesis.copies import first_of, nearly
-from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN
+from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN, Measured
 from rewild.prompts.synthesis.spec import described, settings_of, synthesis_of, synthesis_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +67,12 @@ def test_a_sample_s_setting_follows_from_its_number() -> None:
         ({"count": 3, "shards": 4}, "shards: 4 are more than its 3 samples"),
         ({"system": "maths"}, "system: no row 'maths' in resources/prompts/system.yaml; did you mean 'math'"),
         ({"engine": "openai"}, "'openai' asks an endpoint, which takes messages and no tokens"),
+        (
+            {"turns": 2, "answers": {"model": "tiny"}},
+            "answers.model: 'tiny' writes the prompts; leave it out",
+        ),
+        ({"answers": {"model": "other"}}, "answers.model: with one turn nothing is answered; take turns: 2"),
+        ({"answers": {"path": "x"}}, "'path' is of another model's answers: name it as `model`"),
         ({"turn": 2}, "unknown key 'sources.0.synthesis.turn'; did you mean 'turns'"),
     ],
 )
@@ -144,27 +152,46 @@ def test_the_estimate_is_near_the_share_of_runs() -> None:
         assert hit == (jaccard > 0.85)
 
 
+WRITES = {"model": "tiny", "synthesis": {"source": "air"}}
+RECIPE = digest_of(WRITES)
+GOES_ON = {"model": "other", "before": WRITES}
+
+
 def row(number: int, text: str | None, failure: str | None = None, **changes: Any) -> dict[str, Any]:
     talk = [{"role": "user", "content": text}] if failure is None else None
     return {
         "number": number, "model": "tiny", "system": None, "temperature": 1.0, "top_p": 1.0,
-        "top_k": 0, "seed": number, "engine": "transformers", "recipe": "r", "text": text,
+        "top_k": 0, "seed": number, "engine": "transformers", "recipe": RECIPE, "text": text,
+        "answers": None,
         "conversation": talk, "failure": failure, "stopped": None, "language": "English",
         "finish_reason": "stop",
         "input_tokens": 3, "output_tokens": 5, "repetition": 0.0, "garbled": 0.0,
     } | changes  # fmt: skip
 
 
-def report(recipe: str = "r") -> PilotReport:
+def report(recipe: str = RECIPE) -> PilotReport:
     return PilotReport(
         study="s", model="tiny", recipe=recipe, passed=True, conversations=1, rows=1, template_problems=[],
         warnings=[], gates=[], profile={"template": {"before": "<s>"}}, settings={},
     )  # fmt: skip
 
 
-def written(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    path = folder / "0000.parquet"
+def written(
+    folder: Path, rows: list[dict[str, Any]], identity: dict[str, Any] = WRITES, step: int = 0, gpus: int = 2
+) -> Path:
+    """A shard of samples, with its measurement: 300 s of loading, 1,500 s of writing."""
+    path, recipe = folder / f"{step}/0000.parquet", digest_of(identity)
+    rows = [one | {"recipe": recipe} for one in rows]
     write_table(path, pl.DataFrame(rows, schema=SAMPLES.dtypes, orient="row"), SAMPLES, provenance())
+    about = Measured(
+        study="s", model=identity["model"], shard="0000", engine="vllm", engine_arguments={}, sampling={},
+        context=400, parameters=8.0, gpus=gpus, conversations=len(rows), rows=len(rows), failures=0,
+        input_tokens=30, output_tokens=70, load_seconds=300.0, generate_seconds=1500.0, prefill_seconds=None,
+        decode_seconds=None, peak_memory=None, tokens_per_second=None, seconds_per_1000_conversations=None,
+        input_output_ratio=None, prefill_decode_ratio=None, versions={}, hardware={},
+        source="air", step=step, recipe=recipe, identity=identity,
+    )  # fmt: skip
+    write_json(path.with_suffix(".json"), about.model_dump())
     return path
 
 
@@ -184,7 +211,7 @@ def test_every_sample_is_accounted_for_and_prompts_are_a_source(tmp_path: Path) 
     ]
     made = source(count=6, domain="sky")
     folder = tmp_path / "results/s/synthesis/air"
-    found = collect(made, report(), [written(tmp_path, rows)], folder)
+    found = collect(made, report(), [written(tmp_path, rows)], [], folder)
     assert (found.samples, found.prompts) == (6, 2)
     assert found.failures == {"answers": 1, "empty": 1, "near_copy": 1, "repeated": 1}
     assert found.samples == found.prompts + sum(found.failures.values())
@@ -196,8 +223,8 @@ def test_every_sample_is_accounted_for_and_prompts_are_a_source(tmp_path: Path) 
     assert json.loads((folder / "manifest.json").read_text())["input_tokens"] == 18
     kept = read_table(folder / "prompts.parquet", WRITTEN)
     assert kept.select("number", "domain", "seed", "recipe").rows() == [
-        (0, "sky", 0, "r"),
-        (4, "sky", 4, "r"),
+        (0, "sky", 0, RECIPE),
+        (4, "sky", 4, RECIPE),
     ]
 
     prompts = validate(Prompts, {"sources": [GIVEN | {"count": 6}], "shards": 1}, "prompts")
@@ -210,15 +237,31 @@ def test_every_sample_is_accounted_for_and_prompts_are_a_source(tmp_path: Path) 
     assert kept["messages"].to_list()[1] == two
 
 
+def test_what_steps_took_is_summed_and_the_last_one_s_recipe_names_the_prompts(tmp_path: Path) -> None:
+    first = written(tmp_path, [row(0, "What is rain?")])
+    last = written(tmp_path, [row(0, "What is rain?")], GOES_ON, step=1, gpus=4)
+    found = collect(source(count=1), report(), [last], [first.with_suffix(".json")], tmp_path)
+    assert (found.recipe, found.identity) == (digest_of(GOES_ON), GOES_ON)
+    assert [(s.step, s.model, s.gpu_hours, s.output_tokens) for s in found.spent] == [
+        (0, "tiny", 2 * 1800 / 3600, 70),
+        (1, "other", 4 * 1800 / 3600, 70),
+    ]
+
+
 def test_samples_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     shard = written(tmp_path, [row(0, "What is rain?")])
     with pytest.raises(DataError, match="1 samples in 1 shards are not the numbers 0 to 1"):
-        collect(source(count=2), report(), [shard], tmp_path)
+        collect(source(count=2), report(), [shard], [], tmp_path)
     with pytest.raises(DataError, match="samples of another recipe than the pilot's"):
-        collect(source(count=1), report("other"), [shard], tmp_path)
+        collect(source(count=1), report("other"), [shard], [], tmp_path)
+    about = json.loads(shard.with_suffix(".json").read_text())
+    about["identity"]["model"] = "b"
+    write_json(shard.with_suffix(".json"), about)
+    with pytest.raises(DataError, match=r"not of the recipe of the .json beside it; write them again"):
+        collect(source(count=1), report(), [shard], [], tmp_path)
     none = written(tmp_path, [row(0, "", "empty: no text"), row(1, "x", "cut_off: no end")])
     with pytest.raises(DataError, match=r"none of 2 samples is a prompt \(cut_off: 1, empty: 1\)"):
-        collect(source(count=2), report(), [none], tmp_path)
+        collect(source(count=2), report(), [none], [], tmp_path)
     with pytest.raises(DataError, match=r"no such file .source 'air'.; snakemake makes it, or `rewild synth"):
         prepare("s", validate(Prompts, {"sources": [GIVEN]}, "p"), tmp_path / "prompts", root=tmp_path)
 
@@ -273,3 +316,33 @@ def test_rules_run_again_for_what_identifies_a_sample_and_nothing_else(tmp_path:
     study = validate(Study, about, "study s")
     with pytest.raises(ConfigError, match="no source of the kind synthesis 'airy'; did you mean 'air'"):
         synthesis_of(study, "airy")
+
+
+def test_another_model_s_answers_are_steps_of_their_own(tmp_path: Path) -> None:
+    given = GIVEN | {"path": str(tmp_path), "engine": "transformers", "turns": 3}
+    other = {"model": "other", "path": str(tmp_path / "other"), "limits": {"context": 99}}
+
+    def settings(step: int, **answers: Any) -> str:
+        about = {"prompts": {"sources": [given | ({"answers": answers} if answers else {})]}}
+        study = validate(Study, {"name": "s", "title": "S", "source": "computed"} | about, "study s")
+        made = synthesis_of(study, "air")
+        return settings_of(synthesis_spec(study, made, {}, step=step), made, step)
+
+    alone = source(turns=3)
+    made = source(turns=3, answers=other)
+    assert (alone.steps, alone.speaks(0)) == ([range(5)], alone)
+    assert made.steps == [range(n, n + 1) for n in range(5)]
+    assert [made.speaks(n) is made.answers for n in range(5)] == [False, True, False, True, False]
+    assert described(made, 0) == described(source()), "what follows identifies no first turn"
+    assert described(made, 1) == described(made, 3)
+    assert described(made, 2)["role"] == roles()["conversation"].text
+    asks, answers, asks_again = (settings(n, **other) for n in range(3))
+    assert json.loads(asks)["source"]["path"] == json.loads(asks_again)["source"]["path"] == str(tmp_path)
+    assert json.loads(answers)["source"]["path"] == other["path"]
+    assert json.loads(answers)["limits"]["context"] == 99
+    cold = other | {"sampling": {"temperature": 0.5}}
+    assert [settings(n, **cold) == settings(n, **other) for n in range(3)] == [True, False, True]
+    brief = other | {"system": "Be brief."}
+    assert [settings(n, **brief) == settings(n, **other) for n in range(3)] == [True, False, True]
+    fast = other | {"compute": {"batch": 3}}
+    assert [settings(n, **fast) == settings(n, **other) for n in range(3)] == [True, True, True]

@@ -92,7 +92,7 @@ from rewild.report.findings.select import check_findings
 from rewild.training.preferences.job import preference_spec, seed_of
 from rewild.generation.spec import memory_mb, settings_of
 from rewild.prompts.synthesis.spec import settings_of as settings_of_synthesis
-from rewild.prompts.synthesis.spec import synthesis_spec, syntheses_of
+from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import local_folder, make_spec
 from rewild.measures.weights import weights_of as measured_by
 
@@ -129,7 +129,7 @@ def read_whole(name):
         for model in dict.fromkeys(answer)
     }
     writers = {
-        source.name: (source, synthesis_spec(study, source, models, DEFAULTS.gpus))
+        source.name: (source, specs_of(study, source, models, DEFAULTS.gpus))
         for source in syntheses_of(study)
     }
     trainings = check_runs(study, models, RECIPES)
@@ -192,7 +192,7 @@ REGISTRY = {name: found.models for name, found in FOUND.items()}  # models it ma
 JOBS = {
     (name, model): job for name, f in FOUND.items() for model, job in f.jobs.items()
 }
-WRITERS = {  # a source that a model writes, and what it is written with
+WRITERS = {  # a source that a model writes, and what it is written and answered with
     (name, source): writer
     for name, found in FOUND.items()
     for source, writer in found.writers.items()

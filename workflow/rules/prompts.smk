@@ -27,14 +27,35 @@ def prompt_shards(wildcards):
 
 
 # Prompts that a model writes (docs/synthesis.md).
+def step_of(wildcards):
+    """Which step of a source: a pilot is one of the first."""
+    return int(getattr(wildcards, "step", 0))
+
+
 def writer_of(wildcards):
-    """What a source of a study is written with."""
-    return WRITERS[wildcards.study, wildcards.source][1]
+    """What a step of a source is written, or answered, with."""
+    found = WRITERS[wildcards.study, wildcards.source][1]
+    return found[step_of(wildcards) % len(found)]
 
 
 def written_source(wildcards):
-    """Its settings."""
+    """The settings of the source."""
     return WRITERS[wildcards.study, wildcards.source][0]
+
+
+def writer_settings(wildcards):
+    """What identifies what a step adds."""
+    return settings_of_synthesis(
+        writer_of(wildcards), written_source(wildcards), step_of(wildcards)
+    )
+
+
+def writer_minutes(wildcards):
+    """How long a shard may take: by the estimate, within what the study allows."""
+    most = writer_of(wildcards).compute.minutes
+    return estimated(
+        wildcards.study, "synthesis", f"{wildcards.source}/{wildcards.step}", most
+    )
 
 
 def writer_tool(wildcards):
@@ -55,30 +76,52 @@ def writer_gpu(wildcards):
 
 def writer_files(wildcards):
     """The folder of a model that is not on the hub, and the file of its chat template, if it has one."""
-    source = written_source(wildcards)
-    row = REGISTRY[wildcards.study].get(source.model)
-    folder = source.path or (row.folder if row else None)
-    return plain(filter(None, [folder, source.chat_template]))
+    who = written_source(wildcards).speaks(step_of(wildcards))
+    row = REGISTRY[wildcards.study].get(who.model)
+    folder = who.path or (row.folder if row else None)
+    return plain(filter(None, [folder, who.chat_template]))
 
 
 def writer_weights(wildcards):
     """What says that the weights of a model of the hub are there."""
-    source = writer_of(wildcards).source
-    row = REGISTRY[wildcards.study].get(written_source(wildcards).model)
-    if written_source(wildcards).path or (row and row.folder):
+    job = writer_of(wildcards)
+    who = written_source(wildcards).speaks(step_of(wildcards))
+    row = REGISTRY[wildcards.study].get(who.model)
+    if job.remote or who.path or (row and row.folder):
         return []
-    return fetched(source.path, source.revision)
+    return fetched(job.source.path, job.source.revision)
+
+
+def written_before(wildcards):
+    """The file of the step before; none for the first."""
+    folder = f"results/{wildcards.study}/synthesis/{wildcards.source}"
+    step = step_of(wildcards)
+    return [f"{folder}/{step - 1}/{wildcards.shard}.parquet"] if step else []
 
 
 def written_shards(wildcards):
-    """The shards of samples of a source."""
-    folder = f"results/{wildcards.study}/synthesis/{wildcards.source}/shards"
-    count = written_source(wildcards).shards
-    return [f"{folder}/{shard_name(number)}.parquet" for number in range(count)]
+    """The shards of samples of a source, of its last step."""
+    source = written_source(wildcards)
+    folder = (
+        f"results/{wildcards.study}/synthesis/{source.name}/{len(source.steps) - 1}"
+    )
+    return [f"{folder}/{shard_name(number)}.parquet" for number in range(source.shards)]
+
+
+def written_earlier(wildcards):
+    """What its earlier steps measured."""
+    source = written_source(wildcards)
+    folder = f"results/{wildcards.study}/synthesis/{source.name}"
+    return [
+        f"{folder}/{step}/{shard_name(number)}.json"
+        for step in range(len(source.steps) - 1)
+        for number in range(source.shards)
+    ]
 
 
 # A source that a model writes: a pilot of every setting, then its shards, then one file of prompts. As with responses, a
-# shard waits for `passed`, and has the report that it judges as an input too.
+# shard waits for `passed`, and has the report that it judges as an input too. Where another model answers between the
+# turns, each turn and each answer is a step: a job loads one model.
 rule pilot_synthesis:
     input:
         files=writer_files,
@@ -110,9 +153,7 @@ rule pilot_synthesis:
         cpus_per_task=gres_cpus(writer_gpus),
         nodes=1,
     params:
-        settings=lambda wildcards: settings_of_synthesis(
-            writer_of(wildcards), written_source(wildcards)
-        ),
+        settings=writer_settings,
         pilot=lambda wildcards: trigger(written_source(wildcards).pilot),
         python=how(lambda wildcards: python_of(writer_tool(wildcards))),
         hub=lambda wildcards: staged(writer_weights(wildcards)),
@@ -155,17 +196,21 @@ rule synthesise_shard:
     input:
         pilot="results/{study}/synthesis/{source}/pilot/report.json",
         passed=ancient("results/{study}/synthesis/{source}/pilot/passed"),
+        before=written_before,
         files=writer_files,
         weights=lambda wildcards: ancient(writer_weights(wildcards)),
         env=lambda wildcards: ancient(ready_of(writer_tool(wildcards))),
     output:
-        samples="results/{study}/synthesis/{source}/shards/{shard}.parquet",
+        samples="results/{study}/synthesis/{source}/{step}/{shard}.parquet",
+        measured="results/{study}/synthesis/{source}/{step}/{shard}.json",
     log:
-        "logs/{study}/synthesise_shard/{source}/{shard}.log",
+        "logs/{study}/synthesise_shard/{source}/{step}/{shard}.log",
     benchmark:
-        "logs/{study}/synthesise_shard/{source}/{shard}.benchmark.tsv"
+        "logs/{study}/synthesise_shard/{source}/{step}/{shard}.benchmark.tsv"
+    wildcard_constraints:
+        step=r"\d+",
     group:
-        on_a_node(writer_gpus, "study", "source")
+        on_a_node(writer_gpus, "study", "source", "step")
     conda:
         lambda wildcards: conda_of(writer_tool(wildcards))
     container:
@@ -177,37 +222,34 @@ rule synthesise_shard:
             lambda wildcards: memory_mb(writer_of(wildcards)),
             writer_gpus,
         ),
-        runtime=minutes(
-            "synthesise_shard",
-            lambda wildcards: writer_of(wildcards).compute.minutes,
-            writer_gpus,
-        ),
+        runtime=minutes("synthesise_shard", writer_minutes, writer_gpus),
         gpu=gpus(writer_gpus),
         gpu_model=gpu_type(writer_gpu),
         gres=gres(writer_gpus, writer_gpu),
         cpus_per_task=gres_cpus(writer_gpus),
         nodes=1,
     params:
-        settings=lambda wildcards: settings_of_synthesis(
-            writer_of(wildcards), written_source(wildcards)
-        ),
+        settings=writer_settings,
         numbers=lambda wildcards: str(
             written_source(wildcards).numbers(int(wildcards.shard))
         ),
         python=how(lambda wildcards: python_of(writer_tool(wildcards))),
         hub=lambda wildcards: staged(writer_weights(wildcards)),
-        work="results/{study}/work/synthesis/{source}/{shard}",
+        before=lambda wildcards, input: [f"--before={path}" for path in input.before],
+        work="results/{study}/work/synthesis/{source}/{step}/{shard}",
     message:
-        "{wildcards.study}: shard {wildcards.shard} of the prompts of {wildcards.source}"
+        "{wildcards.study}: shard {wildcards.shard} of the prompts of {wildcards.source}, step {wildcards.step}"
     shell:
         "staged {params.hub:q}; {params.python:q} -m rewild synthesise {wildcards.study:q} {wildcards.source:q}"
-        " {wildcards.shard:q} --out {output.samples:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
+        " {wildcards.shard:q} --step {wildcards.step:q} {params.before:q} --out {output.samples:q} --work {params.work:q}"
+        " --threads {threads:q} > {log:q} 2>&1"
 
 
 rule collect_synthesis:
     input:
         pilot="results/{study}/synthesis/{source}/pilot/report.json",
         shards=written_shards,
+        earlier=written_earlier,
     output:
         prompts="results/{study}/synthesis/{source}/prompts.parquet",
         manifest="results/{study}/synthesis/{source}/manifest.json",
@@ -225,7 +267,10 @@ rule collect_synthesis:
         runtime=minutes("collect_synthesis", 60),
     params:
         settings=lambda wildcards: trigger(written_source(wildcards)),
-        shards=lambda wildcards, input: [f"--shard={path}" for path in input.shards],
+        shards=lambda wildcards, input: [
+            *(f"--shard={path}" for path in input.shards),
+            *(f"--earlier={path}" for path in input.earlier),
+        ],
         out=subpath(output.prompts, parent=True),
         stage=stage("synthesis"),
     message:

@@ -74,14 +74,14 @@ def fetch_hub(
 SourceName = Annotated[str, typer.Argument(help="A source of the study of the kind synthesis")]
 
 
-def _synthesis(study: str, source: str, config: Path) -> tuple[Synthesis, Spec]:
+def _synthesis(study: str, source: str, config: Path, step: int = 0) -> tuple[Synthesis, Spec]:
     from rewild.config import load_defaults, read_study
     from rewild.config.models import load_models
     from rewild.prompts.synthesis.spec import synthesis_of, synthesis_spec
 
     found = read_study(study, config)
-    wanted = synthesis_of(found, source)
-    return wanted, synthesis_spec(found, wanted, load_models(config, found), load_defaults(config).gpus)
+    wanted, gpus = synthesis_of(found, source), load_defaults(config).gpus
+    return wanted, synthesis_spec(found, wanted, load_models(config, found), gpus, step)
 
 
 @app.command("pilot-synthesis")
@@ -112,24 +112,33 @@ def synthesise(
     source: SourceName,
     shard: Annotated[int, typer.Argument(min=0, help="Which part of the samples, counted from 0")],
     *,
-    out: Annotated[Path, typer.Option(help="The shard's file")],
+    out: Annotated[Path, typer.Option(help="The shard's file; what it cost goes beside it, as .json")],
     work: Annotated[Path, typer.Option(help="Folder of finished chunks")],
+    step: Annotated[
+        int, typer.Option(min=0, help="Where another model answers: prompts 0, 2, ...; answers 1, 3")
+    ] = 0,
+    before: Annotated[Path | None, typer.Option(help="The shard's file of the step before")] = None,
     threads: Threads = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
-    """Let a model write one shard of prompts. Killed at any moment, it goes on when run again."""
+    """Let a model write a shard of prompts, or answer it. Killed at any moment, it goes on when run again."""
     from rewild.core.errors import ConfigError
     from rewild.generation.prepared import open_model
     from rewild.prompts.synthesis.write import Scribe, write_shard
 
     log_progress()
-    wanted, spec = _synthesis(study, source, config)
+    wanted, spec = _synthesis(study, source, config, step)
+    if step >= len(wanted.steps) or (step > 0) != (before is not None):
+        raise ConfigError(
+            f"study {study}: {source} has {len(wanted.steps)} steps, counted from 0, and each but the first "
+            f"goes on from the one before; --step is {step}, --before {before or 'not given'}"
+        )
     if shard >= wanted.shards:
         raise ConfigError(
             f"study {study}: {source} has {wanted.shards} shards, counted from 0; {shard} is none"
         )
     with open_model(spec, threads) as made:
-        rows = write_shard(Scribe.of(made, wanted), shard, work, out)
+        rows = write_shard(Scribe.of(made, wanted, step, before), shard, work, out)
     failed = rows["failure"].count()
     say(f"{source}, shard {shard}: {rows.height:,} samples, {rows.height - failed:,} prompts")
 
@@ -139,7 +148,12 @@ def collect_synthesis(
     study: StudyName,
     source: SourceName,
     *,
-    shards: Annotated[list[Path], typer.Option("--shard", help="The shards' files, in order")],
+    shards: Annotated[
+        list[Path], typer.Option("--shard", help="The shards' files of the last step, in order")
+    ],
+    earlier: Annotated[
+        list[Path] | None, typer.Option("--earlier", help="The .json of earlier steps")
+    ] = None,
     pilot: Annotated[Path, typer.Option(help="report.json of the source's pilot")],
     out: Annotated[Path, typer.Option(help="Folder of prompts.parquet and manifest.json")],
     config: ConfigFolder = Path("config"),
@@ -150,6 +164,7 @@ def collect_synthesis(
     from rewild.prompts.synthesis.collect import collect
     from rewild.prompts.synthesis.spec import synthesis_of
 
-    found = collect(synthesis_of(read_study(study, config), source), read_report(pilot), shards, out)
+    wanted = synthesis_of(read_study(study, config), source)
+    found = collect(wanted, read_report(pilot), shards, earlier or [], out)
     lost = ", ".join(f"{reason} {count:,}" for reason, count in found.failures.items())
     say(f"{source}: {found.prompts:,} prompts of {found.samples:,} samples{f' ({lost})' if lost else ''}")

@@ -26,6 +26,9 @@ ROLES = Path("resources/prompts/system.yaml")
 ROLE = "conversation"
 """The row of :data:`ROLES` that keeps a model in the user's role in later turns."""
 
+OF_ANOTHER = ("limits", "engine", "compute", "path", "precision", "chat_template")
+"""Settings of ``answers`` that only another model has."""
+
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Mass = Annotated[float, Field(gt=0, le=1)]
 
@@ -64,13 +67,33 @@ class Grid(Section, marks=RESULT):
 
 
 class AnswersBetween(Section, marks=RESULT):
-    """How the same model answers its own prompts, so that it can write the next one."""
+    """How prompts are answered, so that the next one can be written: by the same model, or by another."""
 
     sampling: SamplingSettings = Field(
         default=SamplingSettings(temperature=0.0),
         description="Greedy by default, as in the paper's section E.1",
     )
     system: str | None = Field(default=None, description="System prompt of the answers; the paper's had none")
+    model: Slug | None = Field(
+        default=None, description="Another model, as for `model`; null: the one that writes"
+    )
+    limits: Limits | None = Field(default=None, description="Of another model's answers; null: the source's")
+    engine: EngineName | None = Field(default=None, description="Of another model; null: the source's")
+    compute: Annotated[Compute | None, HOW] = Field(
+        default=None, description="Of another model; null: the source's"
+    )
+    path: str | None = Field(default=None, description="A folder with the other model")
+    precision: Literal["fp32", "bf16", "fp8"] | None = Field(default=None, description="Of its weights")
+    chat_template: str | None = Field(
+        default=None, description="A file with a template, in place of the other's own"
+    )
+
+    @model_validator(mode="after")
+    def _of_another(self) -> AnswersBetween:
+        given = [key for key in OF_ANOTHER if getattr(self, key) is not None]
+        if given and self.model is None:
+            raise ValueError(f"'{given[0]}' is of another model's answers: name it as `model`, or remove it")
+        return self
 
 
 class SynthesisGates(Section, marks=VERDICT):
@@ -157,6 +180,14 @@ class Synthesis(Section, marks=RESULT):
                 f"count: {self.count} samples are fewer than the {len(self.pattern)} of one round of its "
                 "grids, so some setting would yield nothing; raise it, or take fewer settings or shares"
             )
+        if self.answers.model == self.model:
+            raise ValueError(
+                f"answers.model: '{self.model}' writes the prompts; leave it out, and it answers"
+            )
+        if self.answers.model and self.turns == 1:
+            raise ValueError(
+                "answers.model: with one turn nothing is answered; take turns: 2, or leave it out"
+            )
         if self.shards > self.count:
             raise ValueError(f"shards: {self.shards} are more than its {self.count} samples")
         for key in ("system", "role"):
@@ -184,6 +215,19 @@ class Synthesis(Section, marks=RESULT):
         """The language in which prompts are to be; None: any."""
         system = self.told("system")
         return self.language or (system.language if system else None)
+
+    @property
+    def steps(self) -> list[range]:
+        """What is generated one after another, each by one model: prompts (0, 2, ...), answers (1, 3, ...).
+
+        One step does it all, unless another model answers.
+        """
+        parts = range(2 * self.turns - 1)
+        return [range(n, n + 1) for n in parts] if self.answers.model else [parts]
+
+    def speaks(self, step: int) -> Synthesis | AnswersBetween:
+        """Whose model is at work in a step: the source's, or that of ``answers``."""
+        return self.answers if self.answers.model and step % 2 else self
 
     def numbers(self, shard: int) -> range:
         """The samples of a shard."""

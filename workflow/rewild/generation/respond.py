@@ -23,7 +23,7 @@ from rewild.engines.base import About, Engine, Usage
 from rewild.generation.feed import Strand, Work, feed
 from rewild.generation.prepared import Prepared
 from rewild.generation.rows import Responder, Talk, turns_of
-from rewild.generation.schema import RESPONSES
+from rewild.generation.schema import RESPONSES, Measurement
 from rewild.generation.store import Store, disk_errors
 
 log = logging.getLogger("rewild")
@@ -275,3 +275,50 @@ def content_hash(conversation: Mapping[str, Any]) -> str:
     """16 hexadecimal digits over a conversation's messages, the original answers included."""
     messages = [[m["role"], m["content"]] for m in conversation["messages"]]
     return sha256(json.dumps(messages, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def measure(model: Prepared, shard: str, cost: Cost, chunks: Path, sampling: dict[str, Any]) -> Measurement:
+    """What a shard cost, summed over its chunks.
+
+    Args:
+        model: that generated it.
+        shard: its name.
+        cost: the sum.
+        chunks: their folder, in which the engine that made them left what it says of itself.
+        sampling: settings, as they are told.
+    """
+    about = read_about(chunks / "engine.json") or About(model.spec.engine)
+    tokens, seconds = cost.input_tokens + cost.output_tokens, cost.generate_seconds
+    return Measurement(
+        study=model.spec.study,
+        model=model.spec.model,
+        shard=shard,
+        engine=about.name,
+        engine_arguments=about.arguments,
+        sampling=sampling,
+        context=model.sizes[0],
+        parameters=model.spec.source.parameters,
+        gpus=model.spec.gpus,
+        conversations=cost.conversations,
+        rows=cost.rows,
+        failures=cost.failures,
+        input_tokens=cost.input_tokens,
+        output_tokens=cost.output_tokens,
+        load_seconds=cost.load_seconds,
+        generate_seconds=seconds,
+        prefill_seconds=cost.prefill_seconds,
+        decode_seconds=cost.decode_seconds,
+        peak_memory=cost.peak_memory,
+        tokens_per_second=_ratio(tokens, seconds),
+        seconds_per_1000_conversations=_ratio(1000 * seconds, cost.conversations),
+        input_output_ratio=_ratio(cost.input_tokens, cost.output_tokens),
+        prefill_decode_ratio=_ratio(
+            _ratio(cost.input_tokens, cost.prefill_seconds), _ratio(cost.output_tokens, cost.decode_seconds)
+        ),
+        versions=about.versions,
+        hardware=about.hardware,
+    )
+
+
+def _ratio(over: float | None, under: float | None) -> float | None:
+    return over / under if over is not None and under else None

@@ -29,7 +29,7 @@ from rewild.evaluation.judged.job import answer_spec
 from rewild.operate.cost.estimate import CostInputs, Line, estimate
 from rewild.operate.cost.report import size
 from rewild.operate.site import Check, check_site
-from rewild.prompts.synthesis.spec import syntheses_of, synthesis_spec
+from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import make_spec
 
 OPEN = ("apache-2.0", "mit", "bsd-3-clause", "odc-by", "cc-by-4.0")
@@ -77,9 +77,10 @@ def used_models(inputs: CostInputs) -> dict[str, Used]:
             precision = (own.precision if own else None) or row.paper_precision or "bf16"
             found[slug] = Used(row, local, precision)
     for source in syntheses_of(study):
-        if source.path is None and source.model not in in_folders and source.model not in found:
-            row = find_model(inputs.models, source.model)
-            found[source.model] = Used(row, False, source.precision or row.paper_precision or "bf16")
+        for step, job in enumerate(specs_of(study, source, inputs.models, dict(inputs.gpus))):
+            if source.speaks(step).path or job.model in in_folders or job.model in found or job.remote:
+                continue
+            found[job.model] = Used(find_model(inputs.models, job.model), False, job.source.precision)
     for run in study.runs:
         slug = find_run(study, run).model
         if slug not in study.runs and slug not in in_folders and slug not in found:
@@ -391,8 +392,8 @@ def _gpu_jobs(inputs: CostInputs) -> Iterator[tuple[str | None, int]]:
     """GPU type and number of the jobs that write prompts, answer, train, and take benchmarks."""
     study, gpus = inputs.study, dict(inputs.gpus)
     for source in syntheses_of(study):
-        job = synthesis_spec(study, source, inputs.models, gpus)
-        yield job.compute.gpu, job.gpus
+        for job in specs_of(study, source, inputs.models, gpus):
+            yield job.compute.gpu, job.gpus
     if study.responses:
         for model in study.responses.models:
             job = make_spec(study, model, inputs.models, gpus)

@@ -28,7 +28,7 @@ from rewild.core.errors import ConfigError
 from rewild.generation.spec import Spec
 from rewild.operate.cost.estimate import CostInputs
 from rewild.operate.site import Check
-from rewild.prompts.synthesis.spec import syntheses_of, synthesis_spec
+from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import make_spec
 
 TOOLS = ("vllm", "vllm-cpu", "engine-cpu", "lm-eval", "lm-eval-cpu", "axolotl", "axolotl-cpu")
@@ -106,10 +106,11 @@ def models_to_look_at(inputs: CostInputs) -> Iterator[dict[str, Any]]:
     for asked in syntheses_of(study):
         with suppress(ConfigError):
             told = asked.told("system")
-            job = synthesis_spec(study, asked, inputs.models, dict(inputs.gpus))
-            seen.add(job.source.path)
-            job = replace(job, system=told.text if told else None)
-            yield from _generating(job, asked.model in in_folders)
+            writes, *answers = specs_of(study, asked, inputs.models, dict(inputs.gpus))
+            for job in (replace(writes, system=told.text if told else None), *answers):
+                if not job.remote:
+                    seen.add(job.source.path)
+                    yield from _generating(job, job.model in in_folders)
     for run in study.runs:
         slug = find_run(study, run).model
         if slug in study.runs or slug in in_folders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from rewild.config.synthesis import Synthesis
 from rewild.core.errors import DataError
 from rewild.core.files import write_json
 from rewild.core.language import language_name
-from rewild.core.table import provenance, read_table, write_table
+from rewild.core.reading import read_model
+from rewild.core.table import provenance, write_table
 from rewild.generation.pilot import PilotReport
 from rewild.generation.rows import reason_of
+from rewild.generation.spec import digest_of
 from rewild.prompts.synthesis.copies import first_of, nearly
-from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN, Manifest
+from rewild.prompts.synthesis.schema import WRITTEN, Manifest, Measured, Spent, read_step
 
 
 def without_copies(samples: pl.DataFrame, near: float | None) -> pl.DataFrame:
@@ -46,31 +49,39 @@ def without_copies(samples: pl.DataFrame, near: float | None) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce("failure", "copy").alias("failure")).drop("copy")
 
 
-def collect(source: Synthesis, report: PilotReport, shards: Sequence[Path], out: Path) -> Manifest:
+def collect(
+    source: Synthesis, report: PilotReport, shards: Sequence[Path], earlier: Sequence[Path], out: Path
+) -> Manifest:
     """Read every shard of a source, and write ``prompts.parquet`` and ``manifest.json``.
 
     Args:
         source: its settings.
-        report: its pilot's; says what the recipe is of.
-        shards: the files, in order.
+        report: its pilot's, whose recipe the first step's samples have.
+        shards: the files of the last step, in order, with their ``.json`` beside them.
+        earlier: what earlier steps measured, a ``.json`` for each shard.
         out: ``results/{study}/synthesis/SOURCE``.
 
     Raises:
         DataError: samples are missing or of another recipe, or none is a prompt.
     """
-    samples = pl.concat([read_table(path, SAMPLES) for path in shards])
+    found = [read_step(path) for path in shards]
+    samples, last = pl.concat([rows for rows, _ in found]), found[0][1]
     if samples["number"].to_list() != list(range(source.count)):
         raise DataError(
             f"{out}: {samples.height:,} samples in {len(shards)} shards are not the numbers 0 to "
             f"{source.count - 1:,}; write the shards again"
         )
-    if samples["recipe"].unique().to_list() != [report.recipe]:
+    first = last.identity
+    while "before" in first:
+        first = first["before"]
+    if {about.recipe for _, about in found} != {last.recipe} or digest_of(first) != report.recipe:
         raise DataError(
             f"{out}: samples of another recipe than the pilot's ({report.recipe}): the model, its template "
             "or the source's settings changed meanwhile; run the pilot and the shards again"
         )
     samples = without_copies(samples, source.near_copy)
-    manifest = _count(source, report, samples)
+    measured = [read_model(path, Measured, "the measurement of a shard") for path in earlier]
+    manifest = _count(source, report, samples, [*measured, *(about for _, about in found)])
     if not manifest.prompts:
         raise DataError(
             f"{out}: none of {source.count:,} samples is a prompt ({_told(manifest.failures)}); read the "
@@ -82,7 +93,7 @@ def collect(source: Synthesis, report: PilotReport, shards: Sequence[Path], out:
         pl.lit(source.domain, dtype=pl.String).alias("domain"),
         pl.coalesce("language", pl.lit(_named(source.spoken), dtype=pl.String)).alias("language"),
     ).select(list(WRITTEN.columns))
-    write_table(out / "prompts.parquet", frame, WRITTEN, provenance(shards, recipe=report.recipe))
+    write_table(out / "prompts.parquet", frame, WRITTEN, provenance(shards, recipe=last.recipe))
     write_json(out / "manifest.json", manifest.model_dump())
     return manifest
 
@@ -91,7 +102,9 @@ def _named(language: str | None) -> str | None:
     return language and (language_name(language) or language)
 
 
-def _count(source: Synthesis, report: PilotReport, samples: pl.DataFrame) -> Manifest:
+def _count(
+    source: Synthesis, report: PilotReport, samples: pl.DataFrame, measured: Sequence[Measured]
+) -> Manifest:
     kept = samples.filter(pl.col("failure").is_null())
     turns = [sum(m["role"] == "user" for m in talk) for talk in kept["conversation"].to_list()]
     keys = ["temperature", "top_p", "top_k"]
@@ -102,8 +115,8 @@ def _count(source: Synthesis, report: PilotReport, samples: pl.DataFrame) -> Man
         study=report.study,
         source=source.name,
         model=source.model,
-        recipe=report.recipe,
-        identity=report.settings,
+        recipe=measured[-1].recipe,
+        identity=measured[-1].identity,
         samples=samples.height,
         prompts=kept.height,
         failures=by_reason(samples["failure"]),
@@ -113,6 +126,21 @@ def _count(source: Synthesis, report: PilotReport, samples: pl.DataFrame) -> Man
         template=report.profile["template"],
         input_tokens=int(samples["input_tokens"].sum()),
         output_tokens=int(samples["output_tokens"].sum()),
+        spent=[_spent(list(some)) for _, some in groupby(measured, lambda m: m.step)],
+    )
+
+
+def _spent(shards: list[Measured]) -> Spent:
+    load, seconds = sum(m.load_seconds for m in shards), sum(m.generate_seconds for m in shards)
+    return Spent(
+        step=shards[0].step,
+        model=shards[0].model,
+        gpus=shards[0].gpus,
+        input_tokens=sum(m.input_tokens for m in shards),
+        output_tokens=sum(m.output_tokens for m in shards),
+        load_seconds=load,
+        generate_seconds=seconds,
+        gpu_hours=shards[0].gpus * (load + seconds) / 3600,
     )
 
 

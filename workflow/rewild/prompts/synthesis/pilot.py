@@ -40,7 +40,7 @@ def run_pilot(scribe: Scribe, work: Path, folder: Path) -> PilotReport:
         work: folder of the pilot's chunks.
         folder: ``results/{study}/synthesis/SOURCE/pilot``.
     """
-    rows = write_samples(scribe, range(scribe.source.pilot_samples), work)
+    rows, _ = write_samples(scribe, range(scribe.source.pilot_samples), work / scribe.model.digest)
     rows = without_copies(rows, scribe.source.near_copy)
     report = judge(scribe, rows)
     write_table(folder / "samples.parquet", rows, SAMPLES, provenance([], recipe=scribe.model.digest))

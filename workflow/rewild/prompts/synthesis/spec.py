@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model, find_model
 from rewild.config.responses import Compute
@@ -15,6 +16,9 @@ from rewild.config.study import Study
 from rewild.config.synthesis import Synthesis
 from rewild.core.errors import ConfigError, known_name
 from rewild.generation.spec import Spec, planned, source_of
+
+NOT_OURS = ("sampling", "system", "history", "over_long", "attempts")
+"""Settings of answers: of those between turns, :func:`described` tells."""
 
 
 def syntheses_of(study: Study) -> list[Synthesis]:
@@ -34,31 +38,39 @@ def synthesis_of(study: Study, name: str) -> Synthesis:
 
 
 def synthesis_spec(
-    study: Study, source: Synthesis, models: Mapping[str, Model], gpus: Mapping[str, Gpu] | None = None
+    study: Study,
+    source: Synthesis,
+    models: Mapping[str, Model],
+    gpus: Mapping[str, Gpu] | None = None,
+    step: int = 0,
 ) -> Spec:
-    """Put the settings of one source together; sampling is that of the answers between its turns.
+    """Put the settings of one step of a source together; sampling is that of the answers between its turns.
 
     Raises:
         ConfigError: the model is not in the table, not on the hub, or no engine plan fits.
     """
-    where = f"study {study.name}: prompts.sources.{source.name}"
-    folder = source.path or (models[source.model].folder if source.model in models else None)
+    who = source.speaks(step)
+    name, engine = who.model or source.model, who.engine or source.engine
+    key = "" if who is source else ".answers"
+    folder = who.path or (models[name].folder if name in models else None)
+    remote = find_engine(engine).remote
     try:
-        row = models.get(source.model) if folder else find_model(models, source.model)
-        made = source_of(source.model, False, row, folder, source.precision)
+        row = models.get(name) if folder else find_model(models, name)
+        made = source_of(name, remote, row, folder, who.precision)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    made = replace(made, template=source.chat_template)
-    compute = source.compute or (study.responses.compute if study.responses else Compute())
-    plan, share = planned(row, made.precision, source.engine, compute, source.limits, gpus)
+        raise ConfigError(f"study {study.name}: prompts.sources.{source.name}{key}: {error}") from error
+    made = replace(made, template=who.chat_template, takes=row.endpoint if row and remote else None)
+    usual = source.compute or (study.responses.compute if study.responses else Compute())
+    compute, wanted = who.compute or usual, who.limits or source.limits
+    plan, share = planned(row, made.precision, engine, compute, wanted, gpus)
     return Spec(
         study=study.name,
         seed=study.seed if source.seed is None else source.seed,
-        model=source.model,
+        model=name,
         source=made,
-        engine=source.engine,
+        engine=engine,
         sampling=source.answers.sampling,
-        limits=source.limits,
+        limits=wanted,
         compute=compute,
         history="self",
         over_long="skip",
@@ -69,19 +81,39 @@ def synthesis_spec(
     )
 
 
-def described(source: Synthesis) -> dict[str, Any]:
-    """What of a source identifies a sample, besides the model: not how many there are, nor their shards."""
+def specs_of(
+    study: Study, source: Synthesis, models: Mapping[str, Model], gpus: Mapping[str, Gpu] | None = None
+) -> list[Spec]:
+    """The models of a source: the one that writes, and the other one that answers, if there is one."""
+    return [synthesis_spec(study, source, models, gpus, step) for step in range(len(source.steps[:2]))]
+
+
+def described(source: Synthesis, step: int = 0) -> dict[str, Any]:
+    """What of a source identifies what a step adds, besides the model: not how many there are, nor shards.
+
+    What an earlier step wrote is identified by itself.
+    """
+    acts, alone = source.steps[step], len(source.steps) == 1
+    if not alone and step % 2:
+        answers = {key: getattr(source.answers, key) for key in ("sampling", "system")}
+        return {
+            "source": source.name,
+            "answers": answers["sampling"].model_dump(),
+            "system": answers["system"],
+        }
     found: dict[str, Any] = {
         "source": source.name,
-        "turns": source.turns,
+        "turns": len(acts) // 2 + 1,
         "pattern": [setting.model_dump() for setting in source.pattern],
         "system": _words(source, "system"),
         "language": source.spoken,
         "repetition": source.repetition,
         "garbage": source.garbage,
     }
-    if source.turns > 1:
-        found |= {"role": _words(source, "role"), "answers": source.answers.model_dump()}
+    if acts.stop > 1:
+        found["role"] = _words(source, "role")
+    if len(acts) > 1:
+        found["answers"] = source.answers.model_dump(include={"sampling", "system"})
     return found
 
 
@@ -90,9 +122,9 @@ def _words(source: Synthesis, key: Any) -> str | None:
     return told.text if told else None
 
 
-def settings_of(spec: Spec, source: Synthesis) -> str:
-    """What is known of a recipe before anything is loaded, as JSON: rules rerun when it changes."""
+def settings_of(spec: Spec, source: Synthesis, step: int = 0) -> str:
+    """What is known of a step's recipe before anything is loaded, as JSON: rules rerun when it changes."""
     known = json.loads(spec.described)
-    for key in ("sampling", "system", "history", "over_long", "attempts"):
-        del known[key]  # of the answers, if there are any
-    return json.dumps(known | {"stage": version("synthesis"), "synthesis": described(source)})
+    for key in NOT_OURS:
+        del known[key]
+    return json.dumps(known | {"stage": version("synthesis"), "synthesis": described(source, step)})

@@ -2,13 +2,15 @@
 
 A sample is a strand of :func:`rewild.generation.feed.feed`: it asks for a user's turn, checks it, asks for an
 answer to it, and so on, up to the turns that are wanted. Nothing is asked twice: what failed is counted.
+Where another model answers, each turn and each answer is a step of its own, which goes on from the file of
+the one before: so a job loads one model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ import polars as pl
 from rewild.config.responses import SamplingSettings
 from rewild.config.stages import version
 from rewild.config.synthesis import Synthesis
-from rewild.core.errors import ConfigError
+from rewild.core.errors import ConfigError, DataError
+from rewild.core.files import sha256, write_json
 from rewild.core.language import garbled, language, language_name, repetition
 from rewild.core.locks import locked
 from rewild.core.table import provenance, write_table
@@ -27,13 +30,13 @@ from rewild.engines.user_turns import UserTurns
 from rewild.generation.feed import Strand
 from rewild.generation.fit import fit
 from rewild.generation.prepared import Prepared
-from rewild.generation.respond import cost_of, generate
+from rewild.generation.respond import Cost, cost_of, generate, measure
 from rewild.generation.rows import check
 from rewild.generation.spec import row_seed
 from rewild.generation.store import Store, disk_errors
 from rewild.prompts.synthesis.checks import Wanted, what_is_wrong
-from rewild.prompts.synthesis.schema import SAMPLES
-from rewild.prompts.synthesis.spec import described
+from rewild.prompts.synthesis.schema import SAMPLES, Measured, read_step
+from rewild.prompts.synthesis.spec import NOT_OURS, described
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Draft:
     first: Completion | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    before: Mapping[str, Any] | None = None  # its row of the step before
 
     def count(self, done: Completion) -> None:
         """Add what a request read and wrote."""
@@ -59,29 +63,49 @@ class Draft:
 
 @dataclass(frozen=True)
 class Scribe:
-    """One model that writes the prompts of one source.
+    """One model that writes the prompts of one source, or answers them, or both.
 
     Attributes:
         model: made ready; its recipe is that of the samples.
         source: the source's settings.
+        step: of :attr:`rewild.config.synthesis.Synthesis.steps`.
+        earlier: the rows of the step before, by their numbers; None in the first.
+        content: a hash of these rows; empty in the first.
     """
 
     model: Prepared
     source: Synthesis
+    step: int = 0
+    earlier: Mapping[int, Mapping[str, Any]] | None = None
+    content: str = ""
 
     @classmethod
-    def of(cls, model: Prepared, source: Synthesis) -> Scribe:
+    def of(cls, model: Prepared, source: Synthesis, step: int = 0, before: Path | None = None) -> Scribe:
         """A model made ready for a source.
+
+        Args:
+            model: the step's.
+            source: the source.
+            step: which.
+            before: the file of the step before, with its ``.json`` beside it.
 
         Raises:
             EngineError: no prompts can be had of its template, or not these; says why and what to change.
+            DataError: the step before is not there, or damaged.
         """
         known = dict(model.identity)
-        for key in ("sampling", "system", "history", "over_long", "attempts"):
-            del known[key]  # of the answers, if there are any
-        known |= {"stage_version": version("synthesis"), "synthesis": described(source)}
-        made = cls(replace(model, identity=known), source)
-        made._possible()
+        for key in NOT_OURS:
+            del known[key]
+        known |= {"stage_version": version("synthesis"), "synthesis": described(source, step)}
+        earlier, content = None, ""
+        if before is not None:
+            rows, about = read_step(before)
+            known["before"] = about.identity
+            earlier = {row["number"]: row for row in rows.iter_rows(named=True)}
+            content = sha256(before)[:16]
+        made = cls(replace(model, identity=known), source, step, earlier, content)
+        if any(act % 2 == 0 for act in source.steps[step]):
+            made._possible()
         return made
 
     @property
@@ -112,37 +136,56 @@ class Scribe:
                 )
 
     def drafts(self, numbers: Iterable[int]) -> Iterator[tuple[Draft, list[Strand]]]:
-        """Each sample with what is asked for it."""
+        """Each sample with what is asked for it; nothing, if an earlier step ended it."""
         for number in numbers:
-            draft = Draft(number, self.source.setting(number), self._seed(number, 0))
-            yield draft, [self._strand(draft)]
+            setting = self.source.setting(number)
+            if self.earlier is None:
+                draft = Draft(number, setting, self._seed(number, 0))
+            else:
+                row = self.earlier[number]
+                draft = Draft(
+                    number,
+                    setting,
+                    row["seed"],
+                    [dict(m) for m in row["conversation"] or []],
+                    failure=row["failure"],
+                    stopped=row["stopped"],
+                    before=row,
+                )
+            ended = draft.failure or draft.stopped
+            yield draft, [] if ended else [self._strand(draft)]
 
     def _seed(self, number: int, turn: int, step: int = 1) -> int:
         spec = self.model.spec
         return row_seed(spec.seed, spec.model, f"{self.source.name}/{number}", turn, step)
 
     def _strand(self, draft: Draft) -> Strand:
-        sampling = Sampling(**draft.setting.model_dump())
-        for turn in range(self.source.turns):
-            request, failure = self._asked(draft, turn)
-            if request is None:
-                self._end(draft, turn, str(failure))
-                return
-            done = yield request, sampling
-            draft.count(done)
-            text, failure = self.read(done, request)
-            if turn == 0:
-                draft.first, draft.text = done, text
-            if failure is not None:
-                self._end(draft, turn, failure)
-                return
+        for act in self.source.steps[self.step]:
+            turn, answers = divmod(act, 2)
+            if answers:
+                failure = yield from self._answer(draft, turn)
+                if failure is not None:
+                    draft.stopped = f"answer_{failure}"
+                    return
+            else:
+                failure = yield from self._ask(draft, turn)
+                if failure is not None:
+                    self._end(draft, turn, failure)
+                    return
+
+    def _ask(self, draft: Draft, turn: int) -> Any:
+        """Let the model write a user's turn; returns why there is none."""
+        request, failure = self._asked(draft, turn)
+        if request is None:
+            return failure
+        done = yield request, Sampling(**draft.setting.model_dump())
+        draft.count(done)
+        text, failure = self.read(done, request)
+        if turn == 0:
+            draft.first, draft.text = done, text
+        if failure is None:
             draft.messages.append({"role": "user", "content": text})
-            if turn + 1 == self.source.turns:
-                return
-            failure = yield from self._answer(draft, turn)
-            if failure is not None:
-                draft.stopped = f"answer_{failure}"
-                return
+        return failure
 
     @staticmethod
     def _end(draft: Draft, turn: int, failure: str) -> None:
@@ -179,7 +222,7 @@ class Scribe:
         """Answer the last prompt; returns why there is no answer."""
         spec = self.model.spec
         system: list[Message] = [{"role": "system", "content": spec.system}] if spec.system else []
-        (fitted,) = fit([[*system, *draft.messages]], self.chat, self.model.sizes[1], "skip")
+        (fitted,) = fit([[*system, *draft.messages]], self.model.chat, self.model.sizes[1], "skip")
         if fitted.failure is not None:
             return fitted.failure
         name = f"{self.source.name}/{draft.number}/{turn}/answer"
@@ -187,7 +230,7 @@ class Scribe:
         request = Request(name, fitted.messages, fitted.tokens, self.model.sizes[2], seed)
         done = yield request, Sampling(**spec.sampling.model_dump())
         draft.count(done)
-        failure = check(done, request, self.chat)
+        failure = check(done, request, self.model.chat)
         if failure is None and done.finish_reason == "length":
             failure = f"cut_off: no end in {done.output_tokens} tokens"
         if failure is None:
@@ -215,18 +258,29 @@ class Scribe:
         return text, what_is_wrong(text, wanted)
 
     def row(self, draft: Draft) -> dict[str, Any]:
-        """A row of :data:`SAMPLES`."""
+        """A row of :data:`SAMPLES`, but for its tokens: they are this step's."""
+        conversation = [dict(m) for m in draft.messages] or None
+        if draft.before is not None:
+            return {
+                **draft.before,
+                "recipe": self.model.digest,
+                "conversation": conversation,
+                "stopped": draft.stopped,
+                "input_tokens": draft.input_tokens,
+                "output_tokens": draft.output_tokens,
+            }
         text, system = draft.text, self.source.told("system")
         return {
             "number": draft.number,
             "model": self.model.spec.model,
+            "answers": (self.source.answers.model or self.source.model) if self.source.turns > 1 else None,
             "system": system.text if system else None,
             **draft.setting.model_dump(),
             "seed": draft.seed,
             "engine": self.model.spec.engine,
             "recipe": self.model.digest,
             "text": text,
-            "conversation": [dict(m) for m in draft.messages] or None,
+            "conversation": conversation,
             "failure": draft.failure,
             "stopped": draft.stopped,
             "language": language_name(language(text)) if text else None,
@@ -238,35 +292,62 @@ class Scribe:
         }
 
 
-def write_samples(scribe: Scribe, numbers: Sequence[int], work: Path) -> pl.DataFrame:
+def write_samples(scribe: Scribe, numbers: Sequence[int], work: Path) -> tuple[pl.DataFrame, Cost]:
     """Write some samples in one stream; finished chunks in ``work`` are taken, the rest is generated.
 
     Args:
         scribe: the model.
         numbers: of the samples.
-        work: the folder of chunks; its recipe's own folder is made in it.
+        work: the folder of chunks, of this recipe and of what the step before gave.
 
     Returns:
-        Rows of :data:`SAMPLES`, by number, failures too.
+        Rows of :data:`SAMPLES`, by number, failures too; and what they cost.
 
     Raises:
         EngineError: the engine cannot go on. RewildError: the disk is full, or another process is at work.
     """
-    folder = work / scribe.model.digest
-    with disk_errors(folder / "lock"), locked(folder, "at work on these prompts"):
-        chunks = Store(folder, SAMPLES, ("number",), check=cost_of)
+    with disk_errors(work / "lock"), locked(work, "at work on these prompts"):
+        chunks = Store(work, SAMPLES, ("number",), check=cost_of)
         found = chunks.load()
         todo = [number for number in numbers if (number,) not in chunks.done]
         if todo:
             generate(scribe.model, scribe.drafts, todo, lambda d: [scribe.row(d)], chunks, len(numbers))
             found = chunks.load()
     rows: pl.DataFrame = pl.concat([frame for frame, _ in found] or [pl.DataFrame(schema=SAMPLES.dtypes)])
-    return rows.filter(pl.col("number").is_in(list(numbers))).unique("number").sort("number")
+    wanted = pl.col("number").is_in(list(numbers))
+    mine = [about for frame, about in found if frame.select(wanted.any()).item()]
+    cost = reduce(Cost.__add__, (cost_of(about, work) for about in mine), Cost())
+    return rows.filter(wanted).unique("number").sort("number"), cost
 
 
 def write_shard(scribe: Scribe, shard: int, work: Path, out: Path) -> pl.DataFrame:
-    """Write the samples of one shard to its file."""
-    rows = write_samples(scribe, scribe.source.numbers(shard), work)
+    """Write what a step makes of one shard's samples, and its measurement, the ``.json`` beside it.
+
+    Raises:
+        DataError: the step before gave other samples than the shard's.
+    """
+    numbers, digest, source = scribe.source.numbers(shard), scribe.model.digest, scribe.source
+    if scribe.earlier is not None and sorted(scribe.earlier) != list(numbers):
+        raise DataError(
+            f"{out}: step {scribe.step - 1} has {len(scribe.earlier):,} samples that are not the numbers "
+            f"{numbers.start:,} to {numbers.stop - 1:,}; write it again"
+        )
+    folder = work / "-".join(filter(None, (digest, scribe.content)))
+    rows, cost = write_samples(scribe, numbers, folder)
+    if scribe.earlier is not None:
+        rows = rows.with_columns(
+            pl.col(key) + pl.Series([scribe.earlier[n][key] for n in rows["number"]], dtype=pl.Int64)
+            for key in ("input_tokens", "output_tokens")
+        )
     with disk_errors(out):
-        write_table(out, rows, SAMPLES, provenance([], recipe=scribe.model.digest, shard=shard))
+        write_table(out, rows, SAMPLES, provenance([], recipe=digest, shard=shard))
+        pattern = [setting.model_dump() for setting in source.pattern]
+        about = measure(scribe.model, f"{shard:04d}", cost, folder, {"pattern": pattern})
+        known: dict[str, Any] = {
+            "source": source.name,
+            "step": scribe.step,
+            "recipe": digest,
+            "identity": scribe.model.identity,
+        }
+        write_json(out.with_suffix(".json"), Measured(**about.model_dump(), **known).model_dump())
     return rows
