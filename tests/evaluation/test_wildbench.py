@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,15 @@ def write(tmp_path: Path, rows: list[dict]) -> dict[str, Path]:
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     return write(tmp_path, TASKS)
+
+
+def test_tasks_as_the_hub_has_them_are_the_same(tmp_path: Path, files: dict[str, Path]) -> None:
+    """Parquet, as `fetch-dataset` leaves it, and JSON lines hold the same questions; a fault is one message."""
+    pl.DataFrame(TASKS).write_parquet(tmp_path / "test.parquet")
+    assert WILDBENCH.questions(files | {"questions": tmp_path / "test.parquet"}) == WILDBENCH.questions(files)
+    (tmp_path / "test.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"test\.parquet"):
+        WILDBENCH.questions(files | {"questions": tmp_path / "test.parquet"})
 
 
 def test_the_judge_reads_task_checklist_and_answer(files: dict[str, Path]) -> None:

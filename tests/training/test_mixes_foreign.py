@@ -275,5 +275,5 @@ def test_a_hub_dataset_is_fetched_whole_and_read(
 def test_a_dataset_without_a_revision_is_a_message(rewild: Any, tmp_path: Path) -> None:
     done = rewild(tmp_path, "fetch-dataset", "owner/quiz", "unpinned", "--out", "x.parquet")
     assert done.returncode != 0
-    assert "the dataset owner/quiz has no `revision` in the study: put the commit there" in done.stdout
+    assert "the dataset owner/quiz has no commit: put all 40 digits where it is named" in done.stdout
     assert not (tmp_path / "x.parquet").exists()

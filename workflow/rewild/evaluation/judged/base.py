@@ -19,7 +19,7 @@ import polars as pl
 
 from rewild.config.runners import find_runner
 from rewild.core.errors import DataError
-from rewild.core.reading import parse_json, read_text
+from rewild.core.reading import faults, open_file, parse_json, read_text
 from rewild.engines.base import Message
 from rewild.generation.asking.base import JudgeRequest, Reader
 
@@ -155,10 +155,10 @@ def chat_of(system: str, template: str, values: Mapping[str, str]) -> tuple[Mess
 
 
 def read_rows(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list[dict[str, Any]]:
-    """Read JSON lines, or a JSON list, and check the fields that are needed.
+    """Read JSON lines, a JSON list or Parquet, and check the fields that are needed.
 
     Args:
-        path: ``*.jsonl``, or ``*.json`` holding a list (of an object, its values).
+        path: ``*.jsonl``, ``*.parquet``, or ``*.json`` holding a list (of an object, its values).
         fields: name → type; others are kept unchecked.
 
     Raises:
@@ -195,6 +195,11 @@ def read_file(path: Path) -> str:
 
 
 def _parse(path: Path) -> Iterator[Any]:
+    if path.suffix == ".parquet":
+        open_file(path, "questions").close()
+        with faults(path, "questions"):
+            yield from pl.read_parquet(path).iter_rows(named=True)
+        return
     text = read_file(path)
     if path.suffix == ".json":
         found = parse_json(text, path)
