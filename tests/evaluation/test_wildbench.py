@@ -57,7 +57,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_tasks_as_the_hub_has_them_are_the_same(tmp_path: Path, files: dict[str, Path]) -> None:
-    """Parquet, as `fetch-dataset` leaves it, and JSON lines hold the same questions; a fault is one message."""
+    """Parquet, as `fetch-dataset` leaves it, and JSON lines are the same questions; a fault is named."""
     pl.DataFrame(TASKS).write_parquet(tmp_path / "test.parquet")
     assert WILDBENCH.questions(files | {"questions": tmp_path / "test.parquet"}) == WILDBENCH.questions(files)
     (tmp_path / "test.parquet").write_bytes(b"PAR1")

@@ -121,8 +121,8 @@ def fetch_dataset(
 
     if revision == UNPINNED:
         raise ConfigError(
-            f"the dataset {repository} has no commit: put all 40 digits where it is named (`revision` of a mix's "
-            "source, or in the place of `unpinned` in a benchmark's files), so that it stays what it is"
+            f"the dataset {repository} has no commit: put all 40 digits where it is named (`revision` of a "
+            "mix's source, or in the place of `unpinned` in a benchmark's files), so that it stays what it is"
         )
     asked = {"kind": "hub", "repository": repository, "revision": revision, "split": split}
     source = validate(FromHub, asked | {"subset": subset, "licence": "-"}, "fetch-dataset")
