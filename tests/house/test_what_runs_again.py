@@ -131,7 +131,7 @@ TABLE: dict[str, Expected] = {
 }
 UNTRIED = re.compile(
     r"""^(
-    study\.(imports|demo|measures|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
+    study\.(imports|demo|measures|filters|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
     |study\.responses\.overrides\.\*\.gpus          # needs a GPU
     |study\.evaluation\.backend                     # vllm needs one
     |study\.findings\.(base|size|pair|lead|radar)   # they name what the runs are

@@ -17,7 +17,7 @@ from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.measures import contract
 from rewild.core.table import about_table, read_table, write_table
-from rewild.training.mixes import measured
+from rewild.prompts.filters import meets
 from rewild.training.mixes.build import build, sources_frame
 from rewild.training.mixes.card import write_card
 from rewild.training.mixes.read import Place
@@ -145,7 +145,7 @@ def test_a_turn_without_a_value(root: Path, over: str) -> None:
     assert keep[0] == everything - {name_of(n) for n in failing}
     if open_:
         with pytest.raises(
-            DataError, match=f"conversation ({name_of(2)}|{name_of(5)}) has no value of a measure"
+            DataError, match=f"mix m: source 'a': conversation ({name_of(2)}|{name_of(5)}) has no value of"
         ):
             make(root, a_study([asked | {"missing": "stop"}]), files)
 
@@ -203,7 +203,7 @@ def test_files_that_do_not_fit_are_said(root: Path) -> None:
         ),
         ({"measure": "length", "column": "word", "at_least": 1}, "no column 'word' .*; did you mean 'words'"),
         ({"measure": "length", "column": "tokens", "at_least": 1}, "'length' has no column 'tokens'"),
-        ({"measure": "length"}, "a condition needs at_least, at_most, one_of or none_of"),
+        ({"measure": "length"}, "a condition needs at_least, .*, one_of, none_of, quantile, top or bottom"),
         ({"measure": "length", "at_least": "many"}, "length.words is a number, and at_least has 'many'"),
         ({"measure": "language", "at_least": "en"}, "language.language is a text without an order"),
         ({"measure": "language", "one_of": [3]}, "language.language is a text, and one_of has 3"),
@@ -242,7 +242,7 @@ def test_levels_have_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = validate(Condition, {"measure": "language", "at_least": "good"}, "c")
     check_condition(asked, study.measures, of)
     frame = pl.DataFrame({"language": [*levels, None, "unheard"]})
-    assert frame.select(measured._meets(asked, pl.col("language"), levels)).to_series().to_list() == [
+    assert frame.select(meets(asked, pl.col("language"), levels)).to_series().to_list() == [
         False, True, True, None, None,
     ]  # fmt: skip
     wrong = validate(Condition, {"measure": "language", "at_least": "god"}, "c")

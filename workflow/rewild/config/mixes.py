@@ -11,11 +11,12 @@ from itertools import accumulate
 from operator import not_
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rewild.config.base import RESULT, SHOWN, File, Section
+from rewild.config.filters import ConditionList, Conditions
 from rewild.config.measures import Measure
 from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.conditions import Condition
@@ -50,12 +51,20 @@ class Filters(Section, marks=RESULT):
     garbled: Share | None = Field(
         None, description="Highest share of characters that are no text in an answer; null: any"
     )
-    measures: list[Condition] = Field(
+    measures: Conditions = Field(
         default_factory=list,
         exclude_if=not_,
-        description="Conditions on the study's measures, in this order, after all other filters but repeats "
-        "of benchmarks; a measure is of an answer as it was, before any cut",
+        description="Conditions on the study's measures, or names of filters, in this order, after all else "
+        "that leaves conversations out; a measure is of an answer as it was, before any cut",
     )
+
+
+def _section(given: Any) -> Any:
+    return {"measures": given} if isinstance(given, list) else given
+
+
+Filtering = Annotated[Filters, BeforeValidator(_section, json_schema_input_type=Filters | ConditionList)]
+"""Filters; a list is short for its `measures`."""
 
 
 class LengthControl(Section, marks=RESULT):
@@ -182,7 +191,7 @@ class _Source(Section, marks=RESULT):
     share: float | None = Field(
         None, gt=0, description="Part of the mix's `size`, in proportion to the other sources' shares"
     )
-    filters: Filters | None = Field(None, description="Instead of the mix's filters")
+    filters: Filtering | None = Field(None, description="Instead of the mix's filters")
 
 
 class FromResponses(_Source):
@@ -298,7 +307,7 @@ class Mix(Section, marks=RESULT):
     order: Literal["shuffled", "by-source"] = Field(
         "shuffled", description="All conversations in the order of their hashes, or source after source"
     )
-    filters: Filters = Field(default_factory=lambda: Filters.model_validate({}))
+    filters: Filtering = Field(default_factory=lambda: Filters.model_validate({}))
     contamination: MixContamination | None = Field(None, description="Compare user turns with benchmarks")
     tokenizer: Annotated[Slug | None, SHOWN] = Field(
         None, description="Model whose tokenizer counts the card's tokens; null: no tokens on the card"

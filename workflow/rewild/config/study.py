@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import not_
 from typing import Annotated, Any, Literal, Self
 
@@ -10,13 +11,14 @@ from pydantic import Field, model_validator
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, part, validate
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
+from rewild.config.filters import Filter, with_filters
 from rewild.config.findings import Findings
 from rewild.config.gpus import Gpu
 from rewild.config.imports import Import
 from rewild.config.judging import Judging
 from rewild.config.measures import Measure
 from rewild.config.measures.base import PROMPTS
-from rewild.config.measures.conditions import check_condition
+from rewild.config.measures.conditions import Condition, check_condition
 from rewild.config.measures.derived import check_derived
 from rewild.config.mixes import Mix
 from rewild.config.models import Model, Slug
@@ -111,6 +113,11 @@ class Study(Section, marks=LISTED):
     measures: dict[Slug, Measure] = Field(
         default_factory=dict, exclude_if=not_, description="What is said of each response or prompt, by name"
     )
+    filters: dict[Slug, Filter] = Field(
+        default_factory=dict,
+        exclude_if=not_,
+        description="Conditions on measures under a name, to which sources, mixes and sets of pairs refer",
+    )
     mixes: dict[Slug, Mix] = Field(default_factory=dict, description="Training mixes, by name")
     preferences: dict[Slug, Preference] = Field(
         default_factory=dict, description="Sets of preference pairs, by name"
@@ -141,7 +148,7 @@ class Study(Section, marks=LISTED):
                 raise ValueError(
                     f"'{key}' is said of a paper: write 'papers: {{NAME: {{{key}: {wanted}}}}}' in its place"
                 )
-        return given
+        return with_filters(given) if isinstance(given, dict) else given
 
     @property
     def made(self) -> dict[str, Model]:
@@ -202,12 +209,20 @@ class Study(Section, marks=LISTED):
                 raise ValueError(f"measures.{name}: it is of prompts: add 'prompts'")
         for name in self.measures:
             check_derived(name, self.measures, self.responses.models if self.responses else None)
+        for where, condition, of in self._conditions():
+            try:
+                check_condition(condition, self.measures, of)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+
+    def _conditions(self) -> Iterator[tuple[str, Condition, tuple[str, ...]]]:
+        """Every condition of the study: where it stands, and what may be measured of what it is about."""
+        both = ("responses", PROMPTS)
+        for name, row in self.filters.items():
+            yield from ((f"filters.{name}", condition, both) for condition in row.conditions)
         for name, mix in self.mixes.items():
-            for source, condition, of in mix.conditions():
-                try:
-                    check_condition(condition, self.measures, of)
-                except ValueError as error:
-                    raise ValueError(f"mixes.{name}: {source}: filters.measures: {error}") from error
+            for label, condition, of in mix.conditions():
+                yield f"mixes.{name}: {label}: filters.measures", condition, of
 
     def _check_mixes(self) -> None:
         """Mixes and pairs name models that answer here; a run names either, so their names differ."""

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from rewild import __version__
 from rewild.config.base import identity
+from rewild.config.measures.conditions import Condition
 from rewild.config.mixes import (
     FromFiles,
     FromHub,
@@ -32,6 +33,7 @@ from rewild.config.mixes import (
     Source,
     benchmark_files,
     data_files,
+    subject_of,
 )
 from rewild.config.stages import version
 from rewild.core.errors import DataError
@@ -39,10 +41,11 @@ from rewild.core.files import atomic, filling, sha256
 from rewild.core.locks import scratch_folder
 from rewild.generation.schema import read_manifest
 from rewild.prompts.contamination import Benchmarks, load_benchmarks
+from rewild.prompts.filters import sift
 from rewild.training.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.training.mixes.measured import digests
 from rewild.training.mixes.read import Place, check_sums, read_source
-from rewild.training.mixes.schema import SOURCES, TRAIN
+from rewild.training.mixes.schema import BATCH, SOURCES, TRAIN
 
 CELL = 8192
 Say = Callable[[str], None]
@@ -95,7 +98,7 @@ def build(
         check_sums(place.manifest(model))
     scanned = []
     for number, source in enumerate(mix.sources):
-        scanned.append(_scan(mix, number, seed, place, removing))
+        scanned.append(_scan(mix, number, seed, place, removing, name=name))
         found = scanned[-1]
         say(f"{name}: {source.label}: {found.frame.height:,} read, {int(found.free.sum()):,} of use")
     _draw(name, mix, scanned)
@@ -186,27 +189,53 @@ def repeated(benchmarks: Benchmarks, messages: pl.Series) -> npt.NDArray[np.int6
 # First pass and draw
 
 
-def _scan(mix: Mix, number: int, seed: int, place: Place, removing: Benchmarks | None) -> Scanned:
+def _scan(
+    mix: Mix, number: int, seed: int, place: Place, removing: Benchmarks | None, *, name: str
+) -> Scanned:
     parts = []
     for batch in read_source(mix, number, place):
         reason = batch["reason"]
         if removing is not None and batch.height:
             dirty = pl.Series(repeated(removing, batch["messages"]) >= 0) & reason.is_null()
             reason = reason.set(dirty, "contaminated")
-        parts.append(batch.select("source_id", reason=reason))
+        parts.append(batch.select("source_id", "n_turns", reason=reason))
     source = mix.sources[number]
-    frame = pl.concat(parts) if parts else pl.DataFrame(schema={"source_id": pl.String, "reason": pl.String})
+    columns = {name: BATCH[name] for name in ("source_id", "n_turns", "reason")}
+    frame = pl.concat(parts) if parts else pl.DataFrame(schema=columns)
     free = frame.filter(pl.col("reason").is_null())["source_id"]
     if (twice := free.is_duplicated()).any():
         raise DataError(
             f"source '{source.label}': conversation {free.filter(twice)[0]} stands in two files; "
             "prepare and collect again"
         )
+    if conditions := (source.filters or mix.filters).measures:
+        frame = _measured(frame, conditions, source, place, f"mix {name}: source '{source.label}'")
     shared = isinstance(source, FromResponses | FromPrompts)
     salt = "" if shared and mix.draw == "once" else source.label
     priority, order = priorities(seed, salt, frame["source_id"].to_list())
     frame = frame.with_columns(priority=pl.Series(priority), order=pl.Series(order))
     return Scanned(frame, np.zeros(frame.height, dtype=bool))
+
+
+def _measured(
+    frame: pl.DataFrame, conditions: Sequence[Condition], source: Source, place: Place, where: str
+) -> pl.DataFrame:
+    """The conversations of a source with the conditions on measures as the last reasons against them."""
+    rows = frame.with_row_index("row")
+    free = rows.filter(pl.col("reason").is_null())
+    found = sift(
+        free.rename({"source_id": "id"}),
+        conditions,
+        measures=place.measures,
+        files=place.measured,
+        subject_of=lambda measure: subject_of(measure, source),
+        where=where,
+    )
+    if free.height and found.reasons.null_count() == 0:
+        raise found.nothing_left(where, free.height)
+    late = free.select("row", late=found.reasons)
+    whole = rows.join(late, on="row", how="left", maintain_order="left")
+    return whole.select("source_id", reason=pl.coalesce("reason", "late"))
 
 
 def _draw(name: str, mix: Mix, scanned: Sequence[Scanned]) -> None:

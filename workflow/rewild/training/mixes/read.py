@@ -21,7 +21,6 @@ from rewild.core.reading import faults, open_file
 from rewild.generation.schema import read_manifest
 from rewild.prompts.schema import read_shard
 from rewild.training.mixes.foreign import read_foreign
-from rewild.training.mixes.measured import STOP, Verdicts
 from rewild.training.mixes.schema import BATCH
 
 _COLUMNS = [
@@ -77,10 +76,8 @@ def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
             batches = _prompts(place, source.origins)
         case FromHub() | FromFiles():
             batches = read_foreign(source, place.root)
-    verdicts = Verdicts(source, filters, place.measures, place.measured) if filters.measures else None
     for batch in batches:
-        measured = verdicts.reasons(batch) if verdicts else []
-        yield _filtered(batch, filters, measured).select(
+        yield _filtered(batch, filters).select(
             pl.col(name).cast(dtype, strict=True) for name, dtype in BATCH.items()
         )
 
@@ -289,14 +286,8 @@ def original_conversations(shard: pl.DataFrame) -> pl.DataFrame:
 # Filters
 
 
-def _filtered(
-    batch: pl.DataFrame, filters: Filters, measured: Sequence[tuple[str, pl.Series]] = ()
-) -> pl.DataFrame:
-    """The batch with the first reason against each conversation; those by measures come last.
-
-    Raises:
-        DataError: one that may be drawn by all other filters has no value of a measure, where a row says so.
-    """
+def _filtered(batch: pl.DataFrame, filters: Filters) -> pl.DataFrame:
+    """The batch with the first reason against each conversation; those by measures come later."""
     flags = batch.columns
     reasons: list[tuple[str, pl.Expr]] = []
     if "reason" in flags:
@@ -315,8 +306,6 @@ def _filtered(
     if filters.unfinished == "drop" and "unfinished" in flags:
         reasons.append(("unfinished", pl.col("unfinished")))
     reasons += [(f"too_{word}", pl.col(name)) for name, word in _WORST.items() if name in flags]
-    batch = batch.with_columns(s.alias(f"measured{n}") for n, (_, s) in enumerate(measured))
-    reasons += [(name, pl.col(f"measured{n}")) for n, (name, _) in enumerate(measured)]
     chosen = pl.lit(None, dtype=pl.String)
     for name, condition in reversed(reasons):
         chosen = (
@@ -324,13 +313,7 @@ def _filtered(
             .then(pl.lit(name) if name else pl.col("reason"))
             .otherwise(chosen)
         )
-    found = batch.with_columns(reason=chosen)
-    if measured and (stop := found.filter(pl.col("reason") == STOP)).height:
-        raise DataError(
-            f"conversation {stop['source_id'][0]} has no value of a measure, an error by its condition's "
-            "`missing: stop`; `drop` or `keep` go on"
-        )
-    return found
+    return batch.with_columns(reason=chosen)
 
 
 _WORST = {"repetition": "repetitive", "garbled": "garbled"}
