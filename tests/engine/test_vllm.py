@@ -98,6 +98,12 @@ if __name__ == "__main__":
         session._looked = 0.0
     engine.request_seconds = None
     found += [late[0][1], *engine.generate([short], Sampling())]
+    # A text in the middle of what it writes ends it there, as an end token does.
+    whole = engine.generate([Request("d", (), tuple(context), 40, 4)], Sampling(temperature=0))[0]
+    stop = whole.text[len(whole.text) // 2 :][:3]
+    ended = Request("d", (), tuple(context), 40, 4, stops=(stop,))
+    cut = engine.generate([ended], Sampling(temperature=0))[0]
+    print("STOPPED", json.dumps([whole.text, stop, cut.text, cut.finish_reason, len(cut.tokens)]))
     print("FOUND", json.dumps([[late[0][0]], *([list(c.tokens), c.failure] for c in found)]))
     for process in multiprocessing.active_children():
         process.kill()
@@ -121,10 +127,13 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
-    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND", "DEAD")}
+    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND", "DEAD", "STOPPED")}
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
     assert json.loads(said["SCORES"]) == pytest.approx(list(ours), abs=0.02)
+    whole, stop, text, reason, count = json.loads(said["STOPPED"])
+    assert (text, reason) == (whole.partition(stop)[0], "stop")
+    assert 0 < count < 40, "it stopped there"
     (number,), first, refused, again, late, after = json.loads(said["FOUND"])
     assert first[1] is None
     assert first == again == after, "the same request has the same answer, whatever is answered beside it"

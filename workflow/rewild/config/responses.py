@@ -246,6 +246,12 @@ class Responses(Section, marks=RESULT):
             after = " is not among the models"
             known_name(slug, self.models, "overrides:", after=after, error=ValueError)
         engines = {model: self.of(model).engine for model in self.models}
+        for slug, own in self.overrides.items():
+            if own.chat_template and find_engine(engines[slug]).remote:
+                raise ValueError(
+                    f"overrides.{slug}.chat_template: the engine '{engines[slug]}' sends messages, which the "
+                    "endpoint renders with a template of its own; take vllm or transformers, or leave it out"
+                )
         if self.compute.vllm.given and "vllm" not in engines.values():
             raise ValueError("compute.vllm: no model of the study is answered by vllm")
         for slug, own in self.overrides.items():

@@ -51,7 +51,7 @@ class Request:
         seed: of this request alone.
         top_logprobs: ask an endpoint for the log-probabilities of this many likely tokens; 0 asks for none.
         ends: ids that end it, besides those that end an answer.
-        stops: texts that end it; an engine may go on, and whoever reads the text cuts it.
+        stops: texts that end it, and do not belong to it.
     """
 
     name: str
@@ -88,6 +88,16 @@ class Completion:
     failure: str | None = None
     logprobs: tuple[Mapping[str, float], ...] = ()
     model: str | None = None
+
+
+def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """A text up to the first of some texts that end it, and whether one did.
+
+    One that begins with a line break ends a text that begins with its rest, too: nothing was said.
+    """
+    whole = f"\n{text}"
+    places = [at for stop in stops if (at := whole.find(stop)) >= 0]
+    return (whole[1 : max(1, min(places))], True) if places else (text, False)
 
 
 def never_ended(seconds: float | None) -> Completion:

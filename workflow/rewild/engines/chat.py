@@ -187,28 +187,44 @@ class Chat:
         return tuple(sorted(ends))
 
     @cached_property
+    def _after_answers(self) -> tuple[str, ...]:
+        """What the template writes after the last answer, and between one and the next question."""
+        user, answer = {"role": "user", "content": "Hello there."}, "An ANSWER to look for."
+        try:
+            after = self.probe[2]
+        except ValueError:
+            return ()
+        try:
+            said = {"role": "assistant", "content": answer}
+            talk = self.text([user, said, {"role": "user", "content": "And THEN?"}], answer=False)
+        except ValueError:  # one turn only
+            return (after,)
+        return after, talk.partition(answer)[2].partition("And THEN?")[0]
+
+    @cached_property
     def end_of_turn(self) -> int | None:
         """The token that the template writes after an answer, if it writes one there, special or not.
 
         Some (GLM-4) write nothing there: the next turn's header ends an answer.
         """
-        user, answer = {"role": "user", "content": "Hello there."}, "An ANSWER to look for."
         begins = self.tokenizer.bos_token_id
-        try:
-            after = self.probe[2]
-        except ValueError:
-            return None
-        try:
-            said = {"role": "assistant", "content": answer}
-            talk = self.text([user, said, {"role": "user", "content": "And THEN?"}], answer=False)
-            between = talk.partition(answer)[2].partition("And THEN?")[0]
-        except ValueError:  # one turn only
-            between = ""
-        for text in (after, between):
+        for text in self._after_answers:
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"] if text.strip() else []
             if ends := [i for i in ids if i in self.encoder.ids and i != begins]:
                 return int(ends[0])
         return None
+
+    @cached_property
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end an answer, of a template that writes no token there but text, such as the heading of
+        the next question; empty where a token ends it."""
+        if self.end_of_turn is not None:
+            return ()
+        for text in self._after_answers:
+            if heading := text.strip():
+                line = heading.splitlines()[0]
+                return ("\n" + line if text.partition(heading)[0].endswith("\n") else line,)
+        return ()
 
     def problems(self, system: str | None = None) -> list[str]:
         """What is wrong with the template; an empty list if nothing is.
@@ -227,7 +243,7 @@ class Chat:
                 f"a rendered prompt does not end in the assistant's header: it ends in {prompt[-40:]!r}, but "
                 f"an answer follows {before[-40:]!r}"
             )
-        if not self.end_tokens:
+        if not self.end_tokens and not self.stops:
             found.append("no token ends an answer: neither the tokenizer nor the template has one")
         if system:
             try:

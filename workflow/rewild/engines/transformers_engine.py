@@ -27,6 +27,7 @@ from rewild.engines.base import (
     Sampling,
     Score,
     Usage,
+    cut_at,
     hardware,
     never_ended,
     versions,
@@ -34,6 +35,7 @@ from rewild.engines.base import (
 from rewild.engines.chat import Chat
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+SLACK = 8  # tokens that are looked at for a text that ends a row, beyond its bytes
 SHRINK = 0.75  # finished rows leave the batch when this share of it, or less, is still at work
 
 
@@ -173,6 +175,8 @@ class TransformersEngine(Engine):
         limits = torch.tensor([r.max_tokens for r in requests], device=self.device)
         ends = _padded([(*self.chat.end_tokens, *r.ends) for r in requests]).to(self.device)
 
+        watched = any(r.stops for r in requests)
+
         position = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
         out = self.model(
             input_ids=tokens,
@@ -192,6 +196,8 @@ class TransformersEngine(Engine):
         for step in range(longest):
             written[active[live], step] = chosen[live]
             live = live & ~(chosen[:, None] == ends[active]).any(1) & (step + 1 < limits[active])
+            if watched:
+                self._stop(requests, written[:, : step + 1], active, live)
             remaining = int(live.sum())
             late = self.request_seconds is not None and time.perf_counter() - started > self.request_seconds
             if not remaining or step + 1 == longest or late:
@@ -219,11 +225,26 @@ class TransformersEngine(Engine):
             for i, request in enumerate(requests)
         ]
 
+    def _stop(
+        self, requests: Sequence[Request], written: torch.Tensor, active: torch.Tensor, live: torch.Tensor
+    ) -> None:
+        """Take rows out of ``live`` that have just written a text that ends them."""
+        for place, row in zip(live.nonzero()[:, 0].tolist(), active[live].tolist(), strict=True):
+            stops = requests[row].stops
+            # A token is a byte at least; what stands before the first of these may be half a character.
+            tail = max((len(stop.encode()) for stop in stops), default=0) + SLACK
+            ids = written[row, -tail:].tolist()
+            text = self.chat.decode(ids)
+            if any(stop in text for stop in stops) or (len(ids) < tail and cut_at(text, stops)[1]):
+                live[place] = False
+
     def _completion(self, request: Request, row: list[int]) -> Completion:
         ids = tuple(row[: row.index(-1)] if -1 in row else row)
         ended = bool(ids) and ids[-1] in (*self.chat.end_tokens, *request.ends)
+        text, stopped = cut_at(self.chat.decode(ids[:-1] if ended else ids), request.stops)
+        ended = ended or stopped
         return Completion(
-            text=self.chat.decode(ids[:-1] if ended else ids),
+            text=text,
             tokens=ids,
             input_tokens=len(request.tokens),
             output_tokens=len(ids),

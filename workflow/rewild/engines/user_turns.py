@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Literal
 
-from rewild.engines.base import EngineError, Message
+from rewild.engines.base import EngineError, Message, cut_at
 from rewild.engines.chat import Chat
 from rewild.engines.dates import TODAY
 from rewild.engines.encoding import is_bracketed
@@ -280,8 +280,7 @@ class UserTurns:
 
     def cut(self, text: str) -> tuple[str, bool]:
         """A written turn without what ends it, and whether a text ended it."""
-        places = [at for stop in self.stops if (at := text.find(stop)) >= 0]
-        return (text[: min(places)], True) if places else (text, False)
+        return cut_at(text, self.stops)
 
     def spelt_markers(self, text: str) -> list[str]:
         """Markers of the template that a text spells out in letters."""

@@ -66,7 +66,7 @@ class Prepared:
         """The same model and engine with other settings: of sampling, limits, history, attempts."""
         sizes = sizes_of(spec, spec.source.native_context or self.sizes[0])
         described = identity(spec, self.identity["weights"], self.identity["chat_template"], sizes)
-        return replace(self, spec=spec, sizes=sizes, identity=described)
+        return replace(self, spec=spec, sizes=sizes, identity=described | _stops(self.chat))
 
     def close(self) -> None:
         """Free the engine."""
@@ -92,7 +92,13 @@ def prepare(
     """
     sizes = sizes_of(spec, native_context)
     described = identity(spec, weights_identity(spec), chat.template_hash if chat else None, sizes)
+    described |= _stops(chat)
     return Prepared(spec, chat, sizes, described, Loaded(partial(maker, context=sizes[0])))
+
+
+def _stops(chat: Chat | None) -> dict[str, Any]:
+    """The texts that end an answer, where a template has some: of what identifies it."""
+    return {"stops": list(chat.stops)} if chat and chat.stops else {}
 
 
 def sizes_of(spec: Spec, native_context: int | None) -> tuple[int, int, int]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from rewild.core.conversations import Turn, iter_turns
 from rewild.core.language import garbled, language, repetition
-from rewild.engines.base import Completion, Message, Request, Sampling
+from rewild.engines.base import Completion, Message, Request, Sampling, cut_at
 from rewild.engines.chat import Chat
 from rewild.generation.feed import PIECE, Strand
 from rewild.generation.fit import Fitted, fit
@@ -88,7 +88,7 @@ class Responder:
             return
         for attempt in range(1, spec.attempts + 1):
             request = self._request(slot, attempt)
-            slot.completion = yield request, sampling
+            slot.completion = _ended((yield request, sampling), request.stops)
             slot.attempts, slot.seed = attempt, request.seed
             slot.failure = check(slot.completion, request, self.model.chat)
             if slot.failure is None:
@@ -123,7 +123,10 @@ class Responder:
         assert slot.fitted is not None
         spec, identity = self.model.spec, slot.conversation["conversation_id"]
         seed = row_seed(spec.seed, spec.model, identity, slot.turn, attempt)
-        return Request(slot.name, slot.fitted.messages, slot.fitted.tokens, self.model.sizes[2], seed)
+        stops = self.model.chat.stops if self.model.chat else ()
+        return Request(
+            slot.name, slot.fitted.messages, slot.fitted.tokens, self.model.sizes[2], seed, stops=stops
+        )
 
     def _row(self, slot: Slot) -> dict[str, Any]:
         done = slot.completion if slot.failure is None else None
@@ -151,6 +154,15 @@ class Responder:
             "engine": self.model.spec.engine,
             "recipe": self.model.digest,
         }
+
+
+def _ended(completion: Completion, stops: Sequence[str]) -> Completion:
+    """An answer without the text that ended it, nor spaces around it, where text ends answers."""
+    if not stops or completion.text is None:
+        return completion
+    text, ended = cut_at(completion.text, stops)
+    reason = "stop" if ended else completion.finish_reason
+    return replace(completion, text=text.strip(), finish_reason=reason)
 
 
 def turns_of(conversation: Mapping[str, Any]) -> list[Turn]:
