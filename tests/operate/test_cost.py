@@ -25,6 +25,7 @@ from rewild.evaluation.harness.settings import target_of
 from rewild.measures.throughput.analysis import THROUGHPUT
 from rewild.operate.cost.estimate import CostInputs, answering_hours, estimate, total, under
 from rewild.operate.cost.jobs import hours_of_jobs
+from synthesis_data import write_measured
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERSATIONS = 837_989
@@ -160,6 +161,53 @@ def test_a_subset_costs_its_share(tmp_path: Path, inputs: CostInputs) -> None:
     part = make_inputs(tmp_path, models=[Q72], runs="l8b-q72-*")
     assert lines(part, "responses") == {Q72: lines(inputs, "responses")[Q72]}
     assert set(lines(part, "training")) == {"l8b-q72-100k", "l8b-q72-250k", "l8b-q72-500k"}
+
+
+AIR: dict[str, Any] = {"kind": "synthesis", "name": "air", "model": "meta-llama-3-8b-instruct"}
+AIR |= {
+    "count": 1_000_000,
+    "shards": 4,
+    "turns": 2,
+    "system": {"text": "x" * 470},
+    "role": {"text": "y" * 940},
+}
+ANOTHER = {"answers": {"model": "llama-3.3-70b-instruct", "limits": {"max_output": 100}}}
+
+
+def writing(results: Path, **changes: Any) -> dict[str, Any]:
+    return lines(make_inputs(results, "smoke", prompts={"sources": [AIR | changes]}), "synthesis")
+
+
+def test_prompts_that_models_write_are_reckoned_step_by_step(tmp_path: Path) -> None:
+    """By hand: 10 tokens of a header, prompts of 296 tokens, answers of 441; 4.7 letters are a token."""
+    n = 1_000_000
+    one, two = writing(tmp_path)["air/0"], writing(tmp_path, **ANOTHER)
+    read = [10 + 100, 10 + 296, 10 + 296 + 441 + 300]
+    assert one.read == pytest.approx(n * sum(read))
+    assert one.written == pytest.approx(n * (296 + 441 + 296))
+    assert (one.jobs, one.gpus, one.basis) == (5, 1, "predicted")
+    assert list(two) == ["air/0", "air/1", "air/2"]
+    assert [line.jobs for line in two.values()] == [5, 4, 4]
+    assert [line.written / n for line in two.values()] == pytest.approx([296, 100, 296])
+    read[2] += 100 - 441
+    assert [line.read / n for line in two.values()] == pytest.approx(read)
+    assert two["air/1"].gpus > two["air/0"].gpus
+    assert all(line.hours > 0 for line in two.values())
+    known = make_inputs(tmp_path, "smoke", prompts={"sources": [AIR | ANOTHER]})
+    asked = hours_of_jobs(known)
+    assert {what: asked["synthesis", what] for what in two} == {w: line.hours for w, line in two.items()}
+    (weights,) = lines(known, "weights").values()
+    assert weights.disk >= 2 * (8_030_261_248 + 70_553_706_496)
+
+
+def test_shards_of_prompts_that_were_measured_count_for_the_rest(tmp_path: Path) -> None:
+    for shard in ("0000", "0001"):
+        write_measured(tmp_path / f"smoke/synthesis/air/0/{shard}.parquet", gpus=1, rows=250_000)
+    found = writing(tmp_path)["air/0"]
+    assert (found.basis, found.read, found.written) == ("measured", 4 * 30, 4 * 70)
+    assert found.hours == pytest.approx((1500 + 300) / 3600)
+    tried = 128 / 1_000_000
+    assert found.gpu_hours == pytest.approx((4 * 1500 * (1 + tried) + 5 * 300) / 3600)
 
 
 def test_what_the_study_measured_comes_first(tmp_path: Path, inputs: CostInputs) -> None:

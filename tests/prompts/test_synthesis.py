@@ -27,8 +27,9 @@ from rewild.prompts.schema import read_shard
 from rewild.prompts.synthesis.checks import REASONS, Wanted, what_is_wrong
 from rewild.prompts.synthesis.collect import collect
 from rewild.prompts.synthesis.copies import first_of, nearly
-from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN, Measured
+from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN
 from rewild.prompts.synthesis.spec import described, settings_of, synthesis_of, synthesis_spec
+from synthesis_data import WRITES, write_measured
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN: dict[str, Any] = {"kind": "synthesis", "name": "air", "model": "tiny", "count": 100}
@@ -152,7 +153,6 @@ def test_the_estimate_is_near_the_share_of_runs() -> None:
         assert hit == (jaccard > 0.85)
 
 
-WRITES = {"model": "tiny", "synthesis": {"source": "air"}}
 RECIPE = digest_of(WRITES)
 GOES_ON = {"model": "other", "before": WRITES}
 
@@ -183,15 +183,7 @@ def written(
     path, recipe = folder / f"{step}/0000.parquet", digest_of(identity)
     rows = [one | {"recipe": recipe} for one in rows]
     write_table(path, pl.DataFrame(rows, schema=SAMPLES.dtypes, orient="row"), SAMPLES, provenance())
-    about = Measured(
-        study="s", model=identity["model"], shard="0000", engine="vllm", engine_arguments={}, sampling={},
-        context=400, parameters=8.0, gpus=gpus, conversations=len(rows), rows=len(rows), failures=0,
-        input_tokens=30, output_tokens=70, load_seconds=300.0, generate_seconds=1500.0, prefill_seconds=None,
-        decode_seconds=None, peak_memory=None, tokens_per_second=None, seconds_per_1000_conversations=None,
-        input_output_ratio=None, prefill_decode_ratio=None, versions={}, hardware={},
-        source="air", step=step, recipe=recipe, identity=identity,
-    )  # fmt: skip
-    write_json(path.with_suffix(".json"), about.model_dump())
+    write_measured(path, identity, step, gpus, len(rows))
     return path
 
 

@@ -14,7 +14,10 @@ from rich.console import Console
 
 from endpoint import serving
 from endpoint_study import Place, prompts
+from rewild.config.base import validate
+from rewild.config.study import Study
 from rewild.core.errors import DataError
+from rewild.core.files import write_json
 from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.pilot import PilotReport
 from rewild.generation.schema import RESPONSES, read_manifest, scan
@@ -22,6 +25,7 @@ from rewild.prompts.schema import SHARD
 from rewild.responses.collect import collect
 from rewild.responses.show import harmless, print_conversation
 from rewild.responses.status import duration, progress
+from synthesis_data import write_measured
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -312,6 +316,23 @@ def test_collection_needs_every_shard(collected):
     (folder / "0001.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match=r"0001.parquet: cannot be read"):
         run_collect(place, folder)
+
+
+def test_status_tells_of_prompts_that_models_write(tmp_path):
+    given = {"kind": "synthesis", "name": "air", "model": "tiny", "count": 800, "shards": 2, "turns": 2}
+    given["answers"] = {"model": "wise"}
+    about = {"name": "s", "title": "S", "source": "computed", "prompts": {"sources": [given]}}
+    study = validate(Study, about, "s")
+    for step, shard in ((0, "0000"), (0, "0001"), (1, "0000")):
+        samples = tmp_path / f"s/synthesis/air/{step}/{shard}.parquet"
+        write_measured(samples, step=step, rows=400)
+        samples.touch()
+    write_json(tmp_path / "s/synthesis/air/pilot/report.json", {"passed": True})
+    (found,) = progress(study, tmp_path)
+    assert (found.model, found.pilot, found.collected) == ("air (tiny)", "passed", False)
+    assert (found.shards, found.done, found.rows) == (6, 3, 2400)
+    assert (found.answered, found.failed, found.tokens) == (3 * 360, 3 * 40, 300)
+    assert found.seconds_left == pytest.approx(1200 * 4500 / 1200)
 
 
 @pytest.mark.heavy

@@ -1,4 +1,4 @@
-"""`rewild status`: how far each model is, from finished shards and the chunks of those under way."""
+"""`rewild status`: how far models and sources of prompts are, from finished shards and chunks under way."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from pathlib import Path
 
 import polars as pl
 
-from rewild.config.prompts import shard_names
+from rewild.config.prompts import shard_name, shard_names
 from rewild.config.study import Study
+from rewild.config.synthesis import Synthesis
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.locks import is_locked
 from rewild.core.reading import faults, parse_json, read_json, read_model
 from rewild.core.terminal import print_table
 from rewild.generation.respond import Cost, cost_of
 from rewild.generation.schema import Measurement
+from rewild.prompts.synthesis.schema import Measured
+from rewild.prompts.synthesis.spec import syntheses_of
 from rewild.responses.layout import Layout
 
 
 @dataclass
 class Progress:
-    """One model's progress.
+    """The progress of one model, or of one source of prompts that models write.
 
     Attributes:
+        model: its name.
         pilot: ``passed``, ``failed`` or ``-``.
         shards, done, running: how many shards there are, are finished, are being worked on.
-        rows: user turns in all; None while prompts are not there yet.
+        rows: user turns in all, None while prompts are not there yet; of a source, its samples in each step.
         answered, failed: rows with an answer, rows with a recorded failure, in finished shards and chunks.
         tokens, seconds: generated and read; spent generating.
     """
@@ -59,18 +63,21 @@ class Progress:
 
 
 def progress(study: Study, results: Path) -> list[Progress]:
-    """Look at the files of every model of a study.
+    """Look at the files of every source of a study that models write, and of every model.
 
     Raises:
         ConfigError: the study generates nothing.
     """
+    sources = [_source(source, results / study.name) for source in syntheses_of(study)]
     if study.responses is None:
+        if sources:
+            return sources
         raise ConfigError(f"study {study.name} has no section 'responses': nothing is generated in it")
     layout = Layout(results, study.name)
     shards = shard_names(study.prompts) if study.prompts else _found(layout)
     origins = {model: tuple(study.responses.origins_of(model)) for model in study.responses.models}
     expected = {asked: _expected(layout, shards, asked) for asked in set(origins.values())}
-    return [_model(layout, model, shards, expected[asked]) for model, asked in origins.items()]
+    return sources + [_model(layout, model, shards, expected[asked]) for model, asked in origins.items()]
 
 
 def _found(layout: Layout) -> list[str]:
@@ -88,17 +95,38 @@ def _expected(layout: Layout, shards: Sequence[str], origins: Sequence[str]) -> 
 
 def _model(layout: Layout, model: str, shards: Sequence[str], expected: int | None) -> Progress:
     found = Progress(model, shards=len(shards), rows=expected)
-    report = layout.pilot(model) / "report.json"
+    parts = [(layout.responses(model) / f"{shard}.json", layout.work(model, shard)) for shard in shards]
+    _look(found, parts, Measurement, layout.pilot(model) / "report.json")
+    found.collected = (layout.responses(model) / "manifest.json").exists()
+    return found
+
+
+def _source(source: Synthesis, study: Path) -> Progress:
+    """Prompts that a model writes: a shard is to be done in each step, a sample to be gone through."""
+    name, steps = f"{source.name} ({source.model})", range(len(source.steps))
+    found = Progress(name, shards=source.shards * len(steps), rows=source.count * len(steps))
+    folder, work = (study / place / source.name for place in ("synthesis", "work/synthesis"))
+    parts = [
+        (folder / f"{step}/{shard_name(n)}.json", work / f"{step}/{shard_name(n)}")
+        for step in steps
+        for n in range(source.shards)
+    ]
+    _look(found, parts, Measured, folder / "pilot/report.json")
+    found.collected = (folder / "manifest.json").exists()
+    return found
+
+
+def _look(found: Progress, parts: Sequence[tuple[Path, Path]], kind: type[Measurement], report: Path) -> None:
+    """Add what shards measured, or else their chunks: of each, its measurement and its folder of chunks."""
     if report.exists():
         found.pilot = "passed" if _passed(report) else "failed"
-    for shard in shards:
-        measured = layout.responses(model) / f"{shard}.json"
+    for measured, work in parts:
         if measured.exists() and measured.with_suffix(".parquet").exists():
-            m = read_model(measured, Measurement, "a measurement")
+            m = read_model(measured, kind, "a measurement")
             found.done += 1
             _add(found, m.rows, m.failures, m.input_tokens + m.output_tokens, m.generate_seconds)
             continue
-        for recipe in _newest(layout.work(model, shard)):
+        for recipe in _newest(work):
             found.running += is_locked(recipe)
             for chunk in sorted(recipe.glob("[!.]*.parquet")):
                 cost = _cost(chunk)
@@ -109,8 +137,6 @@ def _model(layout: Layout, model: str, shards: Sequence[str], expected: int | No
                     cost.input_tokens + cost.output_tokens,
                     cost.generate_seconds,
                 )
-    found.collected = (layout.responses(model) / "manifest.json").exists()
-    return found
 
 
 def _passed(report: Path) -> bool:

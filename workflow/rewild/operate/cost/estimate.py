@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from rewild.config.study import Study
 from rewild.config.synthesis import Synthesis
 from rewild.config.trainings import start_of
 from rewild.core.errors import ConfigError
-from rewild.core.reading import read_json, read_lines
+from rewild.core.reading import read_json, read_lines, read_model
 from rewild.engines.plan import Architecture, Plan, architecture_of, plan_on, with_share
 from rewild.engines.roofline import Forecast, Traffic, fast_gpu, forecast
 from rewild.evaluation.harness.settings import (
@@ -35,14 +36,21 @@ from rewild.evaluation.harness.settings import (
     target_of,
 )
 from rewild.generation.spec import Spec, limits, traffic_of
+from rewild.prompts.synthesis.schema import Measured
+from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import make_spec
 
 Basis = Literal["measured", "predicted", "published", "assumed"]
-STAGES = ("weights", "prompts", "responses", "mixes", "pairs", "training", "benchmarks", "judging", "tools")
+STAGES = (
+    *("weights", "synthesis", "prompts", "responses", "mixes", "pairs"),
+    *("training", "benchmarks", "judging", "tools"),
+)
 USUAL = "llama-3.1-8b"
 """The model whose dimensions stand for those that are not known, and for a reward model's."""
 USUAL_GPU = "H100-80"
 PILOT_JOBS = 1
+LETTERS = 4.7  # of a token, as `bytes_per_token` has it
+HEADER = 10  # tokens that a template writes before a user's first words
 UNKNOWN = 1e9  # tokens per second of what runs on no GPU: its time is not reckoned
 
 
@@ -100,6 +108,7 @@ def estimate(inputs: CostInputs) -> list[Line]:
     """
     lines = [
         *_weights(inputs),
+        *_synthesis(inputs),
         *_responses(inputs),
         *_mixes(inputs),
         *_pairs(inputs),
@@ -285,7 +294,7 @@ def started(inputs: CostInputs, job: Spec) -> float:
 def _weights(inputs: CostInputs) -> Iterator[Line]:
     sizes = {
         job.model: weight_bytes(inputs.models[job.model], job.source.precision)
-        for job in jobs_of(inputs)
+        for job in (*jobs_of(inputs), *(job for _, _, job in steps_of(inputs)))
         if (row := inputs.models.get(job.model)) and job.source.path and not (job.remote or row.folder)
     }
     for run in inputs.study.runs:
@@ -294,6 +303,70 @@ def _weights(inputs: CostInputs) -> Iterator[Line]:
             sizes[row.slug] = weight_bytes(row)
     if sizes:
         yield Line("weights", f"{len(sizes)} models from the hub", disk=sum(sizes.values()))
+
+
+def steps_of(inputs: CostInputs) -> Iterator[tuple[Synthesis, int, Spec]]:
+    """The steps of every source that a model writes, each with its model's settings."""
+    for source in syntheses_of(inputs.study):
+        jobs = specs_of(inputs.study, source, inputs.models, dict(inputs.gpus))
+        yield from ((source, step, jobs[step % len(jobs)]) for step in range(len(source.steps)))
+
+
+def _synthesis(inputs: CostInputs) -> Iterator[Line]:
+    """A line for each step; as if every sample were a prompt, until its shards are measured."""
+    for source, step, job in steps_of(inputs):
+        requests = list(_asked(inputs, source, step))
+        held = source.count * (requests[-1].read + requests[-1].written)
+        read, written = (
+            source.count * sum(getattr(use, key) for use in requests) for key in ("read", "written")
+        )
+        tried = source.pilot_samples / source.count if step == 0 else 0.0
+        start, jobs = started(inputs, job), source.shards + (PILOT_JOBS if step == 0 else 0)
+        hours = 0.0
+        if job.gpus:
+            row = inputs.models.get(job.model)
+            each = sum(predicted(inputs, row, job, job.plan, use).seconds for use in requests)
+            hours = source.count * each / 3600
+        folder = inputs.results / inputs.study.name / "synthesis" / source.name / str(step)
+        found = [read_model(path, Measured, "a measurement") for path in sorted(folder.glob("*.json"))]
+        if done := sum(one.rows for one in found):
+            scale = source.count / done
+            read, written = (
+                scale * sum(getattr(o, key) for o in found) for key in ("input_tokens", "output_tokens")
+            )
+            hours = scale * sum(one.generate_seconds for one in found) / 3600
+            start = sum(one.load_seconds for one in found) / len(found) / 3600
+        yield Line(
+            "synthesis",
+            f"{source.name}/{step}",
+            jobs=jobs,
+            gpus=job.gpus,
+            gpu_hours=job.gpus * (hours * (1 + tried) + jobs * start),
+            hours=hours / source.shards + start if hours else 0.0,
+            read=read,
+            written=written,
+            disk=held * inputs.assumed.bytes_per_token.value,
+            basis="measured" if found else "predicted" if job.gpus else "assumed",
+        )
+
+
+def _asked(inputs: CostInputs, source: Synthesis, step: int) -> Iterator[Traffic]:
+    """The requests for one sample in a step: a turn reads all before it, the cache has the last one."""
+    a, known = inputs.assumed, 0.0
+    limits_of = source.limits, source.answers.limits or source.limits
+    prompt, answer = (
+        min(float(usual.value), wanted.max_output or math.inf)
+        for usual, wanted in zip((a.prompt_tokens, a.answer_tokens), limits_of, strict=True)
+    )
+    words = [len(told.text) if told else 0 for told in (source.told("system"), source.told("role"))]
+    spread = math.exp(float(a.answer_spread.value) ** 2) / 2
+    for act in source.steps[step]:
+        turn, answers = divmod(act, 2)
+        told = sum(words[: 2 if turn else 1]) / LETTERS
+        read = HEADER + turn * (prompt + answer) + (prompt if answers else told)
+        written = answer if answers else prompt
+        yield Traffic(read, read - a.roofline.prefix.value * known, written, read + spread * written)
+        known = read
 
 
 def _responses(inputs: CostInputs) -> Iterator[Line]:
@@ -507,7 +580,7 @@ def _judging(inputs: CostInputs) -> Iterator[Line]:
 
 
 def _tools(inputs: CostInputs) -> Iterator[Line]:
-    if any(job.gpus for job in jobs_of(inputs)) or any(
+    if any(job.gpus for job in (*jobs_of(inputs), *(job for _, _, job in steps_of(inputs)))) or any(
         r.recipe and inputs.recipes[r.recipe].gpus for r in inputs.study.runs.values()
     ):
         yield Line("tools", "environments", disk=inputs.assumed.environments_gb.value * 1e9)

@@ -13,6 +13,7 @@ from rewild.operate.cost.estimate import (
     scoring_hours,
     speed,
     started,
+    steps_of,
     weight_bytes,
 )
 
@@ -20,10 +21,10 @@ from rewild.operate.cost.estimate import (
 def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     """Stage, and model, run or set of pairs → hours of its longest job; what is not known is not there.
 
-    The stages: ``responses`` (a shard), ``training``, ``benchmarks`` (all that lm-eval asks of a run),
-    ``judged`` (a run's answers to its judged benchmarks), ``pairs`` (a shard of answers), ``grades`` (a
-    shard's, by a reward model). The speeds that an estimate rests on are vLLM's on GPUs, so a job of another
-    engine, or on a CPU, is there only where it was measured.
+    The stages: ``synthesis`` (a shard of a step), ``responses`` (a shard), ``training``, ``benchmarks`` (all
+    that lm-eval asks of a run), ``judged`` (a run's answers to its judged benchmarks), ``pairs`` (a shard of
+    answers), ``grades`` (a shard's, by a reward model). The speeds that an estimate rests on are vLLM's on
+    GPUs, so a job of another engine, or on a CPU, is there only where it was measured.
 
     Raises:
         ConfigError: as :func:`rewild.operate.cost.estimate.estimate`.
@@ -31,10 +32,13 @@ def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     study = inputs.study
     speeds = {job.model: (job, speed(inputs, job)) for job in jobs_of(inputs)}
     known = {m for m, (job, fast) in speeds.items() if fast.measured or job.engine == "vllm"}
+    by_vllm = {f"{source.name}/{step}" for source, step, job in steps_of(inputs) if job.engine == "vllm"}
     found = {
         (line.stage, line.what): line.hours
         for line in estimate(inputs)
-        if line.stage == "training" or (line.stage == "responses" and line.what in known)
+        if line.stage == "training"
+        or (line.stage == "responses" and line.what in known)
+        or (line.stage == "synthesis" and (line.basis == "measured" or line.what in by_vllm))
     }
     for name, pair in study.preferences.items():
         job, fast = speeds[pair.model]

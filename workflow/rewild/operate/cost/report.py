@@ -67,13 +67,14 @@ def print_cost(inputs: CostInputs, lines: Sequence[Line], each: bool, console: C
         style="dim",
         soft_wrap=True,
     )
-    rated = [line for line in lines if line.stage in ("responses", "training")]
+    rated = [line for line in lines if line.stage in ("synthesis", "responses", "training")]
     measured, predicted, published, unknown = (
         sum(line.basis == basis for line in rated)
         for basis in ("measured", "predicted", "published", "assumed")
     )
     console.print(
-        f"speeds of models and runs: {measured} as this study measured them (throughput.csv, training.json), "
+        f"speeds of models and runs: {measured} as this study measured them (throughput.csv, training.json, "
+        f"shards of prompts), "
         f"{predicted} by the roofline of `rewild plan`, {published} from published times"
         + (f", {unknown} on a CPU: not known" if unknown else ""),
         soft_wrap=True,
