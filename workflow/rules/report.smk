@@ -315,3 +315,6 @@ rule make_viewer:
         " {params.models:q} {params.names:q}) viewer --title {params.title:q}"
         " --max-conversations {params.limit:q} --workers {threads:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
+
+
+include: "report/data.smk"

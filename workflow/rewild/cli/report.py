@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rewild.cli.options import ConfigFolder, Results, StudyName
+from rewild.core.errors import ConfigError, known_name
+
+if TYPE_CHECKING:
+    from rewild.config.study import Study
 
 app = typer.Typer()
 PANEL = "Report: scores, findings, the viewer"
@@ -201,3 +205,115 @@ def viewer(
     )
     typer.echo(", ".join(f"{n:,} {what}" for what, n in counts.items()))
     typer.echo(f"open {out / 'index.html'}")
+
+
+Shards = Annotated[list[Path], typer.Option("--prompts", help="The study's shards of prompts, any number")]
+
+
+@app.command("draw-data")
+def draw_data(
+    study: StudyName,
+    shown: Annotated[str, typer.Argument(help="A figure: labels, lengths, verbs ... (docs/data.md)")],
+    measures: Annotated[list[Path] | None, typer.Argument(help="Files of measures (.parquet)")] = None,
+    *,
+    prompts: Shards,
+    written: Annotated[
+        list[Path] | None, typer.Option(help="synthesis/SOURCE/prompts.parquet, for the figure `settings`")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to write, without a suffix")],
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Draw what prompts and responses of a study's sets are like, and write the numbers beside it."""
+    from rewild.core.plotting import save
+    from rewild.core.table import provenance, write_table
+    from rewild.report.data.figures import draw
+    from rewild.report.data.numbers import NUMBERS, Files, Reader, about, numbers
+    from rewild.report.data.plan import VIEWS, plan_data
+
+    found = _described(study, config)
+    plan = plan_data(found)
+    known_name(shown, VIEWS, "unknown figure", listed="figures")
+    if shown not in plan.views or found.data is None:
+        why = "; ".join(sorted({one.reason for one in plan.left_out if one.view == shown}))
+        raise ConfigError(f"study {found.name}: data: there is no figure '{shown}': {why}")
+    files = Files(measures or [], prompts, written or [])
+    frame = numbers(shown, plan.views[shown], Reader(files, plan.sets), found.data, found.seed)
+    settings = about(plan.views[shown]) | {"seed": found.seed, "resamples": found.data.resamples}
+    write_table(out.with_suffix(".csv"), frame, NUMBERS, provenance(files.paths, **settings))
+    save(draw(shown, frame), out, VIEWS[shown].title)
+    typer.echo(f"{VIEWS[shown].title}: {out}.svg")
+
+
+@app.command("tabulate-data")
+def tabulate_data(
+    study: StudyName,
+    shown: Annotated[str, typer.Argument(help="A table: statistics, safety, costs (docs/data.md)")],
+    measures: Annotated[list[Path] | None, typer.Argument(help="Files of measures (.parquet)")] = None,
+    *,
+    prompts: Shards,
+    answered: Annotated[
+        list[Path] | None,
+        typer.Option(help="Measurements of shards, responses/MODEL/SHARD.json, for `costs`"),
+    ] = None,
+    written: Annotated[
+        list[Path] | None, typer.Option(help="synthesis/SOURCE/manifest.json, for `costs`")
+    ] = None,
+    published: Annotated[Path, typer.Option(help="What MAGPIE's text prints beside it")],
+    out: Annotated[Path, typer.Option(help="Where to write, without a suffix")],
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Make a table of what a study's data is like, beside the numbers that MAGPIE prints."""
+    from rewild.measures.similarity.summary import Options
+    from rewild.report.data.numbers import Files, Reader
+    from rewild.report.data.plan import PRINTED, plan_data, table_uses
+    from rewild.report.data.tables import Costs, make, price_of
+
+    found = _described(study, config)
+    known_name(shown, PRINTED, "unknown table", listed="tables")
+    assert found.data
+    files = Files(measures or [], prompts)
+    made = make(
+        shown,
+        table_uses(found, shown),
+        Reader(files, plan_data(found).sets),
+        Options(seed=found.seed, resamples=found.data.resamples),
+        published=published,
+        given=Costs(answered or [], written or [], *price_of(found)) if shown == "costs" else None,
+    )
+    made.write_csv(out.with_suffix(".csv"))
+    made.write("md", out.with_suffix(".md"))
+    made.write("tex", out.with_suffix(".tex"))
+    made.write("html", out.with_suffix(".html"))
+
+
+@app.command("list-data")
+def list_data(
+    study: StudyName,
+    numbers: Annotated[
+        list[Path] | None, typer.Argument(help="The tables and figures that there are (.csv)")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="The folder for data.md and left_out.csv")],
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """List the figures and tables of a study's data, and say why others are left out."""
+    from rewild.core.files import write_text
+    from rewild.core.table import provenance, write_table
+    from rewild.report.data.page import LEFT_OUT, page
+    from rewild.report.data.plan import plan_data
+
+    found = _described(study, config)
+    plan = plan_data(found)
+    rows = LEFT_OUT.frame([(x.view, x.role, x.set, x.reason) for x in plan.left_out], "left out")
+    write_table(out / "left_out.csv", rows, LEFT_OUT, provenance())
+    write_text(out / "data.md", page(found.title, plan, numbers or []))
+
+
+def _described(study: str, config: Path) -> Study:
+    """A study that has the section `data`."""
+    from rewild.config import read_study
+
+    found = read_study(study, config)
+    if found.data is None:
+        raise ConfigError(f"study {found.name}: it has no section 'data'; add one (docs/data.md)")
+    return found

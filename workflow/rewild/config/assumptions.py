@@ -97,6 +97,7 @@ class Assumptions(Strict):
     bytes_per_token: Number
     checkpoint_bytes: Number
     optimizer_bytes: Number
+    gpu_hour: dict[str, Number]
     environments_gb: Number
     questions: dict[str, Questions]
     judged: dict[str, Calls]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, part, validate
+from rewild.config.data import Data, check_data
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
 from rewild.config.filters import Filter, with_filters
@@ -118,6 +119,9 @@ class Study(Section, marks=LISTED):
         exclude_if=not_,
         description="Conditions on measures under a name, to which sources, mixes and sets of pairs refer",
     )
+    data: Data | None = Field(
+        None, exclude_if=not_, description="Figures and tables of what prompts and responses are like"
+    )
     mixes: dict[Slug, Mix] = Field(default_factory=dict, description="Training mixes, by name")
     preferences: dict[Slug, Preference] = Field(
         default_factory=dict, description="Sets of preference pairs, by name"
@@ -173,7 +177,25 @@ class Study(Section, marks=LISTED):
         self._check_mixes()
         self._check_origins()
         self._check_measures()
+        if self.data:
+            check_data(self.data, self.written, self.answering, self.measures)
         return self
+
+    @property
+    def written(self) -> dict[str, str | None]:
+        """The sources of its prompts, or its imports, by name: the model that wrote them, if one did."""
+        sources = self.prompts.sources if self.prompts else []
+        writers = {s.name: getattr(s, "model", None) for s in sources}
+        return writers or {source.name: None for source in self.imports}
+
+    @property
+    def answering(self) -> dict[str, list[str]] | None:
+        """The models that answer each source of the prompts; None: others released the responses."""
+        if self.imports:
+            return None
+        responses = self.responses
+        origins = {m: responses.origins_of(m) for m in responses.models} if responses else {}
+        return {s: [m for m, asked in origins.items() if not asked or s in asked] for s in self.written}
 
     def _check_origins(self) -> None:
         """Sources of prompts that are named are there, and the model that is drawn from answers them."""

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from rewild.core.errors import DataError
 from rewild.core.measures import FAILURE, KEY, about_measure, read_measure
 from rewild.core.table import Column, TableSchema
 from rewild.measures.diversity.schema import QUANTILES
 from rewild.measures.similarity.summary import MOST_RESAMPLED, Options, interval
+
+Values = NDArray[np.float64]
 
 LABELS = 50
 """Different texts of a column that have a row each; all others have one together."""
@@ -67,11 +70,30 @@ def summarise(files: Sequence[Path], *, seed: int = 50, resamples: int = 1000) -
     )
 
 
+def over_conversations(
+    conversations: pl.Series, values: Values, options: Options
+) -> tuple[Values, Values, Values, str]:
+    """Means of columns, and their 95 % intervals over conversations.
+
+    Args:
+        conversations: of each text, its conversation; those of one stand together.
+        values: texts × columns; NaN where there is none.
+        options: of the bootstrap.
+
+    Returns:
+        Means, lower ends, upper ends, and which kind of interval it is.
+    """
+    clusters = conversations.rle_id().to_numpy().astype(np.int64)
+    return *interval(values, clusters, options), _way(conversations)
+
+
+def _way(conversations: pl.Series) -> str:
+    return "bootstrap" if conversations.n_unique() <= MOST_RESAMPLED else "normal"
+
+
 def _rows(frame: pl.DataFrame, options: Options) -> Iterator[dict[str, object]]:
     """Of one subject, column by column."""
-    clusters = frame["conversation_id"].rle_id().to_numpy().astype(np.int64)
-    conversations = len(np.unique(clusters))
-    way = "bootstrap" if conversations <= MOST_RESAMPLED else "normal"
+    way = _way(frame["conversation_id"])
 
     def row(column: str, label: str | None, n: int, values: pl.Series, numbers: bool) -> dict[str, object]:
         given = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -79,10 +101,9 @@ def _rows(frame: pl.DataFrame, options: Options) -> Iterator[dict[str, object]]:
         known = given[~np.isnan(given)]
         if not len(known):
             return found
-        ends = [float(x[0]) for x in interval(given[:, None], clusters, options)]
-        found |= dict(
-            zip(("value", "ci_low", "ci_high"), (None if np.isnan(x) else x for x in ends), strict=True)
-        )
+        *ends, _ = over_conversations(frame["conversation_id"], given[:, None], options)
+        named = zip(("value", "ci_low", "ci_high"), (float(end[0]) for end in ends), strict=True)
+        found |= {name: None if np.isnan(x) else x for name, x in named}
         if numbers:
             found |= {name: float(np.quantile(known, q)) for name, q in QUANTILES.items()}
         return found
