@@ -31,6 +31,10 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
             },
         },
     ),
+    (
+        ("results/demo/data/data.md",),
+        {"study": "demo", "data": {"sets": {"herald": {"responses": "demo-herald"}}}},
+    ),
     (("fetch_math500", "fetch_wildbench_prompts"), {}),
     (("results/downloads/datasets/an/other/0123456789abcdef0123456789fedcba98765432/all/train.parquet",), {}),
 ]
