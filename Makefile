@@ -108,7 +108,7 @@ plans: .venv/ready-dev
 
 check: .venv/ready-dev
 	@$(MAKE) --no-print-directory --output-sync -j2 plans types lint
-	@REWILD_FUZZ=6 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile -m "not heavy" --ignore tests/engine \
+	@REWILD_FUZZ=4 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile -m "not heavy" --ignore tests/engine \
 		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
 
 test: lint types test-environments test-packages

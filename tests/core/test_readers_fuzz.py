@@ -161,6 +161,7 @@ def test_tangled_markdown_is_a_failure(piece: str) -> None:
     assert found.features()["failures"] == 1
 
 
+@pytest.mark.heavy
 def test_long_markdown_is_a_failure_and_ordinary_is_not() -> None:
     long = "**a** b\n\n" * (LIMIT // 9 + 1)
     assert (count_markdown(long).failures, count_markdown(long).words) == (1, 2 * (LIMIT // 9 + 1))

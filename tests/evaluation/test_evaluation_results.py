@@ -295,6 +295,7 @@ def test_a_metric_that_the_task_lacks_is_named(tmp_path: Path) -> None:
         score(folder, metric="acc,strict", **NAMES)
 
 
+@pytest.mark.heavy
 @given(st.lists(st.booleans(), min_size=2, max_size=40), st.integers(1, 5))
 def test_scores_are_the_mean_of_their_items(tmp_path_factory, values: list[bool], parts: int) -> None:
     names = [f"t{i}" for i in range(parts)]

@@ -429,6 +429,7 @@ def test_what_it_would_cost_is_said_before_anything_is_asked(work: Workspace, se
     assert unanswered.input_tokens > found.input_tokens
 
 
+@pytest.mark.heavy
 def test_the_command_starts_and_stops_the_rubric_by_itself(
     work: Workspace, server: RubricServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -524,6 +525,7 @@ def test_a_spoilt_chunk_is_asked_for_again(work: Workspace, server: RubricServer
     assert 0 < server.calls - before <= 16
 
 
+@pytest.mark.heavy
 def test_what_it_would_cost_touches_nothing_of_a_job_at_work(work: Workspace) -> None:
     judge(work.task(), "one")
     folder = work.task().work("one", "judging")

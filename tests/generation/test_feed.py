@@ -37,6 +37,7 @@ class Drained(Engine):
     about = Streaming.about
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("history", ["reference", "self"])
 def test_the_rows_are_the_same_however_they_are_computed(tmp_path: Path, history: str) -> None:
     """Another window, another chunk, one call after another: the rows are those of one request at a time."""

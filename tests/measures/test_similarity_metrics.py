@@ -59,6 +59,7 @@ def test_hard_texts(texts: list[str], tiny: Path, oracle: Oracle) -> None:
     assert differences(found, texts, oracle) == []
 
 
+@pytest.mark.heavy
 def test_hard_texts_together_with_the_real_wordnet(real: Path, real_oracle: Oracle) -> None:
     texts = [t for part in MULTILINGUAL for t in part]
     (found,) = score_items([texts], Settings(real))
@@ -140,6 +141,7 @@ def test_meteor_weighs_recall(tiny: Path) -> None:
     assert found["meteor"][1, 0] == pytest.approx(keep * 0.5 / (0.9 * 0.5 + 0.1 * 1), abs=1e-12)
 
 
+@pytest.mark.heavy
 def test_porter_equals_nltk() -> None:
     from nltk.stem.porter import PorterStemmer
 

@@ -130,6 +130,7 @@ def test_any_seed_makes_text(material: Material, seed: int, style: str):
     assert chat[-1]["role"] == "assistant"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("change", "said"),
     [

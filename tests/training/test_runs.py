@@ -373,6 +373,7 @@ def answers(path: Path, model: str, texts: list[str]) -> Path:
     return path
 
 
+@pytest.mark.heavy
 def test_inherited_style_is_near_one_within_and_far_across(tmp_path: Path) -> None:
     styled, prose = "## T\n\n**a** b\n\n- **c** d\n- e", "One two three.\n\nFour five."
     study = a_study()
