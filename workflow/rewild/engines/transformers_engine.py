@@ -67,11 +67,19 @@ def load(  # noqa: PLR0917 (what an engine is told)
         torch.set_num_threads(threads)
     how = {"revision": revision, "use_safetensors": True, "trust_remote_code": trust_remote_code}
     try:
-        model = form.from_pretrained(str(path), dtype=DTYPES[precision], **how)
+        model, about = form.from_pretrained(
+            str(path), dtype=DTYPES[precision], output_loading_info=True, **how
+        )
     except Exception as error:
         raise EngineError(
             f"{chat.name}: the model cannot be loaded from {path}: {first_line(error)}"
         ) from error
+    if lacking := sorted(about["missing_keys"]):
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise EngineError(
+            f"{chat.name}: {path} has no weights for '{lacking[0]}'{more}, which would be random: its files "
+            f"are not whole, or it is no {type(model).__name__}"
+        )
     return model.to(device).eval(), device
 
 

@@ -64,7 +64,7 @@ class Classifier:
 class Reward(Measurer):
     """The reward of a conversation that ends in the response."""
 
-    chunk = 512
+    chunk = 2048
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

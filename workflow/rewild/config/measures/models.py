@@ -61,6 +61,7 @@ class Reward(Loaded):
     row = Kind(
         "rewild.measures.reward:Reward",
         {"reward": Value("number", "The logit; more is better")},
+        version=2,
         needs="classify",
         context=True,
     )
