@@ -32,10 +32,22 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
         measures={
             "reward": {"kind": "reward", "model": "owner/name", "revision": REVISION},
             "surprise": {"kind": "perplexity", "model": "demo-base", "device": "cpu", "template": "none"},
+            "quality": {"kind": "label", "scheme": "quality", "model": "rubric"},
+            "taste": {
+                "kind": "label",
+                "scheme": "quality",
+                "of": "responses",
+                "model": "demo-herald",
+                "engine": "transformers",
+                "context": 256,
+                "max_tokens": 64,
+            },
         },
         mixes={"chosen": {"sources": [source], "filters": filters}},
     )
     wanted = ["results/demo/mixes/chosen/train.parquet", "results/demo/measures/surprise/summary.csv"]
+    wanted += ["results/demo/measures/quality/summary.csv"]
+    wanted += ["results/demo/measures/taste/demo-mini/0001.parquet"]
     run = snakemake(folder, "-n", "-p", "--config", "study=demo", "--", *wanted)
     assert run.returncode == 0, run.stdout[-3000:]
     said = run.stdout
@@ -44,6 +56,7 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
     shards = {("reward", "demo-herald", s) for s in ("0000", "0001")}
     models = ("demo-herald", "demo-plain", "demo-mini")
     asked = {("surprise", model, s) for model in models for s in ("0000", "0001")}
+    asked |= {("quality", "prompts", s) for s in ("0000", "0001")} | {("taste", "demo-mini", "0001")}
     assert set(jobs) == shards | asked | {("language", "prompts", "all")}, "no more than is asked for"
     files = ["--manifest=results/demo/responses/demo-herald/manifest.json"]
     files += [f"results/demo/measures/reward/demo-herald/{s}.parquet" for s in ("0000", "0001")]
@@ -57,6 +70,12 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
     (job,) = re.findall(r"measuring surprise of demo-mini \(0001\)\nReason: (.*)\n", said)
     assert "results/demo/models/demo-base" in job
     assert ".envs/engine-cpu/bin/python -m rewild --words" in said
+    (program,) = re.findall(r"measuring quality of prompts \(0001\)\n(.*?)\n\n", said, re.DOTALL)
+    assert ".envs" not in program, "a program that is asked needs no environment of a tool"
+    (loaded,) = re.findall(r"measuring taste of demo-mini \(0001\)\n(.*?)\n\n", said, re.DOTALL)
+    assert "results/demo/models/demo-herald" in loaded
+    assert "--prompts=results/demo/prompts/shards/0001.parquet" in loaded
+    assert ".envs/engine-cpu/bin/python -m rewild" in loaded
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,8 @@ from rewild.generation.spec import memory_mb, settings_of
 from rewild.prompts.synthesis.spec import settings_of as settings_of_synthesis
 from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import local_folder, make_spec
+from rewild.measures.enquiry import enquiry_of
+from rewild.measures.enquiry import settings_of as settings_of_measure
 from rewild.measures.weights import weights_of as measured_by
 
 # A folder that uses the workflow may have a `config` of its own, a copy of this one; without it, this one serves.
@@ -161,6 +163,9 @@ def read_whole(name):
         judged=judged,
         files=files,
         weights={row: measured_by(study, row, models) for row in study.measures},
+        asked={
+            row: enquiry_of(study, row, models, DEFAULTS.gpus) for row in study.measures
+        },
         papers=shown(case),
     )
 
@@ -203,6 +208,9 @@ SHOWN = {name: found.papers for name, found in FOUND.items()}  # what of which p
 IMPORTS = {name: found.imports for name, found in FOUND.items()}  # the files of each
 WEIGHTS = {  # where the model is that a measure names
     (name, row): where for name, f in FOUND.items() for row, where in f.weights.items()
+}
+ASKED = {  # whom a measure asks, if it asks a model
+    (name, row): who for name, f in FOUND.items() for row, who in f.asked.items()
 }
 JUDGED = {name: found.judged for name, found in FOUND.items()}  # its judged benchmarks
 JUDGED_FILES = {  # benchmark → role → file

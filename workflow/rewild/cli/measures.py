@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from rewild.cli.options import ConfigFolder, StudyName, Threads, say
+from rewild.cli.options import ConfigFolder, Results, StudyName, Threads, say
 from rewild.core.errors import ConfigError, known_name
 
 if TYPE_CHECKING:
@@ -277,11 +277,14 @@ def measure(
     work: Annotated[
         Path | None, typer.Option(help="A folder for finished chunks: a rerun goes on from there")
     ] = None,
+    results: Results = Path("results"),
     threads: Threads = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Measure responses or prompts: a row of values for each, or why there are none (docs/measures.md)."""
-    from rewild.config import load_models, read_study
+    from rewild.config import load_defaults, load_models, read_study
+    from rewild.measures.base import Place
+    from rewild.measures.enquiry import enquiry_of
     from rewild.measures.run import Part, measure_part
     from rewild.measures.weights import weights_of
 
@@ -291,8 +294,12 @@ def measure(
         raise ConfigError(
             f"study {found.name}: '{name}' is made from other measures: `rewild derive-measure`"
         )
-    weights = weights_of(found, name, load_models(config, found))
-    part = Part(name, row, subject, texts, prompts or [], weights)
+    models = load_models(config, found)
+    weights = weights_of(found, name, models)
+    enquiry = enquiry_of(found, name, models, load_defaults(config).gpus)
+    job = f"{name}/{subject}/{out.stem}"
+    place = Place(enquiry, results / found.name / "work", job) if enquiry else None
+    part = Part(name, row, subject, texts, prompts or [], weights, place)
     made = measure_part(part, out, work=work, threads=threads, say=say)
     failed = made["failure"].drop_nulls().len()
     typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from rewild.config.engines import find_engine
 from rewild.config.measures.base import Row
 from rewild.core.conversations import Message
+from rewild.measures.enquiry import Enquiry
 from rewild.measures.weights import Weights
 
 Found = Mapping[str, object] | str
@@ -35,6 +37,21 @@ class Text:
     before: tuple[Message, ...] = ()
 
 
+@dataclass(frozen=True)
+class Place:
+    """For a measure that asks a model: whom, and where what was asked and paid for is kept.
+
+    Attributes:
+        enquiry: who is asked.
+        work: the folder of the study's unfinished work.
+        job: this job's name, ``MEASURE/SUBJECT/PART``.
+    """
+
+    enquiry: Enquiry
+    work: Path
+    job: str
+
+
 class Measurer:
     """A measure at work, from its making to :meth:`close`.
 
@@ -44,17 +61,24 @@ class Measurer:
 
     chunk = 10_000
 
-    def __init__(self, settings: Any, weights: Weights | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Any,
+        weights: Weights | None = None,
+        threads: int | None = None,
+        place: Place | None = None,
+    ) -> None:
         """
         Args:
             settings: of the row; a section of :mod:`rewild.config.measures`.
             weights: where the model that it names is, if it names one.
             threads: CPU threads.
+            place: of one that asks a model.
 
         Raises:
             EngineError: its model cannot be loaded.
         """
-        self.settings, self.weights, self.threads = settings, weights, threads
+        self.settings, self.weights, self.threads, self.place = settings, weights, threads, place
 
     def measure(self, texts: Sequence[Text]) -> list[Found]:
         """Measure every text, in order.
@@ -83,8 +107,10 @@ def class_of(settings: Row) -> Any:
     return getattr(import_module(module), name)
 
 
-def make_measurer(settings: Row, weights: Weights | None, threads: int | None = None) -> Measurer:
+def make_measurer(
+    settings: Row, weights: Weights | None, threads: int | None = None, place: Place | None = None
+) -> Measurer:
     """A row's measure, at work."""
-    made = class_of(settings)(settings, weights, threads)
+    made = class_of(settings)(settings, weights, threads, place)
     assert isinstance(made, Measurer)
     return made

@@ -28,7 +28,8 @@ from rewild.core.reading import faults
 from rewild.core.table import Column, TableSchema, provenance, write_table
 from rewild.generation.spec import digest_of
 from rewild.generation.store import Store
-from rewild.measures.base import Found, Measurer, Text, make_measurer
+from rewild.measures.base import Found, Measurer, Place, Text, make_measurer
+from rewild.measures.enquiry import Enquiry
 from rewild.measures.weights import Weights
 from rewild.prompts.schema import read_shard
 
@@ -38,12 +39,13 @@ Say = Callable[[str], None]
 Row = tuple[Any, ...]
 
 
-def identity_of(measure: Measure, weights: Weights | None) -> dict[str, Any]:
+def identity_of(measure: Measure, weights: Weights | None, enquiry: Enquiry | None = None) -> dict[str, Any]:
     """All that the values of a measure depend on, beside the texts."""
     return {
         "stage": version("measures"),
         "settings": measure.identity,
         **({"weights": weights.identity} if weights else {}),
+        **({"asked": enquiry.identity} if enquiry else {}),
     }
 
 
@@ -63,6 +65,7 @@ class Part:
         texts: tables of responses, or shards of prompts.
         prompts: shards of prompts, for kinds that read what was said before a response.
         weights: where the model is that the measure names.
+        place: of a measure that asks a model.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Part:
     texts: Sequence[Path]
     prompts: Sequence[Path] = ()
     weights: Weights | None = None
+    place: Place | None = None
 
 
 def measure_part(
@@ -98,7 +102,7 @@ def measure_part(
         EngineError: the measure's model cannot be loaded, or cannot go on.
     """
     schema = schema_of(part.measure)
-    identity = identity_of(part.measure, part.weights)
+    identity = identity_of(part.measure, part.weights, part.place.enquiry if part.place else None)
     digest = digest_of(identity)
     if work is None:
         rows = _measured(part, None, threads, say)
@@ -147,7 +151,7 @@ def _measured(part: Part, store: Store | None, threads: int | None, say: Say) ->
                 else:
                     todo.append((content, text))
             if todo and measurer is None:
-                measurer = make_measurer(part.measure, part.weights, threads)
+                measurer = make_measurer(part.measure, part.weights, threads, part.place)
             for start in range(0, len(todo), measurer.chunk if measurer else 1):
                 assert measurer
                 piece = todo[start : start + measurer.chunk]

@@ -56,9 +56,16 @@ def sides_of_measure(wildcards):
     ]
 
 
+def asked_by(wildcards):
+    """The model that a measure asks, and how; None if it asks none."""
+    return ASKED[wildcards.study, wildcards.measure]
+
+
 def measure_tool(wildcards):
     """The environment that a measure runs in; none of its own for most."""
-    measure = measure_of(wildcards)
+    measure, asked = measure_of(wildcards), asked_by(wildcards)
+    if asked:
+        return asked.spec.compute.environment(measure.engine)
     responses = STUDIES[wildcards.study].responses
     if measure.row.needs and responses:
         return responses.compute.environment(measure.engine)
@@ -67,17 +74,23 @@ def measure_tool(wildcards):
 
 def measure_gpus(wildcards):
     """The GPUs that a measure's jobs take."""
-    return measure_of(wildcards).gpus
+    asked = asked_by(wildcards)
+    return asked.spec.gpus if asked else measure_of(wildcards).gpus
 
 
 def measure_gpu(wildcards):
-    """SLURM's name of these: of the kind that the study's models answer on."""
-    responses = STUDIES[wildcards.study].responses
-    return (
-        gpu_name(responses.compute.gpu)
-        if responses and measure_gpus(wildcards)
-        else None
-    )
+    """SLURM's name of these: of the kind that the study's models answer on, unless its row names one."""
+    asked, responses = asked_by(wildcards), STUDIES[wildcards.study].responses
+    compute = asked.spec.compute if asked else responses and responses.compute
+    return gpu_name(compute.gpu) if compute and measure_gpus(wildcards) else None
+
+
+def measure_memory(wildcards):
+    """What a job needs in MB: torch and its model, where they are loaded."""
+    asked = asked_by(wildcards)
+    if asked:
+        return 4000 if asked.spec.remote else max(8000, memory_mb(asked.spec))
+    return 24000 if measure_of(wildcards).row.needs else 4000
 
 
 def measure_weights(wildcards):
@@ -126,7 +139,7 @@ rule measure_texts:
     resources:
         mem_mb=memory(
             "measure_texts",
-            lambda wildcards: 24000 if measure_of(wildcards).row.needs else 4000,
+            measure_memory,
             measure_gpus,
         ),
         runtime=minutes("measure_texts", 720, measure_gpus, more=True),
@@ -135,9 +148,14 @@ rule measure_texts:
         gres=gres(measure_gpus, measure_gpu),
         cpus_per_task=gres_cpus(measure_gpus),
         nodes=1,
+        judges=lambda wildcards: int(
+            bool((asked := asked_by(wildcards)) and asked.spec.remote)
+        ),
     params:
         stage=stage("measures"),
-        identity=lambda wildcards: json.dumps(measure_of(wildcards).identity),
+        identity=lambda wildcards: settings_of_measure(
+            measure_of(wildcards), asked_by(wildcards)
+        ),
         prompts=lambda wildcards, input: [f"--prompts={path}" for path in input.prompts],
         work=lambda wildcards: (
             f"results/{wildcards.study}/work/measures/{wildcards.measure}/{wildcards.subject}/{wildcards.part}"

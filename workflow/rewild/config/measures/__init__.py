@@ -12,10 +12,21 @@ from typing import Annotated
 from pydantic import Field
 
 from rewild.config.measures.derived import Difference, Ratio
+from rewild.config.measures.labels import Label
 from rewild.config.measures.models import Perplexity, Reward
 from rewild.config.measures.text import Diversity, Language, Length, Refusal, Repetition, Style
 
 Measure = Annotated[
-    Language | Length | Style | Diversity | Repetition | Refusal | Perplexity | Reward | Difference | Ratio,
+    Language
+    | Length
+    | Style
+    | Diversity
+    | Repetition
+    | Refusal
+    | Perplexity
+    | Reward
+    | Difference
+    | Ratio
+    | Label,
     Field(discriminator="kind"),
 ]

@@ -28,12 +28,14 @@ class Value:
     Attributes:
         form: number, integer, flag (true or false) or text.
         what: what it says, with its unit.
-        levels: of a text, what it may be, from the lowest to the highest; empty where there is no order.
+        levels: of a text, what it may be, from the lowest to the highest; empty where it may be anything.
+        ordered: whether the levels have an order.
     """
 
     form: Form
     what: str
     levels: tuple[str, ...] = ()
+    ordered: bool = True
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def check_condition(condition: Condition, measures: Mapping[str, Row], of: tuple
 def _check_value(where: str, value: Value, asked: str, given: Any) -> None:
     ordered = asked in (*BOUNDS, *RANKS)
     if value.form == "text":
-        if ordered and not value.levels:
+        if ordered and not (value.levels and value.ordered):
             raise ValueError(f"{where} is a text without an order: it takes one_of or none_of, not {asked}")
         if asked in RANKS:
             return

@@ -1,4 +1,4 @@
-"""The rubric reads the judge prompts of AlpacaEval, MixEval and WildBench too, and replies as they ask.
+"""The rubric reads the judge prompts of AlpacaEval, MixEval and WildBench and requests for labels too.
 
 Each reader takes a chat and gives the reply, or None if the chat is of another form. The labels that it looks
 for are those of the released prompts; what it grades is stated in :mod:`rewild.engines.rubric.grades`.
@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rewild.engines.rubric.grades import correctness, grade, read_case, verdict
+from rewild.engines.rubric.labels import label
 
 Chat = Sequence[Mapping[str, str]]
 
@@ -81,7 +82,7 @@ FORMS = (better_model, known_answer, chosen_option, checklist_score)
 
 def judge_text(messages: Sequence[dict[str, str]]) -> str:
     """The rubric's reply to a chat. What it cannot read it says, without a verdict."""
-    for read in (_marked, *FORMS):
+    for read in (label, _marked, *FORMS):
         if (reply := read(messages)) is not None:
             return reply
     return "By rubric: there is no answer to grade in this prompt, so there is no verdict."

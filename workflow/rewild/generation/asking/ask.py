@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from rewild.core.errors import DataError
 from rewild.core.locks import locked
 from rewild.engines.base import SPENT, Completion, Engine, EngineError, Request, Sampling
+from rewild.engines.chat import Chat
 from rewild.generation.asking.base import JudgeRequest, Reader, Reply, Verdict
 from rewild.generation.asking.budget import (
     CHARACTERS_PER_TOKEN,
@@ -29,6 +30,7 @@ from rewild.generation.asking.budget import (
 )
 from rewild.generation.asking.store import Replies
 from rewild.generation.feed import Strand, feed
+from rewild.generation.fit import fit
 from rewild.generation.store import disk_errors
 
 log = logging.getLogger("rewild")
@@ -52,6 +54,8 @@ class Asking:
         chunk: replies that are kept together; at most so many requests are under way.
         seed: of a request's call, counted from 1.
         label: begins the name of every request.
+        chat: renders what is asked, for an engine that takes tokens; None for an endpoint, which does it.
+        longest: tokens of a prompt that it may read; a longer one is a failure.
     """
 
     who: str
@@ -62,6 +66,8 @@ class Asking:
     chunk: int
     seed: Callable[[JudgeRequest, int], int]
     label: str = ""
+    chat: Chat | None = None
+    longest: int = 0
 
 
 @dataclass
@@ -71,6 +77,7 @@ class Pending:
     request: JudgeRequest  # the first
     key: str
     next: JudgeRequest  # what is sent now: after an unclear reply it may be more than the first
+    tokens: tuple[int, ...] = ()  # the same, for an engine that takes tokens
     reply: Reply | None = None
     said: str | None = None
     earlier: list[str] = field(default_factory=list)
@@ -203,6 +210,7 @@ class _Asker:
                     self.stopped = self.stopped or error
                     return
                 yield None  # what is under way may cost less than is reserved for it
+            self._render(block)
             for asked in block:
                 self.under_way += 1
                 yield asked, [self._strand(asked)]
@@ -239,16 +247,21 @@ class _Asker:
     def _strand(self, asked: Pending) -> Strand:
         """Ask until the verdict is clear, or as often as allowed."""
         asking = self.asking
-        for attempt in range(1, asking.attempts + 1):
-            if attempt > 1 and (error := self._reserve([asked])) is not None:
-                self.stopped, asked.unpaid = error, True
-                break
+        if asked.failure is not None:  # it cannot be asked at all
+            self._open += self._promised.pop(asked.key)[0]
+        for attempt in range(1, asking.attempts + 1 if asked.failure is None else 1):
+            if attempt > 1:
+                if not self._render([asked]):
+                    break  # with what was said before, it is too long: that stays the reply
+                if (error := self._reserve([asked])) is not None:
+                    self.stopped, asked.unpaid = error, True
+                    break
             before = _paid(asking.ledger, asked)
             completion = yield (
                 Request(
                     f"{asking.label} {asked.name}".strip(),
                     asked.next.messages,
-                    (),
+                    asked.tokens,
                     asked.next.max_tokens,
                     asking.seed(asked.request, attempt),
                     asked.next.top_logprobs,
@@ -263,6 +276,21 @@ class _Asker:
                 break
         self.under_way -= 1
         self.kept += not asked.unpaid
+
+    def _render(self, block: Sequence[Pending]) -> bool:
+        """Render what is sent next, for an engine that takes tokens; whether all of it can be sent.
+
+        What cannot be sent at all fails; what was answered before keeps the failure of that.
+        """
+        asking = self.asking
+        if asking.chat is None:
+            return True
+        chats = [asked.next.messages for asked in block]
+        for asked, fitted in zip(block, fit(chats, asking.chat, asking.longest, "skip"), strict=True):
+            asked.tokens = fitted.tokens
+            if not asked.attempts:
+                asked.failure = fitted.failure
+        return all(asked.tokens for asked in block)
 
     def _reserve(self, block: list[Pending]) -> BudgetError | None:
         """Settle what was answered; set aside the most that the next calls can cost, if so much is left."""
