@@ -138,6 +138,7 @@ UNTRIED = re.compile(
     |study\.judging\.baselines|study\.mixes\.\*\.sources\.\*\.count|study\.runs\.\*\.(model|mix|recipe)
     |study\.mixes\.\*\.sources\.\*\.(model|length_control)
     |study\.mixes\.\*\.filters\.measures            # they name a measure of the study
+    |study\.(prompts\.sources|preferences)\.\*\.filters
     |.*\.kind|benchmarks\.\*\.(slug|judged|judge|revision|source|citation|files|scale\.max)
     |recipes\.\*\.(warmup_ratio|precision|attention|fsdp|beta|unstated)
     |models\.\*\.(folder|native|api|endpoint|base|parameters\.active|quantized_revision|listed\.copies|dimensions\..*)

@@ -21,7 +21,7 @@ from rewild.config.measures.text import Length, Refusal
 from rewild.core.errors import DataError
 from rewild.core.measures import contract
 from rewild.core.table import write_table
-from rewild.prompts.filters import Sifted, sift
+from rewild.prompts.filters import Applied, apply_conditions
 
 Values = dict[str, list[float | None]]  # conversation → a value a turn
 MEASURES: dict[str, Any] = {
@@ -50,16 +50,16 @@ def condition(**given: Any) -> Condition:
     return validate(Condition, {"measure": "a"} | given, "c")
 
 
-def run(values: Values, conditions: Sequence[Condition], files: Sequence[Path], shuffle: int = 0) -> Sifted:
+def run(values: Values, conditions: Sequence[Condition], files: Sequence[Path], shuffle: int = 0) -> Applied:
     names = list(values)
     random.Random(shuffle).shuffle(names)
     rows = pl.DataFrame({"id": names, "n_turns": [len(values[n]) for n in names]})
-    found = sift(
+    found = apply_conditions(
         rows, conditions, measures=MEASURES, files=files, subject_of=lambda measure: "prompts", where="here"
     )
     assert len(found.reasons) == rows.height
     by_name = dict(zip(names, found.reasons.to_list(), strict=True))
-    return Sifted(pl.Series([by_name[n] for n in sorted(names)], dtype=pl.String), found.steps)
+    return Applied(pl.Series([by_name[n] for n in sorted(names)], dtype=pl.String), found.steps)
 
 
 # The oracle: a conversation at a time, and sorted lists.

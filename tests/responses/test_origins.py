@@ -112,10 +112,11 @@ def test_a_mix_draws_from_the_sources_that_it_names(tmp_path: Path, kind: str) -
         {"model": "a", "prompts": 5, "origins": ["second"], "scorer": {"kind": "rubric"}},
         "preference",
     )
-    draw_prompts("p", pairs, [shard], tmp_path / "p.parquet", seed=7)
+    place = MixPlace(tmp_path, results, shards=[shard])
+    draw_prompts("p", pairs, place, tmp_path / "p.parquet", seed=7)
     assert set(read_shard(tmp_path / "p.parquet")["conversation_id"]) == seconds
     with pytest.raises(DataError, match="6 prompts are asked for, but there are 5"):
-        draw_prompts("p", pairs.model_copy(update={"prompts": 6}), [shard], tmp_path / "p.parquet", seed=7)
+        draw_prompts("p", pairs.model_copy(update={"prompts": 6}), place, tmp_path / "p.parquet", seed=7)
 
 
 def test_the_estimate_counts_what_each_model_answers(tmp_path: Path) -> None:

@@ -19,14 +19,18 @@ from mixes_data import name_of, write_prompts
 from rewild.config import load_study
 from rewild.config.base import validate
 from rewild.config.judging import Asked, Judging
+from rewild.config.measures.models import Reward
+from rewild.config.measures.text import Length
 from rewild.config.preferences import Judge, Preference
 from rewild.core.errors import ConfigError, DataError
-from rewild.core.table import read_table, write_table
+from rewild.core.measures import contract
+from rewild.core.table import about_table, read_table, write_table
 from rewild.engines.base import EngineError
 from rewild.engines.rubric.grades import grade
 from rewild.engines.rubric.server import RubricServer
 from rewild.generation.spec import row_seed
 from rewild.prompts.schema import SHARD
+from rewild.training.mixes.read import Place
 from rewild.training.preferences.answers import draw_prompts, first_turns
 from rewild.training.preferences.pairs import make_pairs, score_answers
 from rewild.training.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
@@ -61,12 +65,17 @@ def chats(numbers: Sequence[int]) -> dict[str, list[tuple[str, str]]]:
 # Prompts
 
 
+def at(root: Path, shards: list[Path], **more: Any) -> Place:
+    """Where the prompts of a study are."""
+    return Place(root, root, shards=shards, **more)
+
+
 def test_prompts_are_first_turns_and_fewer_are_a_part_of_more(tmp_path: Path) -> None:
     shards = [write_prompts(tmp_path, chats(range(i, 30, 2)), f"{i:04d}") for i in (0, 1)]
     found = []
     for amount in (5, 12):
         out = tmp_path / f"{amount}.parquet"
-        told = draw_prompts("p", row(prompts=amount), shards, out, seed=9)
+        told = draw_prompts("p", row(prompts=amount), at(tmp_path, shards), out, seed=9)
         assert told == {"read": 30, "contaminated": 0, "drawn": amount}
         found.append(read_table(out, SHARD))
     few, many = (frame["conversation_id"].to_list() for frame in found)
@@ -75,8 +84,43 @@ def test_prompts_are_first_turns_and_fewer_are_a_part_of_more(tmp_path: Path) ->
     assert [len(m) for m in found[0]["messages"]] == [1] * 5
     assert found[0]["messages"][0].to_list()[0]["content"].startswith("Describe tree")
     joined = [write_prompts(tmp_path / "one", chats(range(30)))]
-    draw_prompts("p", row(prompts=12), joined, tmp_path / "again.parquet", seed=9)
+    draw_prompts("p", row(prompts=12), at(tmp_path, joined), tmp_path / "again.parquet", seed=9)
     assert read_table(tmp_path / "again.parquet", SHARD)["conversation_id"].to_list() == many
+
+
+def test_filters_choose_before_the_draw(tmp_path: Path) -> None:
+    """Of 30 prompts, by a measure of them and one of the model's answers; first turns alone count."""
+    shards = [write_prompts(tmp_path, chats(range(i, 30, 2)), f"{i:04d}") for i in (0, 1)]
+    files = []
+    for name, subject, value in (("asked", "prompts", lambda n: n), ("reward", "m", lambda n: n % 3)):
+        column = {"asked": "words"}.get(name, name)
+        schema = contract({column: ("number" if name == "reward" else "integer", "")})
+        rows = [(name_of(n), t, 0, -5 * t + value(n), None) for n in range(30) for t in (0, 1)]
+        files.append(tmp_path / f"{name}.parquet")
+        said = {"settings": {"measure": name, "subject": subject, "digest": "d"}}
+        write_table(files[-1], pl.DataFrame(rows, schema=schema.dtypes, orient="row"), schema, said)
+    measures = {
+        "asked": validate(Length, {"kind": "length", "of": "prompts"}, "asked"),
+        "reward": validate(Reward, {"kind": "reward", "model": "o/n"}, "reward"),
+    }
+    place = at(tmp_path, shards, measures=measures, measured=files)
+    conditions = [{"measure": "asked", "at_least": 12}, {"measure": "reward", "top": 4}]
+    preference = row(model="m", prompts=3, filters=conditions)
+    out = tmp_path / "out.parquet"
+    told = draw_prompts("p", preference, place, out, seed=9)
+    assert told == {"read": 30, "contaminated": 0, "filtered": 26, "drawn": 3}
+    best = sorted(name_of(n) for n in range(12, 30) if n % 3 == 2)[:4]
+    assert set(read_table(out, SHARD)["conversation_id"]) < set(best)
+    assert about_table(out)["provenance"]["settings"]["filters"] == [
+        {"condition": "asked.words at least 12", "missing": 0, "dropped": 12, "kept": 18},
+        {"condition": "reward.reward top 4", "missing": 0, "dropped": 14, "kept": 4},
+    ]
+    with pytest.raises(DataError, match=r"there are 4 .*; asked.* left 18; reward.* left 4\)"):
+        draw_prompts("p", row(model="m", prompts=5, filters=conditions), place, out, seed=9)
+    nothing = row(model="m", prompts=1, filters=[{"measure": "asked", "above": 99}])
+    with pytest.raises(DataError, match=r"preferences p: nothing is left of 30 .* above 99 left 0"):
+        draw_prompts("p", nothing, place, out, seed=9)
+    assert preference.measured(measures) == [("asked", "prompts"), ("reward", "m")]
 
 
 def test_a_system_prompt_stays_before_the_first_turn(tmp_path: Path) -> None:
@@ -94,12 +138,12 @@ def test_too_few_prompts_says_how_many(tmp_path: Path) -> None:
     out = tmp_path / "prompts.parquet"
     preference = row(prompts=4, contamination=check)
     with pytest.raises(DataError) as caught:
-        draw_prompts("p", preference, shards, out, seed=1, root=tmp_path)
+        draw_prompts("p", preference, at(tmp_path, shards), out, seed=1)
     assert str(caught.value) == (
         "preferences p: 4 prompts are asked for, but there are 3 (4 were read, 1 repeat a benchmark)"
     )
     assert not out.exists()
-    told = draw_prompts("p", row(contamination=check), shards, out, seed=1, root=tmp_path)
+    told = draw_prompts("p", row(contamination=check), at(tmp_path, shards), out, seed=1)
     assert told == {"read": 4, "contaminated": 1, "drawn": 3}
     assert name_of(2) not in read_table(out, SHARD)["conversation_id"].to_list()
 

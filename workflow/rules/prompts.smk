@@ -26,6 +26,16 @@ def prompt_shards(wildcards):
     ]
 
 
+def filter_measures(study):
+    """The files of the measures that filters of prompt sources read."""
+    read = [c.measure for s in STUDIES[study].prompts.sources for c in s.filters]
+    return [
+        path
+        for measure in dict.fromkeys(read)
+        for path in measure_files(study, measure, PROMPTS)
+    ]
+
+
 # Prompts that a model writes (docs/synthesis.md).
 def step_of(wildcards):
     """Which step of a source: a pilot is one of the first."""
@@ -282,9 +292,11 @@ rule collect_synthesis:
 
 # Conversations for models to answer: results/{study}/prompts/shards/0000.parquet, 0001, ...
 # One rule per study, because the list of shards is the study's: Snakemake wants every output named before a
-# job runs, and a wildcard in an output cannot choose how many there are.
+# job runs, and a wildcard in an output cannot choose how many there are. Where sources have filters over measures,
+# prompts are prepared in results/{study}/prompts/prepared, measured there, and chosen from.
 for name, study in STUDIES.items():
     if study.prompts:
+        prepared = study.prompts.prepared(f"results/{name}/prompts")
 
         rule:
             name:
@@ -295,18 +307,14 @@ for name, study in STUDIES.items():
                 ),
             output:
                 shards=expand(
-                    "results/{study}/prompts/shards/{shard}.parquet",
-                    study=name,
+                    "{folder}/shards/{shard}.parquet",
+                    folder=prepared,
                     shard=shard_names(study.prompts),
                 ),
                 report=multiext(
-                    f"results/{name}/prompts/report",
-                    ".json",
-                    ".csv",
-                    ".csv-metadata.json",
-                    ".md",
+                    f"{prepared}/report", ".json", ".csv", ".csv-metadata.json", ".md"
                 ),
-                failures=f"results/{name}/prompts/failures.parquet",
+                failures=f"{prepared}/failures.parquet",
             log:
                 f"logs/{name}/prepare_prompts.log",
             benchmark:
@@ -324,7 +332,7 @@ for name, study in STUDIES.items():
                 ),
                 folder=lambda wildcards, output: Path(output.failures).parent,
                 settings=lambda wildcards, name=name: trigger(
-                    STUDIES[name].prompts, "result", "cut"
+                    STUDIES[name].prompts.before_filters, "result", "cut"
                 ),
                 stage=stage("prompts"),
             message:
@@ -332,6 +340,60 @@ for name, study in STUDIES.items():
             shell:
                 "rewild prepare {params.study:q} --settings {params.settings:q} --out {params.folder:q} "
                 "--cores {threads:q} > {log:q} 2>&1"
+
+
+for name, study in STUDIES.items():
+    if study.prompts and study.prompts.filtered:
+        prepared = study.prompts.prepared(f"results/{name}/prompts")
+
+        rule:
+            name:
+                f"filter_prompts_{name.replace('-', '_')}"
+            input:
+                shards=expand(
+                    "{folder}/shards/{shard}.parquet",
+                    folder=prepared,
+                    shard=shard_names(study.prompts),
+                ),
+                report=f"{prepared}/report.json",
+                failures=f"{prepared}/failures.parquet",
+                measured=lambda wildcards, name=name: filter_measures(name),
+            output:
+                shards=expand(
+                    "results/{study}/prompts/shards/{shard}.parquet",
+                    study=name,
+                    shard=shard_names(study.prompts),
+                ),
+                report=multiext(
+                    f"results/{name}/prompts/report",
+                    ".json",
+                    ".csv",
+                    ".csv-metadata.json",
+                    ".md",
+                ),
+                failures=f"results/{name}/prompts/failures.parquet",
+            log:
+                f"logs/{name}/filter_prompts.log",
+            benchmark:
+                f"logs/{name}/filter_prompts.benchmark.tsv"
+            conda:
+                conda_of("workflow")
+            resources:
+                mem_mb=memory(f"filter_prompts_{name.replace('-', '_')}", 4000),
+                runtime=minutes(f"filter_prompts_{name.replace('-', '_')}", 60),
+            params:
+                study=name,
+                prepared=lambda wildcards, input: Path(input.report).parent,
+                folder=lambda wildcards, output: Path(output.failures).parent,
+                settings=lambda wildcards, name=name: trigger(
+                    STUDIES[name].prompts, "result", "cut", "filters"
+                ),
+                stage=stage("prompts"),
+            message:
+                f"{name}: filtering prompts"
+            shell:
+                "rewild --words <(words {input.measured:q}) filter-prompts {params.study:q}"
+                " --prepared {params.prepared:q} --out {params.folder:q} > {log:q} 2>&1"
 
 
 # A dataset of the hub, streamed once at its pinned revision; what is kept of it is decided afterwards.

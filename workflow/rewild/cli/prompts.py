@@ -46,13 +46,36 @@ def prepare(
     """Filter, deduplicate and shard a study's conversations, with an account of every row."""
     from rewild.prompts.prepare import prepare
 
+    prompts = _section(study, settings, config)
     prepare(
         study,
-        _section(study, settings, config),
-        out or Path("results") / study / "prompts",
+        prompts.before_filters,
+        out or Path(prompts.prepared(f"results/{study}/prompts")),
         cores=cores,
         say=say,
     )
+
+
+@app.command("filter-prompts")
+def filter_prompts(
+    study: StudyName,
+    measured: Annotated[
+        list[Path] | None, typer.Argument(help="Files of the measures that filters of sources read")
+    ] = None,
+    *,
+    prepared: Annotated[
+        Path | None, typer.Option(help="The folder of prepared prompts [results/STUDY/prompts/prepared]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where results go [results/STUDY/prompts]")] = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Keep of prepared prompts what the filters of their sources leave, with how many each condition kept."""
+    from rewild.config import read_study
+    from rewild.prompts.filtered import filter_prompts
+
+    found = read_study(study, config)
+    out = out or Path("results") / found.name / "prompts"
+    filter_prompts(found, prepared or out / "prepared", measured or [], out, say=say)
 
 
 @app.command()

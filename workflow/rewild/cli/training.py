@@ -156,6 +156,9 @@ def preference_prompts(
     name: SetName,
     prompts: Annotated[list[Path] | None, typer.Argument(help="The study's shards of prompts")] = None,
     *,
+    measured: Annotated[
+        list[Path] | None, typer.Option(help="A file of a measure that the set's filters read")
+    ] = None,
     out: Out = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
@@ -163,16 +166,18 @@ def preference_prompts(
     """Draw the prompts of a set of preference pairs from the study's."""
     from rewild.config.prompts import shard_names
     from rewild.core.errors import ConfigError
+    from rewild.training.mixes.read import Place
     from rewild.training.preferences.answers import draw_prompts
     from rewild.training.preferences.job import seed_of
 
     found, row = _find(study, name, config)
     if found.prompts is None:
         raise ConfigError(f"study {found.name}: it has no section 'prompts' to draw from")
-    place = results / found.name / "prompts" / "shards"
-    prompts = prompts or [place / f"{s}.parquet" for s in shard_names(found.prompts)]
+    folder = results / found.name / "prompts" / "shards"
+    prompts = prompts or [folder / f"{s}.parquet" for s in shard_names(found.prompts)]
     out = out or _folder(results, found, name) / "prompts.parquet"
-    outcomes = draw_prompts(name, row, prompts, out, seed=seed_of(found, row))
+    place = Place(Path(), results / found.name, found.measures, measured or [], shards=prompts)
+    outcomes = draw_prompts(name, row, place, out, seed=seed_of(found, row))
     typer.echo(f"{name}: " + ", ".join(f"{n:,} {what}" for what, n in outcomes.items()))
 
 

@@ -14,7 +14,10 @@ from pydantic import Field
 
 from rewild.config.base import CUT, HOW, RESULT, SHOWN, Section, identity, part
 from rewild.config.endpoint import EndpointUrl
+from rewild.config.filters import Conditions
 from rewild.config.judging import asked_judge
+from rewild.config.measures import Measure
+from rewild.config.measures.base import PROMPTS
 from rewild.config.models import Model, Share, Slug
 from rewild.config.prompts import Contamination, files_matching, shard_name
 from rewild.config.responses import SamplingSettings
@@ -105,6 +108,12 @@ class Preference(Section):
     contamination: Annotated[Contamination | None, part("draw")] = Field(
         None, description="Prompts that repeat benchmarks are not drawn"
     )
+    filters: Annotated[Conditions, part("draw")] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="Conditions on measures of first turns, prompts or the model's answers to them, or names "
+        "of filters, in this order; what is left is drawn from",
+    )
     licence: Annotated[str | None, SHOWN] = Field(None, description="Terms of the prompts, for the card")
     tokenizer: Annotated[Slug | None, SHOWN] = Field(
         None, description="Model whose tokenizer counts the card's tokens"
@@ -112,6 +121,15 @@ class Preference(Section):
     shards: Annotated[int, CUT] = Field(
         1, ge=1, le=9999, description="Jobs that the answering is cut into; changes no pair"
     )
+
+    def subject_of(self, measure: Measure) -> str:
+        """Whose values its filters take of a measure: those of prompts, or of its model's answers to them."""
+        return self.model if measure.of == "responses" else PROMPTS
+
+    def measured(self, measures: Mapping[str, Measure]) -> list[tuple[str, str]]:
+        """What its filters read of the study's measures: (measure, subject), each once."""
+        found = [(c.measure, self.subject_of(measures[c.measure])) for c in self.filters]
+        return list(dict.fromkeys(found))
 
 
 def preference_shards(preference: Preference) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rewild import own
 from rewild.config.base import CUT, RESULT, File, Section
+from rewild.config.filters import Filtered
 from rewild.config.synthesis import Synthesis
 from rewild.core.errors import ConfigError, known_name, twice
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
@@ -42,7 +43,7 @@ NEEDED = {"toxic": "toxic", "moderation": "openai_moderation", "redacted": "reda
 """The column of the WildChat schema that a tag is read from; `markup` and `code` are seen in the text."""
 
 
-class Hub(Section, marks=RESULT):
+class Hub(Filtered, marks=RESULT):
     """A dataset of the Hugging Face hub in the WildChat schema, streamed with `datasets`."""
 
     kind: Literal["hub"]
@@ -54,7 +55,7 @@ class Hub(Section, marks=RESULT):
     split: str = Field("train", description="The split to read")
 
 
-class WildChatFile(Section, marks=RESULT):
+class WildChatFile(Filtered, marks=RESULT):
     """JSON Lines or Parquet files in the WildChat schema."""
 
     kind: Literal["wildchat-file"]
@@ -64,7 +65,7 @@ class WildChatFile(Section, marks=RESULT):
     )
 
 
-class AlpacaEval(Section, marks=RESULT):
+class AlpacaEval(Filtered, marks=RESULT):
     """The instructions of an AlpacaEval file (a JSON list of objects with `instruction`)."""
 
     kind: Literal["alpaca-eval"]
@@ -72,7 +73,7 @@ class AlpacaEval(Section, marks=RESULT):
     file: File = Field(description="A path, or `released:COLLECTION/ENDING` (resources/released/files.csv)")
 
 
-class MTBench(Section, marks=RESULT):
+class MTBench(Filtered, marks=RESULT):
     """The questions of MT-Bench (JSON Lines with `question_id` and `turns`)."""
 
     kind: Literal["mt-bench"]
@@ -83,7 +84,7 @@ class MTBench(Section, marks=RESULT):
     )
 
 
-class FormFiles(Section, marks=RESULT):
+class FormFiles(Filtered, marks=RESULT):
     """Files in any form of docs/formats.md: ShareGPT, OpenAI messages, Alpaca, Magpie, and others."""
 
     kind: Literal["files"]
@@ -95,7 +96,7 @@ class FormFiles(Section, marks=RESULT):
     language: str | None = Field(None, description="Language of rows that do not say theirs, such as English")
 
 
-class Demo(Section, marks=RESULT):
+class Demo(Filtered, marks=RESULT):
     """The prompts that this project ships."""
 
     kind: Literal["demo"]
@@ -170,6 +171,23 @@ class Prompts(Section):
         if double := twice([source.name for source in sources]):
             raise ValueError(f"two sources are named '{double}'; give one of them another `name`")
         return sources
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a source has filters over measures, so that prompts are measured before they are kept."""
+        return any(source.filters for source in self.sources)
+
+    @property
+    def before_filters(self) -> Prompts:
+        """What is prepared for the filters of sources to choose from; all there is, where there are none."""
+        if not self.filtered:
+            return self
+        sources = [source.model_copy(update={"filters": []}) for source in self.sources]
+        return self.model_copy(update={"sources": sources, "limit": None})
+
+    def prepared(self, folder: str) -> str:
+        """Where they are, of a study whose prompts are in ``folder``: there, unless sources have filters."""
+        return f"{folder}/prepared" if self.filtered else folder
 
 
 def shard_name(index: int) -> str:

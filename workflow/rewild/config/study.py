@@ -20,7 +20,7 @@ from rewild.config.judging import Judging
 from rewild.config.measures import Measure
 from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.conditions import Condition, check_condition
-from rewild.config.measures.derived import check_derived
+from rewild.config.measures.derived import check_derived, rests_on
 from rewild.config.mixes import Mix
 from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference
@@ -234,17 +234,31 @@ class Study(Section, marks=LISTED):
         for where, condition, of in self._conditions():
             try:
                 check_condition(condition, self.measures, of)
+                if of == (PROMPTS,):
+                    rests_on(condition.measure, self.measures, PROMPTS)
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
+
+    @property
+    def measures_of_prepared(self) -> set[str]:
+        """Measures that filters of prompt sources read, or rest on: of all prompts that these choose from."""
+        sources = self.prompts.sources if self.prompts else []
+        read = {condition.measure for source in sources for condition in source.filters}
+        return {name for one in read for name in rests_on(one, self.measures)}
 
     def _conditions(self) -> Iterator[tuple[str, Condition, tuple[str, ...]]]:
         """Every condition of the study: where it stands, and what may be measured of what it is about."""
         both = ("responses", PROMPTS)
         for name, row in self.filters.items():
             yield from ((f"filters.{name}", condition, both) for condition in row.conditions)
+        for source in self.prompts.sources if self.prompts else ():
+            where = f"prompts.sources: {source.name}: filters"
+            yield from ((where, condition, (PROMPTS,)) for condition in source.filters)
         for name, mix in self.mixes.items():
             for label, condition, of in mix.conditions():
                 yield f"mixes.{name}: {label}: filters.measures", condition, of
+        for name, pairs in self.preferences.items():
+            yield from ((f"preferences.{name}: filters", condition, both) for condition in pairs.filters)
 
     def _check_mixes(self) -> None:
         """Mixes and pairs name models that answer here; a run names either, so their names differ."""

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from rewild import own
 from rewild.config.base import CUT, HOW, RESULT, VERDICT, Section, Strict, part, validate
 from rewild.config.engines import EngineName, find_engine
+from rewild.config.filters import Filtered
 from rewild.config.models import Share, Slug
 from rewild.config.responses import Compute, Limits, SamplingSettings
 from rewild.core.errors import known_name, twice
@@ -120,7 +121,7 @@ class SynthesisPilot(Section, marks=RESULT):
     gates: SynthesisGates = SynthesisGates()
 
 
-class Synthesis(Section, marks=RESULT):
+class Synthesis(Filtered, marks=RESULT):
     """Prompts that a model writes: it gets its chat template up to a user's words, and goes on (Magpie)."""
 
     kind: Literal["synthesis"]

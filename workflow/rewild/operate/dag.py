@@ -26,7 +26,7 @@ COLUMNS = {
 }
 """Columns of the figure, and the files of rules (workflow/rules) that stand there, in this order; the last
 column has all others as well."""
-MADE_PER = ("prepare_prompts", "import_released", "answer_benchmarks")
+MADE_PER = ("prepare_prompts", "filter_prompts", "import_released", "answer_benchmarks")
 """Rules that are made once per study or source, with its name after theirs."""
 HIDDEN = ("all", "build_env", "build_alpaca_eval")  # everything leads to one and from the others
 WIDE, HIGH, ACROSS, DOWN = 1.62, 0.34, 2.0, 0.52  # of boxes, and from one to the next, in inches

@@ -50,7 +50,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Sifted:
+class Applied:
     """What conditions made of some rows.
 
     Attributes:
@@ -76,7 +76,7 @@ def told(steps: Sequence[Step]) -> str:
     return "; ".join(f"{step.condition} left {step.kept:,}" for step in steps)
 
 
-def sift(
+def apply_conditions(
     rows: pl.DataFrame,
     conditions: Sequence[Condition],
     *,
@@ -84,7 +84,7 @@ def sift(
     files: Sequence[Path],
     subject_of: Callable[[Measure], str],
     where: str,
-) -> Sifted:
+) -> Applied:
     """Apply conditions in their order.
 
     Args:
@@ -126,7 +126,7 @@ def sift(
         steps.append(
             Step(unmet, missing.height if condition.missing == "drop" else 0, lost.height, left.height)
         )
-    return Sifted(reasons, steps)
+    return Applied(reasons, steps)
 
 
 def _verdicts(

@@ -201,9 +201,9 @@ def settle(work: Work, cell: int, pieces: list[Piece], made_from: dict[str, Any]
         if index * work.cells // work.prompts.shards != cell:
             continue
         frame = SHARD_EMPTY if rows is None else _finish(rows.filter(pl.col("shard") == index), index)
-        _write(work.folder / f"{shard_name(index)}.parquet", frame, made_from)
+        write_shard(work.folder / f"{shard_name(index)}.parquet", frame, made_from)
         result.shards[shard_name(index)] = len(frame)
-        _count(frame, result)
+        count_kept(frame, result)
     return result
 
 
@@ -249,8 +249,8 @@ def _finish(rows: pl.DataFrame, index: int) -> pl.DataFrame:
     )
 
 
-def _write(path: Path, frame: pl.DataFrame, made_from: dict[str, Any]) -> None:
-    """As ``write_table`` does, but in less than half the time: texts gain nothing from a dictionary."""
+def write_shard(path: Path, frame: pl.DataFrame, made_from: dict[str, Any]) -> None:
+    """Write a shard as ``write_table`` does, but in half the time: texts gain nothing from a dictionary."""
     about = {"schema": SHARD.name, "version": SHARD.version, "provenance": made_from}
     table = SHARD.check(frame, path).to_arrow(compat_level=pl.CompatLevel.oldest())
     table = table.replace_schema_metadata({"rewild": json.dumps(about, ensure_ascii=False)})
@@ -265,7 +265,8 @@ def _write(path: Path, frame: pl.DataFrame, made_from: dict[str, Any]) -> None:
         )
 
 
-def _count(frame: pl.DataFrame, result: Settled) -> None:
+def count_kept(frame: pl.DataFrame, result: Settled) -> None:
+    """Add the conversations of a shard to what is counted of those that are kept."""
     result.kept.update(dict(frame["source"].value_counts().iter_rows()))
     result.languages.update(dict(frame["language"].value_counts().iter_rows()))
     result.turns.update(dict(frame["n_turns"].value_counts().iter_rows()))

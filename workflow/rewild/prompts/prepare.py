@@ -69,7 +69,7 @@ def prepare(
     benchmarks = None
     if prompts.contamination:
         benchmarks = load_benchmarks(benchmark_files(prompts, root), prompts.contamination.words, root)
-    with _scratch(folder) as unfinished:
+    with scratch_in(folder) as unfinished:
         work = Work(prompts, benchmarks, unfinished)
         with processes(_useful(cores, [root / file for file in inputs]), work) as run:
             say(f"{study}: reading {len(inputs)} files in {len(tasks)} parts")
@@ -88,7 +88,7 @@ def prepare(
         if not report["kept"]:
             raise DataError(f"study {study}: no conversation is left ({summary(report)}){_first(malformed)}")
         write_about(unfinished, report, malformed, made_from)
-        _move(unfinished, folder, shard_names(prompts))
+        move_in(unfinished, folder, shard_names(prompts))
     say(f"{study}: {summary(report)}")
     return report
 
@@ -162,7 +162,7 @@ def _checksum(_: Work, path: Path) -> str:
     return sha256(path)
 
 
-def _move(unfinished: Path, folder: Path, names: Sequence[str]) -> None:
+def move_in(unfinished: Path, folder: Path, names: Sequence[str]) -> None:
     """Put finished files in their places; shards of an earlier, finer cut go."""
     shards = folder / "shards"
     shards.mkdir(exist_ok=True)
@@ -179,7 +179,7 @@ _FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "is over its quota", errno.EFBIG
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch_in(folder: Path) -> Iterator[Path]:
     """A folder for unfinished files in ``folder``, gone at the end. A full disk is said in plain words."""
     try:
         with scratch_folder(folder, "prepare") as path:

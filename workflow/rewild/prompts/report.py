@@ -18,7 +18,9 @@ from rewild.prompts.passes import FILTERS, Settled, Sifted, Work
 from rewild.prompts.schema import FAILURES, REPORT
 from rewild.prompts.sources import Task
 
-REASONS = ("malformed", *FILTERS, "duplicate_first_message", "duplicate_conversation", "limit")
+MEASURED = "filters"
+"""The reason of a row that a source's conditions on measures leave out."""
+REASONS = ("malformed", *FILTERS, "duplicate_first_message", "duplicate_conversation", MEASURED, "limit")
 """Every reason for dropping a row, in the order in which they are tried."""
 
 FILES = ("failures.parquet", "report.csv", "report.csv-metadata.json", "report.md", "report.json")
@@ -58,6 +60,13 @@ def account(
         "sources": sources,
         "failures": _sorted(Counter(failure[1] for part in sifted for failure in part.failures)),
         "contaminated_by": _sorted(Counter({benchmarks[i]: n for i, n in repeated.items()})),
+        **counts_of(settled),
+    }
+
+
+def counts_of(settled: Sequence[Settled]) -> dict[str, Any]:
+    """What is counted of the conversations that are kept."""
+    return {
         "languages": _sorted(_total(part.languages for part in settled)),
         "turns": {str(n): rows for n, rows in sorted(_total(part.turns for part in settled).items())},
         "tags": _sorted(_total(part.tags for part in settled)),
@@ -98,10 +107,11 @@ def write_about(
 ) -> None:
     """Write :data:`FILES`."""
     rows = []
+    reasons = [reason for reason in REASONS if reason != MEASURED or MEASURED in report]
     everything = {"all": {"read": report["rows_in"], "kept": report["kept"], "dropped": report["dropped"]}}
     for name, source in (everything | report["sources"]).items():
         rows += [(name, "read", source["read"]), (name, "kept", source["kept"])]
-        rows += [(name, reason, source["dropped"].get(reason, 0)) for reason in REASONS]
+        rows += [(name, reason, source["dropped"].get(reason, 0)) for reason in reasons]
     write_table(folder / "report.csv", pl.DataFrame(rows, REPORT.dtypes, orient="row"), REPORT, made_from)
     write_table(folder / "failures.parquet", failures, FAILURES, made_from)
     write_text(folder / "report.md", _markdown(report))
@@ -127,6 +137,17 @@ def _markdown(report: dict[str, Any]) -> str:
         (Markup("**kept**"), *(s["kept"] for s in sources), report["kept"]),
     ]
     lines += table(("", *names, "all"), rows)
+    if MEASURED in report:
+        lines += ["", "## Filters over measures", "", "In this order, before the limit.", ""]
+        lines += table(
+            "source | condition | dropped | kept",
+            (
+                (name, step["condition"], step["dropped"], step["kept"])
+                for name, steps in report[MEASURED].items()
+                for step in steps
+            ),
+            "-->>",
+        )
     for title, key in (
         ("Languages", "languages"),
         ("User turns", "turns"),

@@ -19,7 +19,10 @@ def measured_shards(study, subject):
 def measured_texts(wildcards):
     """The files that a job measures."""
     subject, part = wildcards.subject, wildcards.part
-    folder = "prompts/shards" if subject == PROMPTS else f"responses/{subject}"
+    folder = f"responses/{subject}"
+    if subject == PROMPTS:
+        chosen_from = wildcards.measure in STUDIES[wildcards.study].measures_of_prepared
+        folder = "prompts/prepared/shards" if chosen_from else "prompts/shards"
     chosen = measured_shards(wildcards.study, subject) if part == WHOLE else [part]
     return [f"results/{wildcards.study}/{folder}/{shard}.parquet" for shard in chosen]
 

@@ -4,6 +4,16 @@ def preference_of(wildcards):
     return STUDIES[wildcards.study].preferences[wildcards.preference]
 
 
+def preference_measures(wildcards):
+    """The files of the measures that a set's filters read."""
+    measures = STUDIES[wildcards.study].measures
+    return [
+        path
+        for name, subject in preference_of(wildcards).measured(measures)
+        for path in measure_files(wildcards.study, name, subject)
+    ]
+
+
 def answering(wildcards):
     """The model that answers, as the wildcards of its responses."""
     return SimpleNamespace(study=wildcards.study, model=preference_of(wildcards).model)
@@ -92,6 +102,7 @@ rule draw_preference_prompts:
         benchmarks=lambda wildcards: plain(
             preference_benchmarks(preference_of(wildcards))
         ),
+        measured=lambda wildcards: preference_measures(wildcards),
     output:
         prompts="results/{study}/preferences/{preference}/prompts.parquet",
     log:
@@ -109,12 +120,15 @@ rule draw_preference_prompts:
         seed=lambda wildcards: answering_job(wildcards).seed,
         settings=lambda wildcards: trigger(preference_of(wildcards), "draw"),
         odd=lambda wildcards: odd(preference_benchmarks(preference_of(wildcards))),
+        measured=lambda wildcards, input: [
+            f"--measured={path}" for path in input.measured
+        ],
         stage=stage("pairs"),
     message:
         "{wildcards.study}: drawing the prompts of {wildcards.preference}"
     shell:
-        "rewild --words <(words {input.prompts:q}) preference-prompts {wildcards.study:q} {wildcards.preference:q}"
-        " --out {output.prompts:q} > {log:q} 2>&1"
+        "rewild --words <(words {input.prompts:q} {params.measured:q}) preference-prompts {wildcards.study:q}"
+        " {wildcards.preference:q} --out {output.prompts:q} > {log:q} 2>&1"
 
 
 rule sample_answers:

@@ -56,6 +56,29 @@ def named_subjects(name: str, measures: Mapping[str, Row]) -> set[str]:
     return found
 
 
+def rests_on(name: str, measures: Mapping[str, Row], of: str | None = None) -> set[str]:
+    """A measure and all that it is made from.
+
+    Args:
+        name: the measure's.
+        measures: the study's.
+        of: what all of them must be of; None: anything.
+
+    Raises:
+        ValueError: one is of something else.
+    """
+    found = {name}
+    for side in measures[name].sides:
+        other = measures[side.measure].of
+        if of and other != of:
+            raise ValueError(
+                f"the measure '{name}' is made from '{side.measure}', which is of {other}: there are none "
+                f"before the {of} are chosen"
+            )
+        found |= rests_on(side.measure, measures, of)
+    return found
+
+
 def check_subjects(where: str, measures: Mapping[str, Row], models: Collection[str]) -> None:
     """:func:`check_derived` of all, when it is known who answers.
 

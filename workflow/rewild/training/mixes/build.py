@@ -41,7 +41,7 @@ from rewild.core.files import atomic, filling, sha256
 from rewild.core.locks import scratch_folder
 from rewild.generation.schema import read_manifest
 from rewild.prompts.contamination import Benchmarks, load_benchmarks
-from rewild.prompts.filters import sift
+from rewild.prompts.filters import apply_conditions
 from rewild.training.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.training.mixes.measured import digests
 from rewild.training.mixes.read import Place, check_sums, read_source
@@ -223,7 +223,7 @@ def _measured(
     """The conversations of a source with the conditions on measures as the last reasons against them."""
     rows = frame.with_row_index("row")
     free = rows.filter(pl.col("reason").is_null())
-    found = sift(
+    found = apply_conditions(
         free.rename({"source_id": "id"}),
         conditions,
         measures=place.measures,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -14,56 +15,94 @@ from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.prepared import Prepared
 from rewild.generation.respond import respond
 from rewild.generation.store import disk_errors
-from rewild.prompts.contamination import load_benchmarks
+from rewild.prompts.contamination import Benchmarks, load_benchmarks
+from rewild.prompts.filters import Step, apply_conditions, told
 from rewild.prompts.schema import SHARD, read_shard, shard_of
 from rewild.training.mixes.build import repeated
 from rewild.training.mixes.draw import Candidates, draw_lowest, priorities
+from rewild.training.mixes.read import Place
 from rewild.training.preferences.schema import ANSWERS
 
 
-def draw_prompts(
-    name: str, preference: Preference, shards: Sequence[Path], out: Path, *, seed: int, root: Path = Path()
-) -> dict[str, int]:
+def draw_prompts(name: str, preference: Preference, place: Place, out: Path, *, seed: int) -> dict[str, int]:
     """Draw prompts by hash and write them, each cut to its first user turn.
 
     Args:
         name: the set's name, for messages.
         preference: its row.
-        shards: the study's shards of prompts.
+        place: where the study's shards of prompts are, and its measures.
         out: ``prompts.parquet``.
         seed: of the draw.
-        root: the repository, to which benchmark files are relative.
 
     Returns:
-        What became of the study's conversations: read, contaminated, drawn.
+        What became of the study's conversations: read, contaminated, filtered (if it has filters), drawn.
 
     Raises:
-        DataError: fewer prompts than asked for; says how many there are.
+        DataError: fewer prompts than asked for; says how many there are, and how many each condition left.
     """
     check = preference.contamination
-    files = preference_benchmarks(preference, root)
-    benchmarks = load_benchmarks(files, check.words, root) if check else None
+    files = preference_benchmarks(preference, place.root)
+    benchmarks = load_benchmarks(files, check.words, place.root) if check else None
+    applied = _filtered(name, preference, place, benchmarks) if preference.filters else None
     kept, read, dirty = [], 0, 0
-    for path in shards:
+    for path in place.shards:
         frame = first_turns(read_shard(path, preference.origins))
         read += frame.height
-        if benchmarks is not None and frame.height:
-            clean = repeated(benchmarks, frame["messages"]) < 0
-            dirty += int((~clean).sum())
-            frame = frame.filter(clean)
+        clean = _clean(frame, benchmarks)
+        dirty += frame.height - clean.height
+        if applied:
+            clean = clean.join(applied[0], on="conversation_id", how="semi", maintain_order="left")
         # A shard's lowest are all that can be among the lowest of all.
-        kept.append(_lowest(frame, seed, preference.prompts))
+        kept.append(_lowest(clean, seed, preference.prompts))
     frame = _lowest(pl.concat(kept), seed, preference.prompts)
+    steps = applied[1] if applied else []
     if frame.height < preference.prompts:
         lost = f", {dirty:,} repeat a benchmark" if dirty else ""
+        lost += f"; {told(steps)}" if steps else ""
         raise DataError(
             f"preferences {name}: {preference.prompts:,} prompts are asked for, but there are "
             f"{frame.height:,} ({read:,} were read{lost})"
         )
-    outcomes = {"read": read, "contaminated": dirty, "drawn": frame.height}
-    made_from = provenance(shards, seed=seed, prompts=preference.prompts, outcomes=outcomes)
+    outcomes = {"read": read, "contaminated": dirty}
+    outcomes |= {"filtered": sum(step.dropped for step in steps)} if steps else {}
+    outcomes["drawn"] = frame.height
+    said = {"filters": [asdict(step) for step in steps]} if steps else {}
+    made_from = provenance(
+        [*place.shards, *(place.measured if steps else ())],
+        seed=seed,
+        prompts=preference.prompts,
+        outcomes=outcomes,
+        **said,
+    )
     write_table(out, frame.sort("conversation_id"), SHARD, made_from)
     return outcomes
+
+
+def _filtered(
+    name: str, preference: Preference, place: Place, benchmarks: Benchmarks | None
+) -> tuple[pl.DataFrame, list[Step]]:
+    """The ids of the prompts that a set's filters leave, of those that repeat no benchmark."""
+    shards = (first_turns(read_shard(path, preference.origins)) for path in place.shards)
+    ids = pl.concat([_clean(frame, benchmarks).select("conversation_id", "n_turns") for frame in shards])
+    where = f"preferences {name}"
+    found = apply_conditions(
+        ids.rename({"conversation_id": "id"}),
+        preference.filters,
+        measures=place.measures,
+        files=place.measured,
+        subject_of=preference.subject_of,
+        where=where,
+    )
+    if ids.height and not found.reasons.null_count():
+        raise found.nothing_left(where, ids.height)
+    return ids.filter(found.reasons.is_null()).select("conversation_id"), found.steps
+
+
+def _clean(frame: pl.DataFrame, benchmarks: Benchmarks | None) -> pl.DataFrame:
+    """The prompts that repeat no benchmark."""
+    if benchmarks is None or not frame.height:
+        return frame
+    return frame.filter(repeated(benchmarks, frame["messages"]) < 0)
 
 
 def first_turns(shard: pl.DataFrame) -> pl.DataFrame:

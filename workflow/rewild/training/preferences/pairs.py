@@ -243,14 +243,16 @@ def write_pairs_card(
     dropped = read_table(folder / "dropped.csv", DROPPED, allow_empty=True)
     scores = _scores(folder, preference_shards(preference))
     reasons = Counter(reason_of(f) for f in scores["failure"].drop_nulls().to_list())
-    drawn = about_table(folder / "prompts.parquet")
+    drawn = about_table(folder / "prompts.parquet")["provenance"]["settings"]
+    steps = drawn.get("filters", [])
     card = {
         "study": study.name,
         "set": name,
         "title": preference.title or preference.label or name,
         "pairs": pairs.height,
         "prompts": pairs.height + dropped.height,
-        "prompts_drawn_from": drawn["provenance"]["settings"]["outcomes"],
+        "prompts_drawn_from": drawn["outcomes"],
+        **({"filters": steps} if steps else {}),
         "dropped": dict(sorted(Counter(dropped["reason"].to_list()).items())),
         "answers": scores.height,
         "answers_without_score": dict(sorted(reasons.items())),
@@ -343,6 +345,10 @@ def markdown(card: Mapping[str, Any]) -> str:
         "",
         *table("language | pairs", card["languages"].items()),
     ]
+    if "filters" in card:
+        lines += ["", "Filters of the prompts, in their order:", ""]
+        rows = ((step["condition"], step["dropped"], step["kept"]) for step in card["filters"])
+        lines += table("condition | dropped | kept", rows)
     lines += ["", "Terms:", "", *(f"- {escape(line)}" for line in card["licences"])]
     lines += ["", "Checksums:", ""]
     lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
