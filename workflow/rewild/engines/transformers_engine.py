@@ -33,6 +33,7 @@ from rewild.engines.base import (
     versions,
 )
 from rewild.engines.chat import Chat
+from rewild.engines.scoring import Scorer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SLACK = 8  # tokens that are looked at for a text that ends a row, beyond its bytes
@@ -87,6 +88,7 @@ class TransformersEngine(Engine):
     """A causal language model, loaded from safetensors."""
 
     batch: int
+    budget: int | None = None
     request_seconds: float | None = None
 
     def __init__(
@@ -98,6 +100,7 @@ class TransformersEngine(Engine):
         precision: str = "fp32",
         device: str = "auto",
         batch: int = 32,
+        budget: int | None = None,
         threads: int | None = None,
         request_seconds: float | None = None,
         trust_remote_code: bool = False,
@@ -111,6 +114,7 @@ class TransformersEngine(Engine):
             precision: ``fp32`` or ``bf16``.
             device: ``cpu``, ``cuda`` or ``auto``.
             batch: rows at once; halved when the GPU's memory is short.
+            budget: tokens that are scored at once; None is what suits the device (:mod:`.scoring`).
             threads: CPU threads.
             request_seconds: that a request may take; then it has failed.
             trust_remote_code: run the modelling code that the repository ships.
@@ -123,7 +127,7 @@ class TransformersEngine(Engine):
             AutoModelForCausalLM, path, chat, precision, device, threads, revision, trust_remote_code
         )
         self.chat, self.device, self.batch = chat, torch.device(found), batch
-        self.request_seconds = request_seconds
+        self.budget, self.request_seconds = budget, request_seconds
         self._take(model, {"precision": precision, "device": found, "batch": batch})
 
     def _take(self, model: Any, arguments: dict[str, Any]) -> None:
@@ -263,31 +267,14 @@ class TransformersEngine(Engine):
         """Log-probabilities of continuations; see :class:`rewild.engines.base.Engine`."""
         if any(not context for context, _ in sequences):
             raise EngineError("a text cannot be scored without a token before it: begin with BOS")
-        scores: list[Score | None] = [None] * len(sequences)
-        order = sorted(range(len(sequences)), key=lambda i: -sum(map(len, sequences[i])))
-        with torch.inference_mode():
-            for rows in self._batches(order):
-                for i, score in zip(rows, self._score([sequences[i] for i in rows]), strict=True):
-                    scores[i] = score
-        return [s for s in scores if s is not None]
-
-    def _score(self, sequences: list[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
-        width = max(sum(map(len, pair)) for pair in sequences)
-        tokens = torch.zeros((len(sequences), width), dtype=torch.long)
-        mask = torch.zeros_like(tokens)
-        for row, (context, continuation) in enumerate(sequences):
-            ids = [*context, *continuation]
-            tokens[row, : len(ids)], mask[row, : len(ids)] = torch.tensor(ids), 1
-        tokens, mask = tokens.to(self.device), mask.to(self.device)
-        logits = self.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
-        # Token t is predicted at t - 1; only the chosen token's log-probability is kept.
-        picked = logits.gather(2, tokens[:, 1:, None])[..., 0].float() - logits.float().logsumexp(2)
-        scores = []
-        for row, (context, continuation) in enumerate(sequences):
-            first = len(context) - 1
-            values = picked[row, first : first + len(continuation)].tolist()
-            scores.append(Score(tuple(continuation), tuple(values)))
-        return scores
+        try:
+            found = Scorer(self.model, self.device, self.budget)(sequences)
+        except torch.cuda.OutOfMemoryError as error:
+            raise EngineError(
+                f"{self.chat.name}: the GPU's memory does not hold one text (a shorter `context` makes long "
+                f"ones failures): {first_line(error)}"
+            ) from error
+        return [Score(tuple(text), tuple(row)) for (_, text), row in zip(sequences, found, strict=True)]
 
     def about(self) -> About:
         """Name, arguments, versions and hardware."""
