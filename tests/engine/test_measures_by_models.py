@@ -34,8 +34,8 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def row(kind: type[Any], folder: Path, **more: Any) -> Any:
     name = kind.__name__.lower()
-    given = {"kind": name, "model": str(folder), "precision": "fp32", "device": "cpu", "batch": 3}
-    return validate(kind, given | {"context": 128} | more, "measures.m")
+    given = {"kind": name, "model": str(folder), "precision": "fp32", "device": "cpu", "context": 128}
+    return validate(kind, given | more, "measures.m")
 
 
 def said(settings: Any, folder: Path, texts: list[Text]) -> list[Any]:

@@ -37,7 +37,7 @@ ENGINES: dict[str, EngineRow] = {
         "rewild.engines.transformers_engine:TransformersEngine",
         ("generate", "score"),
         environment="engine-cpu",
-        takes=("device", "batch", "threads", "request_seconds"),
+        takes=("device", "batch", "budget", "threads", "request_seconds"),
     ),
     "vllm": EngineRow(
         "rewild.engines.vllm_engine:VllmEngine",

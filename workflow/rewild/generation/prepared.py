@@ -126,7 +126,7 @@ def open_model(spec: Spec, threads: int | None = None) -> Prepared:
         "memory_share": spec.memory_share,
         "plan": spec.plan,
     }
-    how = {name: known[name] for name in find_engine(engine).takes}
+    how = {name: known[name] for name in find_engine(engine).takes if name in known}
     if spec.remote:
         if compute.endpoint is None:
             raise ConfigError(

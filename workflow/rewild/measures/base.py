@@ -94,7 +94,9 @@ class Measurer:
 
     def how(self) -> dict[str, Any]:
         """Of the settings that change no value, those that the engine of the row takes."""
-        known = self.settings.model_dump(include={"device", "batch", "vllm"}) | {"threads": self.threads}
+        known = self.settings.model_dump(include={"device", "batch", "budget", "vllm"}) | {
+            "threads": self.threads
+        }
         return {name: known[name] for name in find_engine(self.settings.engine).takes if name in known}
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from rewild.config.base import HOW, RESULT, Section, identity
 from rewild.config.engines import Ability, find_engine
 from rewild.config.models import Slug
+from rewild.config.vllm import VllmArguments
 
 Form = Literal["number", "integer", "flag", "text"]
 PROMPTS = "prompts"
@@ -115,7 +116,6 @@ class Loaded(Row):
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Of the weights")
     context: int = Field(4096, ge=16, description="Tokens; a longer text is a failure, not cut")
     device: Annotated[Literal["auto", "cpu", "cuda"], HOW] = Field("auto", description="cpu takes no GPU")
-    batch: Annotated[int, HOW] = Field(8, ge=1, description="Texts at once")
 
     @model_validator(mode="after")
     def _able(self) -> Self:
@@ -136,3 +136,21 @@ class Loaded(Row):
     def gpus(self) -> int:
         """One, unless it runs on a CPU."""
         return int(self.device != "cpu")
+
+
+class Scored(Loaded):
+    """A measure by the log-probabilities of tokens under a language model."""
+
+    engine: str = "transformers"
+    budget: Annotated[int | None, HOW] = Field(
+        None, ge=1, description="Tokens that transformers scores at once; null: what suits the device"
+    )
+    vllm: VllmArguments = Field(
+        VllmArguments(), description="Arguments of vLLM's engine, such as max_num_seqs"
+    )
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        if self.vllm.given and self.engine != "vllm":
+            raise ValueError(f"vllm: the engine is {self.engine}")
+        return self

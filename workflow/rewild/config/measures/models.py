@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.measures.base import Kind, Loaded, Value
-from rewild.config.vllm import VllmArguments
+from rewild.config.base import HOW
+from rewild.config.measures.base import Kind, Loaded, Scored, Value
 
 
-class Perplexity(Loaded):
+class Perplexity(Scored):
     """How likely a text is under a language model, token by token.
 
     Counted are the tokens of the text alone, encoded by themselves: the same ones whatever is given before.
@@ -30,7 +30,6 @@ class Perplexity(Loaded):
         context=True,
     )
     kind: Literal["perplexity"]
-    engine: str = "transformers"
     given: Literal["conversation", "nothing"] = Field(
         "conversation", description="What stands before the text: all that was said before it, or nothing"
     )
@@ -40,14 +39,8 @@ class Perplexity(Loaded):
         "earlier messages, each followed by a line break",
     )
 
-    vllm: VllmArguments = Field(
-        VllmArguments(), description="Arguments of vLLM's engine, such as max_num_seqs"
-    )
-
     @model_validator(mode="after")
     def _answers(self) -> Self:
-        if self.vllm.given and self.engine != "vllm":
-            raise ValueError(f"vllm: the engine is {self.engine}")
         if self.of == "prompts" and self.given == "conversation" and self.template == "chat":
             raise ValueError(
                 "a chat template puts answers after a conversation: `template: none` for prompts"
@@ -69,3 +62,4 @@ class Reward(Loaded):
     of: Literal["responses"] = "responses"
     engine: str = "classifier"
     output: str | None = Field(None, description="The label that is the reward; null: the only one there is")
+    batch: Annotated[int, HOW] = Field(8, ge=1, description="Conversations at once")
