@@ -28,6 +28,12 @@ COLUMNS: dict[str, Form] = {
     "reward": {"reward": ("number", "")},
     "length": {"words": ("integer", ""), "characters": ("integer", "")},
     "safety": {"unsafe": ("flag", ""), "categories": ("text", "")},
+    "match": {
+        "similarity": ("number", ""),
+        "benchmark": ("text", ""),
+        "question": ("text", ""),
+        "contaminated": ("flag", ""),
+    },
     "verbs": {"verb": ("text", ""), "object": ("text", "")},
 }
 """What a file of each kind has: the columns that docs/measures.md promises."""

@@ -23,12 +23,13 @@ from rewild.config.data import Data, DataSet
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.plotting import save
-from rewild.core.table import read_table
+from rewild.core.table import read_table, write_table
 from rewild.measures.similarity.summary import Options
 from rewild.report.data.figures import draw
 from rewild.report.data.numbers import NUMBERS, Files, Reader, edges_of, numbers
 from rewild.report.data.plan import PRINTED, VIEWS, Use, plan_data
 from rewild.report.data.tables import Costs, make
+from rewild.training.mixes.schema import TRAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "workflow/rewild/papers/magpie/data"
@@ -54,6 +55,7 @@ class Place:
         self.data = validate(Data, {"sets": SETS} | data, "data")
         self.sets = self.data.resolved(dict.fromkeys(d.SOURCES), {s: ["m"] for s in d.SOURCES})
         self.uses: dict[str, list[Use]] = {}
+        self.mixes: dict[str, Path] = {}
 
     def add(self, role: str, kind: str, said: list[Any], subject: str = "prompts") -> Place:
         """A measure that plays a part: of each conversation, what it says of its turn."""
@@ -67,7 +69,7 @@ class Place:
         return self
 
     def reader(self, written: list[Path] | None = None) -> Reader:
-        return Reader(Files(self.files, self.prompts, written or []), self.sets)
+        return Reader(Files(self.files, self.prompts, written or [], self.mixes), self.sets)
 
     def numbers(self, view: str, *roles: str, written: list[Path] | None = None) -> pl.DataFrame:
         uses = [use for role in roles for use in self.uses[role]]
@@ -263,6 +265,24 @@ def test_unsafe_categories_are_shares_of_all_texts(tmp_path: Path) -> None:
     assert any("less than 1% of Air" in note for note in made.grid.notes)
 
 
+def test_questions_that_several_prompts_are_like_count_once(tmp_path: Path) -> None:
+    air = [
+        ("x/eval.json", "q1", 0.95),
+        ("x/eval.json", "q1", 0.99),
+        ("x/eval.json", "q2", 0.5),
+        ("hard", "h", 0.1),
+    ]
+    said = [pair for one in air for pair in (one, ("hard", "h", 0.2))]
+    rows = [
+        {"similarity": s, "benchmark": b, "question": q, "contaminated": s > 0.9} for b, q, s in said
+    ]  # fmt: skip
+    made = Place(tmp_path).add("contamination", "match", rows).table("contamination", "contamination")
+    assert made.frame.select("row", "column", "computed").rows() == [
+        ("hard", "Air", 0), ("hard", "Pro", 0), ("eval.json", "Air", 1), ("eval.json", "Pro", 0)
+    ]  # fmt: skip
+    assert any("at most 10 of AlpacaEval 2 (above 0.9)" in note for note in made.grid.notes)
+
+
 def measurement(path: Path, model: str, hours: float, gpus: int, conversations: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     blank = dict.fromkeys(
@@ -371,7 +391,7 @@ def test_what_a_study_lacks_is_left_out_with_the_reason() -> None:
     assert why["settings", "distance"] == "no source of prompts is sampled with several settings"
     assert why["system", "quality"] == "data.system names no sets"
     shown = {view for view, _ in why} | set(plan.views)
-    assert shown == {*VIEWS, "safety"}, "every figure is shown, or left out with a reason"
+    assert shown == {*VIEWS, "safety", "contamination"}, "every figure is shown, or left out with a reason"
 
 
 def test_responses_of_a_set_are_the_writer_s_or_the_only_model_s() -> None:
@@ -392,6 +412,7 @@ def test_responses_of_a_set_are_the_writer_s_or_the_only_model_s() -> None:
          r"data\.sets\.x\.source: no source of prompts 'airs'; did you mean 'air'"),
         ({"data": {"sets": {"x": {"responses": "n"}}}},
          r"data\.sets\.x\.responses: 'n' does not answer these prompts"),
+        ({"data": {"sets": {"x": {"mix": "y"}}}}, r"data\.sets\.x\.mix: no mix 'y'"),
         ({"data": {"system": ["air", "por"]}}, r"data\.system: no set 'por'; did you mean 'pro'"),
         ({"data": {"measures": {"prompt_lenght": "x"}}},
          r"'prompt_lenght' is not one of .*did you mean 'prompt_length'"),
@@ -445,6 +466,32 @@ def test_the_commands_write_what_their_rules_promise(tmp_path: Path, monkeypatch
         refused.exception
     )
     assert isinstance(run("draw-data", "s.yaml", "verb", prompts, "--out", "o/x").exception, ConfigError)
+
+
+def test_a_set_of_a_mix_is_what_the_mix_kept(tmp_path: Path) -> None:
+    kept = [0, 2, 3]  # two of Air's, one of Pro's
+    rows = [
+        {"id": f"m/{n}", "source": "m", "source_id": name_of(n), "language": "English", "n_turns": 1,
+         "characters": 1, "cut": False, "messages": [{"role": "user", "content": "?"}]}
+        for n in kept
+    ]  # fmt: skip
+    write_table(tmp_path / "train.parquet", pl.DataFrame(rows, schema=TRAIN.dtypes), TRAIN, {})
+    place = Place(tmp_path, sets={"raw": {"source": "air"}, "kept": {"source": "air", "mix": "chosen"}})
+    place.add("prompt_length", "length", [{"words": n, "characters": 0} for n in range(8)])
+    place.mixes = {"chosen": tmp_path / "train.parquet"}
+    found = place.numbers("lengths", "prompt_length")
+    means = found.filter(label="mean").select("series", "texts", "value").rows()
+    assert means == [("raw", 4, 3.0), ("kept", 2, 1.0)]
+    place.mixes = {}
+    with pytest.raises(DataError, match=r"data\.sets\.kept: the file of the mix 'chosen' was not given"):
+        place.numbers("lengths", "prompt_length")
+
+
+def test_responses_of_a_set_of_a_mix_are_the_mix_s_model_s() -> None:
+    data = validate(Data, {"sets": {"x": {"source": "web", "mix": "one"}}}, "data")
+    answering = {"web": ["a", "b"]}
+    assert data.resolved({"web": None}, answering, {"one": ["b"]})["x"].responses == "b"
+    assert data.resolved({"web": None}, answering, {"one": ["a", "b"]})["x"].responses is None
 
 
 def test_a_set_of_nothing_in_particular_is_all_prompts(tmp_path: Path) -> None:

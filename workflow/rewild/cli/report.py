@@ -208,6 +208,9 @@ def viewer(
 
 
 Shards = Annotated[list[Path], typer.Option("--prompts", help="The study's shards of prompts, any number")]
+Mixed = Annotated[
+    list[str] | None, typer.Option(help="MIX=FILE, of each mix that a set names: its train.parquet")
+]
 
 
 @app.command("draw-data")
@@ -220,6 +223,7 @@ def draw_data(
     written: Annotated[
         list[Path] | None, typer.Option(help="synthesis/SOURCE/prompts.parquet, for the figure `settings`")
     ] = None,
+    mix: Mixed = None,
     out: Annotated[Path, typer.Option(help="Where to write, without a suffix")],
     config: ConfigFolder = Path("config"),
 ) -> None:
@@ -236,7 +240,7 @@ def draw_data(
     if shown not in plan.views or found.data is None:
         why = "; ".join(sorted({one.reason for one in plan.left_out if one.view == shown}))
         raise ConfigError(f"study {found.name}: data: there is no figure '{shown}': {why}")
-    files = Files(measures or [], prompts, written or [])
+    files = Files(measures or [], prompts, written or [], _named(mix))
     frame = numbers(shown, plan.views[shown], Reader(files, plan.sets), found.data, found.seed)
     settings = about(plan.views[shown]) | {"seed": found.seed, "resamples": found.data.resamples}
     write_table(out.with_suffix(".csv"), frame, NUMBERS, provenance(files.paths, **settings))
@@ -258,6 +262,7 @@ def tabulate_data(
     written: Annotated[
         list[Path] | None, typer.Option(help="synthesis/SOURCE/manifest.json, for `costs`")
     ] = None,
+    mix: Mixed = None,
     published: Annotated[Path, typer.Option(help="What MAGPIE's text prints beside it")],
     out: Annotated[Path, typer.Option(help="Where to write, without a suffix")],
     config: ConfigFolder = Path("config"),
@@ -271,7 +276,7 @@ def tabulate_data(
     found = _described(study, config)
     known_name(shown, PRINTED, "unknown table", listed="tables")
     assert found.data
-    files = Files(measures or [], prompts)
+    files = Files(measures or [], prompts, mixes=_named(mix))
     made = make(
         shown,
         table_uses(found, shown),
@@ -307,6 +312,13 @@ def list_data(
     rows = LEFT_OUT.frame([(x.view, x.role, x.set, x.reason) for x in plan.left_out], "left out")
     write_table(out / "left_out.csv", rows, LEFT_OUT, provenance())
     write_text(out / "data.md", page(found.title, plan, numbers or []))
+
+
+def _named(given: list[str] | None) -> dict[str, Path]:
+    pairs = [one.partition("=") for one in given or ()]
+    if wrong := [name for name, _, path in pairs if not path]:
+        raise ConfigError(f"--mix is NAME=FILE, not '{wrong[0]}'")
+    return {name: Path(path) for name, _, path in pairs}
 
 
 def _described(study: str, config: Path) -> Study:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -23,6 +23,7 @@ Role = Literal[
     "reward",
     "difference",
     "safety",
+    "contamination",
     "verbs",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -58,6 +59,7 @@ PARTS: dict[Role, Meant] = {
     "reward": Meant("reward", "responses"),
     "difference": Meant("difference", "responses"),
     "safety": Meant("safety"),
+    "contamination": Meant("match", "prompts"),
     "verbs": Meant("verbs", "prompts"),
 }
 
@@ -67,6 +69,9 @@ class DataSet(Section, marks=RESULT):
 
     source: str | None = Field(
         None, description="A source of the study's prompts, or an import; null: all of them"
+    )
+    mix: Slug | None = Field(
+        None, description="A mix of the study: only conversations that are in it; null: all of the source"
     )
     responses: Slug | None = Field(
         None,
@@ -118,18 +123,24 @@ class Data(Section, marks=RESULT):
         return self
 
     def resolved(
-        self, sources: Mapping[str, str | None], answering: Mapping[str, Sequence[str]] | None
+        self,
+        sources: Mapping[str, str | None],
+        answering: Mapping[str, Sequence[str]] | None,
+        mixes: Mapping[str, Sequence[str]] | None = None,
     ) -> dict[str, DataSet]:
         """The sets with what is null filled in, where something follows.
 
         Args:
             sources: of prompts → the model that wrote them, if one did.
             answering: source → models that answer it; None: others released the responses.
+            mixes: mix → the models whose responses it holds.
         """
         given = self.sets or {name: DataSet.model_validate({"source": name}) for name in sources}
         found = {}
         for name, row in given.items():
             models = responders(row.source, answering)
+            in_mix = (mixes or {}).get(row.mix or "", models)
+            models = [model for model in models if model in in_mix]
             writer = sources.get(row.source) if row.source else None
             usual = writer if writer in models else models[0] if len(models) == 1 else None
             answers = row.responses or usual
@@ -155,6 +166,7 @@ def check_data(
     sources: Mapping[str, str | None],
     answering: Mapping[str, Sequence[str]] | None,
     measures: Mapping[str, Row],
+    mixes: Collection[str] = (),
 ) -> None:
     """Refuse what names nothing, or might mean two things.
 
@@ -163,6 +175,7 @@ def check_data(
         sources: of prompts → the model that wrote them, if one did.
         answering: source → models that answer it; None: others released the responses.
         measures: the study's.
+        mixes: the study's.
 
     Raises:
         ValueError: says the key, what there is and the nearest match.
@@ -177,6 +190,8 @@ def check_data(
         where = f"data.sets.{name}"
         if row.source is not None:
             known_name(row.source, sources, f"{where}.source: no source of prompts", error=ValueError)
+        if row.mix is not None:
+            known_name(row.mix, mixes, f"{where}.mix: no mix", error=ValueError)
         if row.responses is not None and answering is not None:
             after = " does not answer these prompts"
             models = responders(row.source, answering)

@@ -178,7 +178,7 @@ class Study(Section, marks=LISTED):
         self._check_origins()
         self._check_measures()
         if self.data:
-            check_data(self.data, self.written, self.answering, self.measures)
+            check_data(self.data, self.written, self.answering, self.measures, self.mixes)
         return self
 
     @property

@@ -1,5 +1,12 @@
 # What a study's data is like: figures and tables as MAGPIE's, of the measures that the study has (docs/data.md).
-from rewild.report.data.plan import PRINTED, VIEWS, plan_data, table_uses, used_sources
+from rewild.report.data.plan import (
+    PRINTED,
+    VIEWS,
+    plan_data,
+    table_uses,
+    used_mixes,
+    used_sources,
+)
 
 
 def data_uses(wildcards):
@@ -40,6 +47,18 @@ def data_written(name):
     return found
 
 
+def data_mixes(wildcards):
+    """The mixes of the sets."""
+    study = STUDIES[wildcards.study]
+    return [run_data(study.name, mix) for mix in used_mixes(study)]
+
+
+def data_mix_names(wildcards, input):
+    """The same, by name, as arguments."""
+    named = zip(used_mixes(STUDIES[wildcards.study]), input.mixes)
+    return [f"--mix={name}={path}" for name, path in named]
+
+
 def data_answered(wildcards):
     """What shards of the sets' models measured, where a table says what they cost."""
     study = STUDIES[wildcards.study]
@@ -73,6 +92,7 @@ rule draw_data:
     input:
         measures=data_measures,
         prompts=data_prompts,
+        mixes=data_mixes,
         written=lambda wildcards: (
             data_written("prompts.parquet")(wildcards)
             if wildcards.shown == "settings"
@@ -103,12 +123,14 @@ rule draw_data:
         settings=data_settings,
         prompts=lambda wildcards, input: [f"--prompts={path}" for path in input.prompts],
         written=lambda wildcards, input: [f"--written={path}" for path in input.written],
+        mixes=data_mix_names,
         out=lambda wildcards, output: str(Path(output.figure).with_suffix("")),
         code=code("draw-data"),
     message:
         "{wildcards.study}: drawing what its data is like ({wildcards.shown})"
     shell:
-        "rewild --words <(words {params.prompts:q} {params.written:q} {input.measures:q})"
+        "rewild --words <(words {params.prompts:q} {params.written:q} {params.mixes:q}"
+        " {input.measures:q})"
         " draw-data {wildcards.study:q} {wildcards.shown:q} --out {params.out:q} > {log:q} 2>&1"
 
 
@@ -116,6 +138,7 @@ rule tabulate_data:
     input:
         measures=data_measures,
         prompts=data_prompts,
+        mixes=data_mixes,
         answered=lambda wildcards: (
             data_answered(wildcards) if wildcards.shown == "costs" else []
         ),
@@ -156,12 +179,14 @@ rule tabulate_data:
             f"--answered={path}" for path in input.answered
         ],
         written=lambda wildcards, input: [f"--written={path}" for path in input.written],
+        mixes=data_mix_names,
         out=lambda wildcards, output: str(Path(output.html).with_suffix("")),
         code=code("tabulate-data"),
     message:
         "{wildcards.study}: a table of its data ({wildcards.shown})"
     shell:
-        "rewild --words <(words {params.prompts:q} {params.answered:q} {params.written:q} {input.measures:q})"
+        "rewild --words <(words {params.prompts:q} {params.answered:q} {params.written:q} {params.mixes:q}"
+        " {input.measures:q})"
         " tabulate-data {wildcards.study:q} {wildcards.shown:q} --published {input.published:q} --out {params.out:q}"
         " > {log:q} 2>&1"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rewild.measures.similarity.summary import Options
 from rewild.measures.summary import over_conversations
 from rewild.prompts.schema import SHARD
 from rewild.report.data.plan import Use
+from rewild.training.mixes.schema import TRAIN
 
 Values = NDArray[np.float64]
 
@@ -70,16 +71,18 @@ class Files:
         measures: files of measures.
         prompts: the study's shards of prompts.
         written: prompts with their settings, of sources that a model wrote.
+        mixes: mix → its file.
     """
 
     measures: Sequence[Path]
     prompts: Sequence[Path]
     written: Sequence[Path] = ()
+    mixes: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
         """All of them."""
-        return [*self.measures, *self.prompts, *self.written]
+        return [*self.measures, *self.prompts, *self.written, *self.mixes.values()]
 
 
 def conversations(files: Files, sets: Mapping[str, DataSet]) -> pl.DataFrame:
@@ -102,19 +105,27 @@ def conversations(files: Files, sets: Mapping[str, DataSet]) -> pl.DataFrame:
     return frame
 
 
-def ids_of(frame: pl.DataFrame, row: DataSet) -> pl.DataFrame:
-    """The ids of a set's conversations, by :func:`conversations`."""
-    mine = frame if row.source is None else frame.filter(pl.col("source") == row.source)
-    return mine.select("conversation_id")
-
-
 class Reader:
     """Reads the measures of sets, each file once."""
 
     def __init__(self, files: Files, sets: Mapping[str, DataSet]) -> None:
         self.files, self.sets = files, sets
         self.talks = conversations(files, sets)
+        self.mixed = {name: _in_mix(path) for name, path in files.mixes.items()}
         self._read: dict[tuple[str, str, tuple[str, ...]], pl.DataFrame] = {}
+
+    def conversations(self, name: str) -> pl.DataFrame:
+        """The rows of :func:`conversations` that a set has."""
+        row = self.sets[name]
+        mine = self.talks if row.source is None else self.talks.filter(pl.col("source") == row.source)
+        if row.mix is None:
+            return mine
+        if row.mix not in self.mixed:
+            raise DataError(f"data.sets.{name}: the file of the mix '{row.mix}' was not given")
+        kept = mine.join(self.mixed[row.mix], on="conversation_id", how="semi", maintain_order="left")
+        if kept.is_empty():
+            raise DataError(f"data.sets.{name}: no conversation of the set is in the mix '{row.mix}'")
+        return kept
 
     def values(self, use: Use, more: Sequence[str] = ()) -> pl.DataFrame:
         """The key, the column as ``value``, others, and ``failure``, of the conversations of a set."""
@@ -122,7 +133,7 @@ class Reader:
         key = (use.measure, use.subject, columns)
         if key not in self._read:
             self._read[key] = read_measure(self.files.measures, use.measure, use.subject, columns)
-        mine = ids_of(self.talks, self.sets[use.set])
+        mine = self.conversations(use.set)
         kept = self._read[key].join(mine, on="conversation_id", how="semi", maintain_order="left")
         return kept.rename({use.column: "value"})
 
@@ -133,7 +144,7 @@ class Reader:
         for path in self.files.written:
             with faults(path, "a file of prompts that a model wrote"):
                 frames.append(pl.read_parquet(path, columns=columns))
-        mine = self.talks.join(ids_of(self.talks, self.sets[name]), on="conversation_id", how="semi")
+        mine = self.conversations(name)
         wrote = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         found = mine.join(wrote, left_on="source_id", right_on="conversation_hash", how="left")
         if (lost := found.filter(pl.col("temperature").is_null())).height:
@@ -142,6 +153,13 @@ class Reader:
                 "the study's prompts"
             )
         return found.select("conversation_id", "temperature", "top_p")
+
+
+def _in_mix(path: Path) -> pl.DataFrame:
+    """The conversations of a mix that are among the study's prompts have their ids there."""
+    check_parquet(path, TRAIN)
+    with faults(path, "a mix"):
+        return pl.read_parquet(path, columns=["source_id"]).rename({"source_id": "conversation_id"})
 
 
 def numbers(view: str, uses: Sequence[Use], reader: Reader, data: Data, seed: int) -> pl.DataFrame:

@@ -43,7 +43,7 @@ VIEWS: dict[str, View] = {
 """Every figure; the maps of embeddings (7, 8) are made where the embeddings are."""
 
 
-PRINTED = {"statistics": "sizes", "safety": "settings", "costs": "costs"}
+PRINTED = {"statistics": "sizes", "safety": "settings", "contamination": "settings", "costs": "costs"}
 """Every table, and the file of MAGPIE's room with what its text prints beside it."""
 
 
@@ -171,7 +171,9 @@ def plan_data(study: Study) -> Plan:
     data = study.data
     if data is None:
         return Plan({}, {}, (), ())
-    sets = data.resolved(study.written, study.answering)
+    mixes = {name: mix.models() for name, mix in study.mixes.items()}
+    sets = data.resolved(study.written, study.answering, mixes)
+    sets = {name: row for name, row in sets.items() if row.mix is None or row.mix in mixes}  # none left out
     making = _Making(study, data, sets)
     every = list(sets)
     views: dict[str, list[Use]] = {}
@@ -184,7 +186,7 @@ def plan_data(study: Study) -> Plan:
             views[view] = making.panels(view, several, none)
         elif view == "system":
             none = "" if data.system else "data.system names no sets"
-            views[view] = making.panels(view, data.system or [], none)
+            views[view] = making.panels(view, [name for name in data.system or () if name in sets], none)
         else:
             views[view] = making.panels(view, every)
     shown = {view: tuple(uses) for view, uses in views.items() if uses}
@@ -201,12 +203,13 @@ def sampled(study: Study, row: DataSet) -> bool:
 def _tables(making: _Making) -> Iterator[str]:
     """The tables, and why others are left out."""
     yield "statistics"
-    if making.measure("safety"):
-        yield "safety"
-    else:
-        making.left_out.append(
-            LeftOut("safety", "safety", None, f"no measure says it: add {PARTS['safety']}")
-        )
+    named: tuple[Role, ...] = ("safety", "contamination")
+    for role in named:
+        if making.measure(role):
+            yield role
+        else:
+            reason = f"no measure says it: add {PARTS[role]}"
+            making.left_out.append(LeftOut(role, role, None, reason))
     if making.study.responses:
         yield "costs"
     else:
@@ -216,6 +219,7 @@ def _tables(making: _Making) -> Iterator[str]:
 TABLE_ROLES: dict[str, tuple[Role, ...]] = {
     "statistics": ("prompt_length", "response_length"),
     "safety": ("safety",),
+    "contamination": ("contamination",),
     "costs": (),
 }
 
@@ -238,3 +242,8 @@ def used_sources(study: Study) -> list[str]:
     """The sources of prompts that the sets are of."""
     named = [row.source for row in plan_data(study).sets.values()]
     return list(study.written) if None in named else list(dict.fromkeys(filter(None, named)))
+
+
+def used_mixes(study: Study) -> list[str]:
+    """The mixes that the sets are of."""
+    return list(dict.fromkeys(row.mix for row in plan_data(study).sets.values() if row.mix))

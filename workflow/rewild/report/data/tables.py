@@ -19,7 +19,7 @@ from rewild.core.table import provenance, read_table
 from rewild.generation.schema import Measurement
 from rewild.measures.similarity.summary import Options
 from rewild.measures.summary import over_conversations
-from rewild.report.data.numbers import Reader, about, ids_of
+from rewild.report.data.numbers import Reader, about
 from rewild.report.data.plan import Use
 from rewild.report.tables.make import MadeTable
 from rewild.report.tables.render import compared_grid
@@ -31,6 +31,7 @@ Cell = dict[str, Any]
 TITLES = {
     "statistics": ("Prompts and responses of the sets", "Set", "Table 4"),
     "safety": ("Unsafe texts by category", "Category", "Table 7"),
+    "contamination": ("Benchmark questions that a prompt is like", "Benchmark", "appendix D.5"),
     "costs": ("What 1,000 conversations cost", "Set", "section 3.4"),
 }
 COLUMNS = {
@@ -102,7 +103,7 @@ def statistics(uses: Sequence[Use], reader: Reader, options: Options) -> Iterato
         by_set.setdefault(use.set, []).append(use)
     for name, row in reader.sets.items():
         title = str(row.title)
-        mine = reader.talks.join(ids_of(reader.talks, row), on="conversation_id", how="semi")
+        mine = reader.conversations(name)
         yield cell(title, "Conversations", mine.height)
         yield cell(title, "Turns", int(mine["n_turns"].sum()))
         yield cell(title, "Turns per conversation", float(mine["n_turns"].cast(pl.Float64).mean()))  # type: ignore[arg-type]
@@ -164,11 +165,24 @@ def _natural(code: str) -> tuple[str, int]:
     return letters, int(code[len(letters) :] or 0)
 
 
+def contamination(uses: Sequence[Use], reader: Reader) -> Iterator[Cell]:
+    """How many different questions of each benchmark a prompt of a set is like, by the measure's limit."""
+    more = ("benchmark", "question", "contaminated")
+    frames = {use: reader.values(use, more) for use in uses}
+    known = pl.concat([frame.select("benchmark") for frame in frames.values()])["benchmark"].drop_nulls()
+    for benchmark in sorted(known.unique()):
+        for use, whole in frames.items():
+            failed = whole["value"].null_count()
+            alike = whole.filter(pl.col("benchmark") == benchmark, pl.col("contaminated"))
+            note = f"{failed:,} without a value" if failed else None
+            yield cell(Path(benchmark).name, use.series, alike["question"].n_unique(), note=note)
+
+
 def costs(reader: Reader, given: Costs) -> Iterator[Cell]:
     """GPU-hours of both steps, and what 1,000 conversations cost at a price."""
     written, shards = given.hours_of_prompts(), given.shards()
-    for row in reader.sets.values():
-        title, count = str(row.title), ids_of(reader.talks, row).height
+    for name, row in reader.sets.items():
+        title, count = str(row.title), reader.conversations(name).height
         yield cell(title, "Conversations", count)
         steps: list[float | None] = []
         if row.source in written:
@@ -231,11 +245,12 @@ def make(
         published: what MAGPIE's text prints beside it (:data:`rewild.report.data.plan.PRINTED`).
         given: of the table `costs`.
     """
-    if name == "costs":
-        assert given is not None
-        cells = list(costs(reader, given))
-    else:
-        cells = list((statistics if name == "statistics" else safety)(uses, reader, options))
+    cells = {
+        "statistics": lambda: list(statistics(uses, reader, options)),
+        "safety": lambda: list(safety(uses, reader, options)),
+        "contamination": lambda: list(contamination(uses, reader)),
+        "costs": lambda: list(costs(reader, given)) if given else [],
+    }[name]()
     printed = read_table(published, PUBLISHED_CELLS)
     names = {row.published: str(row.title) for row in reader.sets.values() if row.published}
     columns = {column: _spec(name, column) for column in dict.fromkeys(c["column"] for c in cells)}
@@ -260,6 +275,8 @@ def _spec(table: str, column: str) -> ColumnSpec:
     meaning, of, digits = COLUMNS.get(column, (f"Mean over {what}s", unit.lower(), 1))
     if table == "safety":
         meaning, of, digits = "Share of the set's texts", "%", 2
+    elif table == "contamination":
+        meaning, of, digits = "Questions that some prompt of the set is like", "count", 0
     elif column.endswith(", all"):
         meaning, of, digits = "Prompts and responses together", "count", 0
     return ColumnSpec.model_validate({"meaning": meaning, "unit": of, "digits": digits})
@@ -293,8 +310,16 @@ def _said(name: str, printed: pl.DataFrame, names: Mapping[str, str]) -> str:
         sizes = printed.filter(pl.col("column") == "Conversations").select("row", "printed").rows()
         own = "".join(f" {title} is its {row}." for row, title in names.items())
         return "The paper prints, of conversations: " + ", ".join(f"{r} {p}" for r, p in sizes) + f".{own}"
+    stated = dict(printed.select("row", "printed").iter_rows())
+    if name == "contamination":
+        most = stated.get("Most AlpacaEval 2 questions affected by contamination")
+        limit = stated.get("Cosine similarity above which an instruction is contaminated")
+        said = (
+            f"The paper's text says none of Arena-Hard, and at most {most} of AlpacaEval 2 (above {limit})."
+        )
+        return f"A prompt counts for its nearest question alone. {said}"
     if name == "safety":
-        less = dict(printed.select("row", "printed").iter_rows()).get("Unsafe data, both sets")
+        less = stated.get("Unsafe data, both sets")
         return (
             f"The paper's text says {less} of Air and of Pro; the shares of its Table 7 are lost."
             if less
