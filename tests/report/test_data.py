@@ -25,6 +25,7 @@ from rewild.core.errors import ConfigError, DataError
 from rewild.core.plotting import save
 from rewild.core.table import read_table, write_table
 from rewild.measures.similarity.summary import Options
+from rewild.prompts.synthesis.schema import WRITTEN, Manifest, Spent
 from rewild.report.data.figures import draw
 from rewild.report.data.numbers import NUMBERS, Files, Reader, edges_of, numbers
 from rewild.report.data.plan import PRINTED, VIEWS, Use, plan_data
@@ -394,6 +395,59 @@ def test_what_a_study_lacks_is_left_out_with_the_reason() -> None:
     assert shown == {*VIEWS, "safety", "contamination"}, "every figure is shown, or left out with a reason"
 
 
+def label(scheme: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "label", "scheme": scheme, "model": "rubric", **more}
+
+
+REWARD = {"kind": "reward", "model": "o/m", "revision": "0" * 40}
+ROWS: dict[str, dict[str, Any]] = {
+    "quality": label("quality"),
+    "difficulty": label("difficulty"),
+    "category": label("category"),
+    "reward": REWARD,
+    "difference": {"kind": "difference", "left": "reward", "right": {"measure": "reward", "subject": "m"}},
+    "length": LENGTH,
+}
+
+
+def test_kinds_have_the_columns_that_figures_read() -> None:
+    measures = a_study(measures=ROWS).measures
+    for name, row in measures.items():
+        columns = {column: (value.form, "") for column, value in row.columns().items()}
+        assert columns == d.COLUMNS[name]
+    assert measures["quality"].columns()["quality"].levels == d.QUALITY
+    assert measures["difficulty"].columns()["difficulty"].levels == d.DIFFICULTY
+
+
+def test_labels_by_several_are_laid_side_by_side_as_far_as_there_are_looks() -> None:
+    rows = ROWS | {f"by-{n}": label("quality", temperature=n / 10) for n in range(1, 4)}
+    plan = plan_data(a_study(measures=rows, data={"measures": {"quality": "by-2"}}))
+    assert [u.measure for u in plan.views["labels"] if u.role == "quality"] == ["by-2", "by-2"]
+    assert [u.series for u in plan.views["annotators"]] == [
+        f"air, {name}" for name in ("quality", "by-1", "by-2", "by-3")
+    ]
+    left = {(x.role, x.set): x.reason for x in plan.left_out if x.view == "annotators"}
+    assert left["quality", "pro"] == "a figure tells 7 apart, and 4 measures label each set"
+    assert left["difficulty", None].startswith("it compares measures, and 1 of the study's is {kind: label")
+
+
+def test_a_source_of_several_settings_and_sets_with_and_without_a_system_prompt() -> None:
+    wrote = {"kind": "synthesis", "name": "wrote", "model": "m", "count": 100}
+    sources = [wrote | {"sampling": {"temperature": [1.0, 1.2]}}, wrote | {"name": "plain"}]
+    plan = plan_data(
+        a_study(prompts={"sources": sources}, measures=ROWS, data={"system": ["plain", "wrote"]})
+    )
+    assert {u.set for u in plan.views["settings"]} == {"wrote"}
+    assert [u.set for u in plan.views["system"] if u.role == "quality"] == ["plain", "wrote"]
+    assert {row.responses for row in plan.sets.values()} == {"m"}, "it wrote them, and answers"
+
+
+def test_what_synthesis_writes_has_what_is_read() -> None:
+    assert {"conversation_hash", "temperature", "top_p"} <= set(WRITTEN.columns)
+    assert {"source", "spent"} <= set(Manifest.model_fields)
+    assert {"gpus", "gpu_hours"} <= set(Spent.model_fields)
+
+
 def test_responses_of_a_set_are_the_writer_s_or_the_only_model_s() -> None:
     data = validate(Data, {}, "data")
     found = data.resolved({"air": "a", "web": None}, {"air": ["b", "a"], "web": ["b"]})
@@ -422,6 +476,7 @@ def test_responses_of_a_set_are_the_writer_s_or_the_only_model_s() -> None:
          r"data\.measures\.verbs: 'long' is no \{kind: verbs, of: prompts\}"),
         ({"measures": {"a": LENGTH, "b": LENGTH}},
          r"data\.measures\.prompt_length: 'a', 'b' are such measures; name the one"),
+        ({"data": {"sets": {"x": {}, "y": {"title": "x"}}}}, "sets: two are called 'x'"),
         ({"data": {"sets": {f"s{i}": {} for i in range(8)}}}, "8 are more than 7"),
         ({"data": {"price": {"dollars": 1.0}}}, r"data\.price\.source' is missing"),
     ],

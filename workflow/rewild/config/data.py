@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from rewild.config.base import RESULT, Section
 from rewild.config.measures.base import Row
 from rewild.config.models import Slug
-from rewild.core.errors import known_name
+from rewild.core.errors import known_name, twice
 
 Role = Literal[
     "prompt_length",
@@ -120,6 +120,8 @@ class Data(Section, marks=RESULT):
             raise ValueError(
                 f"sets: {len(self.sets)} are more than {MOST_SETS}, which a figure can tell apart"
             )
+        if double := twice([row.title or name for name, row in self.sets.items()]):
+            raise ValueError(f"sets: two are called '{double}'; give one of them another 'title'")
         return self
 
     def resolved(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rewild.config.data import PARTS, Data, DataSet, Role, candidates
+from rewild.config.data import MOST_SETS, PARTS, Data, DataSet, Role, candidates
 from rewild.config.measures.base import PROMPTS
 from rewild.config.study import Study
 
@@ -161,8 +161,14 @@ class _Making:
                 reason = f"it compares measures, and {len(every)} of the study's is {PARTS[role]}"
                 self.left_out.append(LeftOut("annotators", role, None, reason))
                 continue
-            for measure in every:
-                found += self.use("annotators", role, measure, self.sets, measure)
+            fit = max(1, MOST_SETS // len(every))  # sets whose every label has a look of its own
+            for name, row in list(self.sets.items())[:fit]:
+                for measure in every[:MOST_SETS]:
+                    label = measure if len(self.sets) == 1 else f"{row.title}, {measure}"
+                    found += self.use("annotators", role, measure, [name], label)
+            for name in list(self.sets)[fit:]:
+                reason = f"a figure tells {MOST_SETS} apart, and {len(every)} measures label each set"
+                self.left_out.append(LeftOut("annotators", role, name, reason))
         return found
 
 
