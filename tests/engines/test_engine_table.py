@@ -43,7 +43,7 @@ def test_another_engine_is_a_row_and_a_class(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(ENGINES, "parrot", EngineRow(f"{__name__}:Parrot", ("embed",)))
     engine = make_engine("parrot")
     assert engine.embed(["ab", "c"]) == [(2.0,), (1.0,)]
-    assert engines_that("embed") == ("parrot",)
+    assert engines_that("embed") == ("sentence-transformers", "parrot")
     with pytest.raises(EngineError) as error:
         engine.score([])
     assert str(error.value) == "the engine 'parrot' cannot score (engines that can: transformers, vllm)"
@@ -67,7 +67,9 @@ def test_a_wrong_name_gets_the_nearest() -> None:
 
 def test_environments_are_the_tables_unless_a_study_says_otherwise() -> None:
     compute = validate(Compute, {"environments": {"vllm": "vllm-cpu"}}, "compute")
-    assert [compute.environment(name) for name in ENGINES] == ["engine-cpu", "vllm-cpu", None, "engine-cpu"]
+    assert [compute.environment(name) for name in ENGINES] == [
+        "engine-cpu", "vllm-cpu", None, "engine-cpu", "measures",
+    ]  # fmt: skip
     for row in ENGINES.values():
         assert row.environment is None or (ROOT / f"envs/{row.environment}.txt").is_file()
 

@@ -15,6 +15,7 @@ from mixes_data import conversation, write_prompts, write_responses
 from rewild.config.base import validate
 from rewild.config.measures import Measure
 from rewild.config.measures.derived import Derived
+from rewild.config.measures.space import InSpace
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError, RewildError
 from rewild.core.language import repetition
@@ -27,7 +28,7 @@ from rewild.measures.summary import summarise
 
 SECTIONS = get_args(get_args(Measure)[0])
 KINDS = {get_args(s.model_fields["kind"].annotation)[0]: s.row for s in SECTIONS}
-MADE_OF_OTHERS = [s.row for s in SECTIONS if issubclass(s, Derived)]
+MADE_OF_OTHERS = [s.row for s in SECTIONS if issubclass(s, Derived | InSpace)]
 TEXT = "# Title\n\nIn **bold** and *italics*: a list\n\n- one\n- two\n"
 
 
@@ -63,7 +64,8 @@ def made(root: Path, row: dict[str, Any], subject: str = "a", name: str = "m") -
 def test_every_kind_without_a_model_says_what_its_row_declares() -> None:
     """One text, against values that are worked out by hand; and no column more or less."""
     said = {}
-    for kind in [k for k, row in KINDS.items() if not row.needs and row not in MADE_OF_OTHERS]:
+    light = {k: row for k, row in KINDS.items() if row not in MADE_OF_OTHERS and k != "verbs"}  # spaCy
+    for kind in [k for k, row in light.items() if not row.needs]:
         row = a_measure(kind=kind)
         (said[kind],) = make_measurer(row, None).measure([Text("c", 0, 0, TEXT)])
         assert not isinstance(said[kind], str)

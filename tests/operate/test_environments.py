@@ -152,7 +152,7 @@ def test_every_environment_of_the_repository_is_tried():
     assert directives(ROOT / "envs/vllm-cpu.in")[1] == ["torchvision", "torchaudio", "torchcodec"]
 
 
-@pytest.mark.parametrize("tool", ["engine-cpu", "axolotl-cpu"])
+@pytest.mark.parametrize("tool", ["engine-cpu", "axolotl-cpu", "measures"])
 def test_the_locks_for_cpus_bring_no_cuda(tool):
     """On a CPU it must not pull gigabytes; where torch needs CUDA's libraries, pip adds them by itself."""
     names = [pin.split("==")[0] for pin in requirements(ROOT / f"envs/{tool}.txt")]
@@ -183,7 +183,7 @@ def test_without_a_uv_that_works_pip_installs_all(tmp_path, monkeypatch, uv):
 def test_engines_and_workflow_write_with_the_same_versions():
     """Bytes of Parquet files depend on polars: every environment has the workflow's."""
     pins = dict(pin.split("==", 1) for pin in requirements(ROOT / "envs/workflow.txt"))
-    for name in ("engine-cpu", "vllm", "vllm-cpu"):
+    for name in ("engine-cpu", "vllm", "vllm-cpu", "measures"):
         theirs = requirements(ROOT / f"envs/{name}.txt")
         for package in ("polars", "pyarrow", "pydantic", "py3langid"):
             assert f"{package}=={pins[package]}" in theirs, (name, package)

@@ -57,7 +57,7 @@ from rewild.config.engines import find_engine
 from rewild.config.imports import imported
 from rewild.config.imports import input_files as import_files
 from rewild.config.judging import check_judging, files_of, judged_rows
-from rewild.config.measures.base import DERIVED, PROMPTS, WHOLE
+from rewild.config.measures.base import DERIVED, PROMPTS, SPACE, VECTORS, WHOLE
 from rewild.config.measures.derived import check_subjects, subject_of_side
 from rewild.config.mixes import (
     UNPINNED,
@@ -70,7 +70,12 @@ from rewild.config.preferences import (
     preference_benchmarks,
     preference_shards,
 )
-from rewild.config.prompts import input_files, shard_name, shard_names
+from rewild.config.prompts import (
+    files_matching,
+    input_files,
+    shard_name,
+    shard_names,
+)
 from rewild.config.recipes import load_recipes
 from rewild.config.roster import make_roster
 from rewild.config.trainings import check_runs, display, style_models, weights_of

@@ -290,10 +290,9 @@ def measure(
 
     found = read_study(study, config)
     row = _row(found, name, subject)
-    if row.sides:
-        raise ConfigError(
-            f"study {found.name}: '{name}' is made from other measures: `rewild derive-measure`"
-        )
+    if row.sides or row.vectors_of:
+        command = "measure-space" if row.vectors_of else "derive-measure"
+        raise ConfigError(f"study {found.name}: '{name}' is made from other measures: `rewild {command}`")
     models = load_models(config, found)
     weights = weights_of(found, name, models)
     enquiry = enquiry_of(found, name, models, load_defaults(config).gpus)
@@ -333,6 +332,40 @@ def derive_measure(
     if not _row(found, name, subject).sides:
         raise ConfigError(f"study {found.name}: '{name}' is measured on texts: `rewild measure`")
     made = derive(name, subject, found.measures, files, out)
+    failed = made["failure"].drop_nulls().len()
+    typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")
+
+
+@app.command("measure-space")
+def measure_space(
+    study: StudyName,
+    name: Annotated[str, typer.Argument(help="A measure of the study that is made from vectors")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of the embedding (.parquet, vectors beside them)")
+    ],
+    *,
+    subject: Annotated[str, typer.Option(help="The model whose responses they are, or `prompts`")],
+    out: Annotated[Path, typer.Option(help="The file to write (.parquet)")],
+    benchmark: Annotated[
+        list[Path] | None, typer.Option(help="Benchmark files (JSON, JSON Lines), for kind match")
+    ] = None,
+    threads: Threads = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Measure texts by their vectors: nearest neighbours, likeness to benchmarks (docs/measures.md)."""
+    from rewild.config import load_models, read_study
+    from rewild.measures.space.run import InSpace
+    from rewild.measures.space.run import measure_space as measure_in
+    from rewild.measures.weights import weights_of
+
+    found = read_study(study, config)
+    row = _row(found, name, subject)
+    if row.vectors_of is None:
+        raise ConfigError(f"study {found.name}: '{name}' is not made from vectors: `rewild measure`")
+    weights = weights_of(found, name, load_models(config, found))
+    embedding = found.measures[row.vectors_of]
+    part = InSpace(name, row, subject, files, benchmark or [], weights, embedding)
+    made = measure_in(part, out, threads=threads, say=say)
     failed = made["failure"].drop_nulls().len()
     typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")
 

@@ -57,6 +57,12 @@ ENGINES: dict[str, EngineRow] = {
         environment="engine-cpu",
         takes=("device", "batch", "threads"),
     ),
+    "sentence-transformers": EngineRow(
+        "rewild.engines.embedding_engine:EmbeddingEngine",
+        ("embed",),
+        environment="measures",
+        takes=("device", "batch", "threads"),
+    ),
 }
 
 

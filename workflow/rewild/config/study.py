@@ -21,6 +21,7 @@ from rewild.config.measures import Measure
 from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.conditions import Condition, check_condition
 from rewild.config.measures.derived import check_derived, rests_on
+from rewild.config.measures.space import check_space
 from rewild.config.mixes import Mix
 from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference
@@ -231,6 +232,7 @@ class Study(Section, marks=LISTED):
                 raise ValueError(f"measures.{name}: it is of prompts: add 'prompts'")
         for name in self.measures:
             check_derived(name, self.measures, self.responses.models if self.responses else None)
+            check_space(name, self.measures)
         for where, condition, of in self._conditions():
             try:
                 check_condition(condition, self.measures, of)

@@ -39,6 +39,11 @@ def contract(columns: Mapping[str, tuple[str, str]]) -> TableSchema:
     return TableSchema(NAME, VERSION, {**KEY, **values, **FAILURE}, key=tuple(KEY))
 
 
+def vectors_file(path: Path) -> Path:
+    """Where the vectors lie that a measure makes: float32, one for each row that has no failure."""
+    return path.with_suffix(".npy")
+
+
 def about_measure(path: Path) -> dict[str, Any]:
     """What a file says of itself: ``measure``, ``subject``, ``digest``, ``identity``, ``rows``, ``failures``.
 

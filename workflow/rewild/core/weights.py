@@ -18,6 +18,8 @@ CODE = "*.py"
 IDENTIFYING = (".safetensors", ".json", ".jinja", ".model", ".txt")
 AGAIN = ("original/*", "consolidated*", "*/*.gguf")
 UNPINNED = "unpinned"
+PACKAGE = "package:"
+"""Before the name and version of a Python package that carries a model (sentence-transformers)."""
 
 
 def fetch_model(
@@ -88,11 +90,12 @@ def hash_folder(folder: Path) -> str:
     Raises:
         DataError: it holds no model.
     """
-    if not (folder / "config.json").is_file():
+    parts = (folder / "modules.json").is_file()  # of sentence-transformers, some of which have a folder
+    if not parts and not (folder / "config.json").is_file():
         raise DataError(f"{folder}: there is no model here (config.json is missing)")
     digest = sha256()
-    for file in sorted(p for p in folder.iterdir() if p.suffix in IDENTIFYING):
-        digest.update(f"{file.name}\0".encode())
+    for file in sorted(p for p in folder.glob("**/*" if parts else "*") if p.suffix in IDENTIFYING):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode())
         with file.open("rb") as handle:
             while block := handle.read(1 << 20):
                 digest.update(block)

@@ -132,6 +132,23 @@ class Classified:
     failure: str | None = None
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """A text as a vector.
+
+    Attributes:
+        tokens: that the model's tokenizer finds in it, special ones included.
+        vector: a numpy array of float32; None if it failed.
+        truncated: whether the vector is of its first tokens only.
+        failure: why there is none, as ``reason: detail``.
+    """
+
+    tokens: int
+    vector: Any = None
+    truncated: bool = False
+    failure: str | None = None
+
+
 @dataclass
 class Usage:
     """What an engine has spent since it was made. Seconds of wall clock; bytes."""
@@ -235,7 +252,7 @@ class Engine:
         """
         raise self._cannot("classify")
 
-    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+    def embed(self, texts: Sequence[str]) -> list[Embedded]:
         """A vector for each text, in order; all of one length.
 
         Raises:

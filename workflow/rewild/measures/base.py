@@ -15,7 +15,11 @@ from rewild.measures.enquiry import Enquiry
 from rewild.measures.weights import Weights
 
 Found = Mapping[str, object] | str
-"""The values of a text, by column (None where one is not defined); or a failure, as ``reason: detail``."""
+"""The values of a text, by column (None where one is not defined); or a failure, as ``reason: detail``.
+
+A kind that makes vectors adds the text's, as bytes of float32, as :data:`VECTOR`.
+"""
+VECTOR = "vector"
 
 
 @dataclass(frozen=True)

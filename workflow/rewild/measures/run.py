@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from rewild.config.measures import Measure
@@ -22,13 +23,15 @@ from rewild.config.measures.base import PROMPTS
 from rewild.config.stages import version
 from rewild.core.conversations import Message, iter_turns
 from rewild.core.errors import DataError, nearest
+from rewild.core.files import atomic
+from rewild.core.files import sha256 as sha256_of
 from rewild.core.locks import locked
-from rewild.core.measures import KEY, VERSION, contract
+from rewild.core.measures import KEY, VERSION, contract, vectors_file
 from rewild.core.reading import faults
 from rewild.core.table import Column, TableSchema, provenance, write_table
 from rewild.generation.spec import digest_of
 from rewild.generation.store import Store
-from rewild.measures.base import Found, Measurer, Place, Text, make_measurer
+from rewild.measures.base import VECTOR, Found, Measurer, Place, Text, make_measurer
 from rewild.measures.enquiry import Enquiry
 from rewild.measures.weights import Weights
 from rewild.prompts.schema import read_shard
@@ -108,9 +111,15 @@ def measure_part(
         rows = _measured(part, None, threads, say)
     else:
         with locked(work / digest, "at work on this measure"):
-            rows = _measured(part, _store(work / digest, schema), threads, say)
+            rows = _measured(part, _store(work / digest, part.measure), threads, say)
+    vectors = {}
+    if part.measure.row.vectors:
+        rows.sort(key=lambda row: row[: len(KEY)])
+        vectors = {"vectors": _write_vectors(vectors_file(out), [v for r in rows if (v := r[-1])])}
+        rows = [row[:-1] for row in rows]
     frame = pl.DataFrame(rows, schema=schema.dtypes, orient="row").sort(*KEY)
     about = {"measure": part.name, "subject": part.subject, "digest": digest, "identity": identity}
+    about |= vectors
     write_measure(out, frame, schema, [*part.texts, *part.prompts], about)
     return frame
 
@@ -124,9 +133,23 @@ def write_measure(
     write_table(out, frame, schema, provenance(inputs, **about, **counted))
 
 
-def _store(folder: Path, schema: TableSchema) -> Store:
+def _write_vectors(path: Path, vectors: Sequence[bytes]) -> dict[str, Any]:
+    """Write the vectors there are, in the order of the rows; what the table says of the file."""
+    width = len(vectors[0]) // 4 if vectors else 0
+    form = {"descr": "<f4", "fortran_order": False, "shape": (len(vectors), width)}
+    with atomic(path) as temporary, temporary.open("wb") as handle:
+        np.lib.format.write_array_header_1_0(handle, form)
+        handle.writelines(vectors)
+    return {"rows": len(vectors), "width": width, "sha256": sha256_of(path)}
+
+
+def _store(folder: Path, measure: Measure) -> Store:
     """Finished chunks: rows of a measure, each with a hash of what was measured."""
-    columns = {**schema.columns, "content": Column(pl.String, "Hash of the text and of what is before it")}
+    schema = schema_of(measure)
+    columns = dict(schema.columns)
+    if measure.row.vectors:
+        columns[VECTOR] = Column(pl.Binary, "Its vector: float32", True)
+    columns["content"] = Column(pl.String, "Hash of the text and of what is before it")
     return Store(folder, TableSchema("measure-chunk", VERSION, columns, schema.key), (*KEY, "content"))
 
 
@@ -135,21 +158,16 @@ def _measured(part: Part, store: Store | None, threads: int | None, say: Say) ->
     done: dict[Row, Row] = {}
     for frame, _ in store.load() if store else ():
         done |= {(*row[: len(KEY)], row[-1]): row[:-1] for row in frame.iter_rows()}
-    empty = [None] * len(part.measure.columns())
+    # Content → what was found. Equal texts have equal vectors, to the bit, whatever they are read with.
+    same: dict[str, Row] | None = None
+    if part.measure.row.vectors:
+        same = {key[-1]: row[len(KEY) :] for key, row in done.items()}
     measurer: Measurer | None = None
     rows: list[Row] = []
     try:
         for file in part.texts:
-            todo: list[tuple[str, Text]] = []
-            for text in _texts(part, file):
-                if isinstance(text, tuple):
-                    rows.append((*text[:3], *empty, text[3]))
-                    continue
-                content = _content(text)
-                if kept := done.get((text.conversation, text.turn, text.sample, content)):
-                    rows.append(kept)
-                else:
-                    todo.append((content, text))
+            known, todo, again = _sorted(part, file, done, same)
+            rows += known
             if todo and measurer is None:
                 measurer = make_measurer(part.measure, part.weights, threads, part.place)
             for start in range(0, len(todo), measurer.chunk if measurer else 1):
@@ -157,15 +175,43 @@ def _measured(part: Part, store: Store | None, threads: int | None, say: Say) ->
                 piece = todo[start : start + measurer.chunk]
                 fresh = _rows(part.measure, [text for _, text in piece], measurer)
                 rows += fresh
+                contents = [content for content, _ in piece]
+                if same is not None:
+                    same |= {c: row[len(KEY) :] for c, row in zip(contents, fresh, strict=True)}
                 if store:
-                    contents = [content for content, _ in piece]
                     whole = [(*row, c) for row, c in zip(fresh, contents, strict=True)]
                     store.write([dict(zip(store.schema.columns, row, strict=True)) for row in whole])
                 say(f"{file}: {start + len(piece):,} of {len(todo):,} texts")
+            rows += [(t.conversation, t.turn, t.sample, *(same or {})[c]) for c, t in again]
     finally:
         if measurer:
             measurer.close()
     return rows
+
+
+Asked = tuple[str, Text]
+
+
+def _sorted(
+    part: Part, file: Path, done: Mapping[Row, Row], same: dict[str, Row] | None
+) -> tuple[list[Row], list[Asked], list[Asked]]:
+    """What is known of a file's texts; those to be measured; and those that are equal to another."""
+    nothing = [None] * len(part.measure.columns())
+    rows, todo, again = [], [], []
+    for text in _texts(part, file):
+        if isinstance(text, tuple):
+            rows.append((*text[:3], *nothing, text[3], *([] if same is None else [None])))
+            continue
+        content = _content(text)
+        if kept := done.get((text.conversation, text.turn, text.sample, content)):
+            rows.append(kept)
+        elif same is not None and content in same:
+            again.append((content, text))
+        else:
+            todo.append((content, text))
+            if same is not None:
+                same[content] = ()  # until it is measured
+    return rows, todo, again
 
 
 def _rows(measure: Measure, texts: Sequence[Text], measurer: Measurer) -> list[Row]:
@@ -179,12 +225,14 @@ def _rows(measure: Measure, texts: Sequence[Text], measurer: Measurer) -> list[R
     if len(found) != len(texts):
         raise DataError(f"the measure '{measure.kind}' gave {len(found)} results of {len(texts)} texts")
     rows = []
+    made = [VECTOR] if measure.row.vectors else []
     for text, one in zip(texts, found, strict=True):
-        if not isinstance(one, str) and set(one) != set(columns):
-            odd = sorted(set(one) ^ set(columns))[0]
+        if not isinstance(one, str) and set(one) != {*columns, *made}:
+            odd = sorted(set(one) ^ {*columns, *made})[0]
             raise DataError(f"the measure '{measure.kind}': '{odd}' is not among its columns or its results")
         values, failure = _finite(one, columns)
-        rows.append((text.conversation, text.turn, text.sample, *values, failure))
+        vector = [None if isinstance(one, str) else one[name] for name in made]
+        rows.append((text.conversation, text.turn, text.sample, *values, failure, *vector))
     return rows
 
 

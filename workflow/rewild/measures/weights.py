@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewild.config.measures.space import Match
 from rewild.config.models import Model
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
-from rewild.core.weights import hash_folder
+from rewild.core.weights import PACKAGE, hash_folder
 from rewild.responses.spec import local_folder
 
 
@@ -31,6 +33,11 @@ class Weights:
     trust_remote_code: bool = False
 
     @property
+    def packaged(self) -> bool:
+        """Whether a Python package of its environment carries it."""
+        return self.path.startswith(PACKAGE)
+
+    @property
     def local(self) -> bool:
         """Whether it is a folder."""
         return self.revision is None and Path(self.path).is_dir()
@@ -38,6 +45,8 @@ class Weights:
     @property
     def identity(self) -> dict[str, Any]:
         """What identifies it: its content, or its name and commit."""
+        if self.packaged:
+            return {"package": self.path.removeprefix(PACKAGE)}
         if self.local:
             return {"sha256": hash_folder(Path(self.path))}
         return {"hub": self.path, "revision": self.revision}
@@ -55,10 +64,17 @@ def weights_of(study: Study, name: str, models: Mapping[str, Model]) -> Weights 
         ConfigError: the model is not known, is not on the hub, or its commit is not established.
     """
     measure = study.measures[name]
-    wanted, revision = measure.named_model, getattr(measure, "revision", None)
+    if isinstance(measure, Match):  # what it compares with becomes vectors by the model of its space
+        measure = study.measures[measure.space]
+    wanted = measure.named_model
+    revision = getattr(measure, "commit", getattr(measure, "revision", None))
     if wanted is None:
         return None
     where = f"study {study.name}: measures.{name}"
+    if wanted.startswith(PACKAGE):
+        if not re.fullmatch(rf"{PACKAGE}[\w.-]+==[\w.]+", wanted):
+            raise ConfigError(f"{where}: '{wanted}' is not of the form {PACKAGE}NAME==VERSION")
+        return Weights(wanted, wanted)
     if folder := local_folder(study, wanted, models):
         return Weights(wanted, folder)
     if wanted in models:

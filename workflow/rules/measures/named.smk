@@ -23,7 +23,8 @@ def measured_texts(wildcards):
     if subject == PROMPTS:
         chosen_from = wildcards.measure in STUDIES[wildcards.study].measures_of_prepared
         folder = "prompts/prepared/shards" if chosen_from else "prompts/shards"
-    chosen = measured_shards(wildcards.study, subject) if part == WHOLE else [part]
+    shard = part.removeprefix(VECTORS)
+    chosen = measured_shards(wildcards.study, subject) if part == WHOLE else [shard]
     return [f"results/{wildcards.study}/{folder}/{shard}.parquet" for shard in chosen]
 
 
@@ -41,6 +42,10 @@ def measure_files(study, measure, subject):
     """All files of a measure and a subject."""
     row = STUDIES[study].measures[measure]
     parts = measured_shards(study, subject) if row.row.needs else [WHOLE]
+    if row.row.vectors:
+        parts = [VECTORS + part for part in parts]
+    elif row.vectors_of:
+        parts = [SPACE]
     folder = f"results/{study}/measures/{measure}/{subject}"
     return [f"{folder}/{part}.parquet" for part in ([DERIVED] if row.sides else parts)]
 
@@ -99,14 +104,18 @@ def measure_memory(wildcards):
 def measure_weights(wildcards):
     """What says that the weights of a measure's model are there; a tokenizer is small, and fetched when it is needed."""
     weights = WEIGHTS[wildcards.study, wildcards.measure]
-    needed = weights and measure_of(wildcards).row.needs
+    needed = weights and (
+        measure_of(wildcards).row.needs or measure_of(wildcards).vectors_of
+    )
     return fetched(weights.path, weights.revision) if needed else []
 
 
 def measure_model(wildcards):
     """The folder of a measure's model, where it is not on the hub."""
     weights = WEIGHTS[wildcards.study, wildcards.measure]
-    local = weights and not fetched(weights.path, weights.revision)
+    local = (
+        weights and not weights.packaged and not fetched(weights.path, weights.revision)
+    )
     return plain([weights.path]) if local else []
 
 

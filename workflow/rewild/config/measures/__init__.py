@@ -14,6 +14,7 @@ from pydantic import Field
 from rewild.config.measures.derived import Difference, Ratio
 from rewild.config.measures.labels import Label
 from rewild.config.measures.models import Perplexity, Reward
+from rewild.config.measures.space import Embedding, Match, Neighbour, Verbs
 from rewild.config.measures.text import Diversity, Language, Length, Refusal, Repetition, Style
 
 Measure = Annotated[
@@ -27,6 +28,10 @@ Measure = Annotated[
     | Reward
     | Difference
     | Ratio
-    | Label,
+    | Label
+    | Embedding
+    | Neighbour
+    | Match
+    | Verbs,
     Field(discriminator="kind"),
 ]

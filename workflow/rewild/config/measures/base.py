@@ -20,6 +20,10 @@ WHOLE = "all"
 """The part of a subject that is measured in one job; else a part is a shard."""
 DERIVED = "derived"
 """The part of a subject that is made from the files of other measures, in one job."""
+VECTORS = "vectors-"
+"""Before the shard, in the name of a part that has vectors beside it."""
+SPACE = "space"
+"""The part of a subject that is measured by all its vectors, in one job."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Kind:
         version: raise when the same settings would say something else.
         needs: what an engine must be able to do for it; None: no engine.
         context: whether it reads what was said before the text.
+        vectors: whether it also makes a vector of each text.
     """
 
     path: str
@@ -56,6 +61,7 @@ class Kind:
     version: int = 1
     needs: Ability | None = None
     context: bool = False
+    vectors: bool = False
 
 
 class Side(Section, marks=RESULT):
@@ -88,6 +94,11 @@ class Row(Section, marks=RESULT):
     def sides(self) -> tuple[Side, ...]:
         """Other measures of the study from whose files it is made, in place of texts."""
         return ()
+
+    @property
+    def vectors_of(self) -> str | None:
+        """The measure whose vectors it is made from, in place of texts."""
+        return None
 
     @property
     def named_model(self) -> str | None:

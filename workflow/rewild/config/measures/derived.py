@@ -68,6 +68,8 @@ def rests_on(name: str, measures: Mapping[str, Row], of: str | None = None) -> s
         ValueError: one is of something else.
     """
     found = {name}
+    if space := measures[name].vectors_of:  # of the same texts
+        found.add(space)
     for side in measures[name].sides:
         other = measures[side.measure].of
         if of and other != of:
