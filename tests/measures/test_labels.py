@@ -13,12 +13,13 @@ import pytest
 from mixes_data import write_prompts
 from rewild.config.base import validate
 from rewild.config.judging import FREE
+from rewild.config.measures.base import OTHERS
 from rewild.config.measures.conditions import Condition, check_condition
 from rewild.config.measures.labels import Scheme, find_scheme, schemes
 from rewild.config.models import load_models
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, RewildError
-from rewild.core.measures import about_measure, read_measure
+from rewild.core.measures import FAILURE, KEY, about_measure, read_measure
 from rewild.engines.base import EngineError
 from rewild.engines.rubric.labels import label
 from rewild.engines.rubric.server import Handler, RubricServer, completion, serving
@@ -58,6 +59,10 @@ def run(root: Path, texts: list[str], measure: dict[str, Any], **sections: Any) 
 
 
 # ------------------------------------------------------------------------------------------------ schemes
+def test_the_columns_that_are_no_values_are_those_of_a_measures_file() -> None:
+    assert (*KEY, *FAILURE) == OTHERS
+
+
 def test_the_schemes_have_the_columns_that_others_rely_on() -> None:
     """What filters, figures and the paper's tables read, by name, level and order."""
     found = {name: a_study({"scheme": name}).measures["m"].columns() for name in schemes()}

@@ -18,6 +18,8 @@ PROMPTS = "prompts"
 """The subject of a measure of prompts; else the subject is the slug of the model that answered."""
 WHOLE = "all"
 """The part of a subject that is measured in one job; else a part is a shard."""
+OTHERS = ("conversation_id", "turn", "sample", "failure")
+"""The columns of a measure's file that are no values; :mod:`rewild.core.measures` has them, with polars."""
 DERIVED = "derived"
 """The part of a subject that is made from the files of other measures, in one job."""
 VECTORS = "vectors-"

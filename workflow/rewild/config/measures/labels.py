@@ -14,10 +14,9 @@ from rewild import own
 from rewild.config.base import HOW, RESULT, SHOWN, Section, identity, validate
 from rewild.config.benchmarks import RUBRIC
 from rewild.config.engines import EngineName, find_engine
-from rewild.config.measures.base import Kind, Row, Value
+from rewild.config.measures.base import OTHERS, Kind, Row, Value
 from rewild.config.responses import Compute
 from rewild.core.errors import ConfigError, known_name, twice
-from rewild.core.measures import FAILURE, KEY
 from rewild.core.reading_yaml import read_yaml
 
 SCHEMES = "resources/labels"
@@ -80,10 +79,10 @@ class Scheme(Section, marks=RESULT):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         for name in self.columns:
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in {**KEY, **FAILURE}:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in OTHERS:
                 raise ValueError(
                     f"columns: '{name}' cannot be a column's name: small letters, digits and _, "
-                    f"and none of {', '.join([*KEY, *FAILURE])}"
+                    f"and none of {', '.join(OTHERS)}"
                 )
         known_name(self.main, self.columns, "main:", after=" is not among its columns", error=ValueError)
         if empty := [of for of, text in self.rubric.items() if not text.strip()]:
