@@ -332,10 +332,10 @@ def edges_of(values: Values, bins: int, *, logarithmic: bool) -> Values:
         step = _step(max(last - first, 0.1) / bins)
         powers = np.arange(np.floor(first / step), np.ceil(last / step) + 1) * step
         return np.unique(np.round(10**powers))  # lengths are whole numbers
-    if high == low:
+    if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):  # one value, as far as bars can tell
         return np.array([low])
     step = _step((high - low) / bins)
-    return np.round(np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step, 10)
+    return np.round(np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step, 13)
 
 
 def _step(least: float) -> float:
