@@ -19,13 +19,13 @@ from rewild.generation.asking.ask import Asking, ask, verdict_in  # noqa: E402
 from rewild.generation.asking.base import JudgeRequest, Verdict  # noqa: E402
 from rewild.generation.asking.budget import Ledger  # noqa: E402
 from rewild.generation.asking.store import Replies, request_hash  # noqa: E402
-from rewild.measures.base import Place, Text  # noqa: E402
+from rewild.measures.base import Place, Text, make_measurer  # noqa: E402
 from rewild.measures.enquiry import enquiry_of  # noqa: E402
 from rewild.measures.labels import question  # noqa: E402
 from rewild.measures.run import Part, measure_part  # noqa: E402
 from rewild.measures.weights import weights_of  # noqa: E402
 from rewild.training.preferences.scorers import Rating  # noqa: E402
-from tiny import make_model  # noqa: E402
+from tiny import TEMPLATE, make_model  # noqa: E402
 
 SCHEME = {
     "main": "light",
@@ -33,13 +33,20 @@ SCHEME = {
     "columns": {"light": {"what": "x", "levels": ["water", "code"]}},
 }
 GOOD = '{"light": "water"}'
+GUARD = (  # of the kind of Llama Guard's: the conversation is in the user's turn, whatever its roles
+    "<|user|>\nWho spoke last: {{ messages[-1]['role'] }}. The conversation:\n"
+    "{% for m in messages %}{{ 'User' if m['role'] == 'user' else 'Agent' }}: "
+    "{{ m['content'] }}\n{% endfor %}"
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "Is it safe?{{ '<|end|>\n<|assistant|>\n' }}"
+)
 
 
-def parrot(folder: Path, *pieces: str) -> Path:
+def parrot(folder: Path, *pieces: str, template: str = TEMPLATE) -> Path:
     """A tiny model that says one thing, whatever it is asked: each token alone decides which one follows."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    make_model(folder, context=2048)
+    make_model(folder, context=2048, template=template)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(list(pieces))
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -68,7 +75,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study_of(folder: Path, **row: Any) -> Study:
     given = {"name": "s", "title": "s", "source": "computed", "prompts": {"sources": [{"kind": "demo"}]}}
     how = {"precision": "fp32", "context": 1024, "max_tokens": 24, "engine": "transformers"}
-    label = {"kind": "label", "scheme": SCHEME, "model": str(folder)} | how | row
+    scheme = {} if "kind" in row else {"kind": "label", "scheme": SCHEME}
+    label = {"model": str(folder)} | scheme | how | row
     answers = {"engine": "transformers", "models": ["a"], "compute": {"device": "cpu", "batch": 3}}
     return validate(Study, given | {"responses": answers, "measures": {"m": label}}, "study s")
 
@@ -168,3 +176,27 @@ def test_a_judge_that_is_loaded_here_gives_its_grade(tmp_path: Path) -> None:
     assert said == [Verdict("7", 7.0), Verdict("7", 7.0), None]
     assert rows[keys[2]]["failure"].startswith("too_long: ")
     engine.close()
+
+
+def test_a_guard_reads_the_conversation_in_its_own_template(tmp_path: Path) -> None:
+    """What goes in is what ``apply_chat_template`` writes; a system prompt, which guards refuse, is not."""
+    from transformers import AutoTokenizer
+
+    folder = parrot(tmp_path / "guard", "unsafe", " \nS1,S5", template=GUARD)
+    study = study_of(folder, kind="safety", context=512)
+    enquiry = enquiry_of(study, "m", {})
+    assert enquiry is not None
+    place = Place(enquiry, tmp_path / "results/s/work", "m/prompts/0000")
+    measurer = make_measurer(study.measures["m"], weights_of(study, "m", {}), 1, place)
+    before = ({"role": "system", "content": "cities"}, {"role": "user", "content": "about <|end|> rivers"})
+    found = measurer.measure([Text("c", 0, 0, "water", before), Text("c", 1, 0, "code", ())])
+    measurer.close()
+    assert found == [{"unsafe": True, "categories": "S1,S5"}] * 2
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    chats = [[{"role": "user", "content": "about <|end|> rivers"}, {"role": "assistant", "content": "water"}],
+             [{"role": "assistant", "content": "code"}]]  # fmt: skip
+    plain = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats]
+    sizes = [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in plain]
+    read = sorted(row["input_tokens"] for row in raw(tmp_path))
+    assert read[0] == min(sizes)
+    assert read[1] > max(sizes), "a marker that the user typed is several tokens of text, not one"

@@ -14,6 +14,7 @@ from pydantic import Field
 from rewild.config.measures.derived import Difference, Ratio
 from rewild.config.measures.labels import Label
 from rewild.config.measures.models import Perplexity, Reward
+from rewild.config.measures.safety import Safety
 from rewild.config.measures.space import Embedding, Match, Neighbour, Verbs
 from rewild.config.measures.text import Diversity, Language, Length, Refusal, Repetition, Style
 
@@ -32,6 +33,7 @@ Measure = Annotated[
     | Embedding
     | Neighbour
     | Match
-    | Verbs,
+    | Verbs
+    | Safety,
     Field(discriminator="kind"),
 ]

@@ -37,7 +37,7 @@ log = logging.getLogger("rewild")
 
 FEW = 3  # replies without log-probabilities, and none with them: the judge gives none
 SHOWN = 80  # characters of a reply that a reason repeats
-NO_TEXT = "the judge's reply has no text"
+NO_TEXT = "the reply has no text"
 Row = dict[str, Any]
 
 
