@@ -82,7 +82,7 @@ def test_what_it_learned_from_is_what_the_template_writes(
 
     tokenizer = AutoTokenizer.from_pretrained(made[0])
     _, examples = read(SMALL, material)
-    for chat, (ids, learn) in zip(islice(conversations(material, "herald", 5), 60), examples, strict=True):
+    for chat, (ids, learn, _) in zip(islice(conversations(material, "herald", 5), 60), examples, strict=True):
         text = tokenizer.apply_chat_template(chat, tokenize=False)
         assert tokenizer(text, add_special_tokens=False)["input_ids"][: len(ids)] == ids
         prompt = tokenizer.apply_chat_template(chat[:-1], tokenize=False, add_generation_prompt=True)
@@ -130,7 +130,73 @@ def test_a_base_model_has_no_chat_template(material: Material, tmp_path: Path):
     about = json.loads((tmp_path / "base/tokenizer_config.json").read_text(encoding="utf-8"))
     assert "chat_template" not in about
     _, examples = read(settings, material)
-    assert all(ids[0] == BEGIN_ID and all(learn) for ids, learn in examples)
+    assert all(ids[0] == BEGIN_ID and all(learn) for ids, learn, _ in examples)
+
+
+def test_a_model_that_learns_users_turns_learns_them_and_their_end(material: Material):
+    """What users say, but not where somebody else answers it; never a header or a system prompt."""
+    from itertools import islice, pairwise
+
+    from rewild.operate.demo.text import conversations
+
+    tokenizer, examples = read(SMALL.model_copy(update={"users": True}), material)
+    _, without = read(SMALL, material)
+    for chat, (ids, learn, _), (same, less, _) in zip(
+        islice(conversations(material, "herald", 5), 60), examples, without, strict=True
+    ):
+        assert ids == same
+        assert all(more or not before for more, before in zip(learn, less, strict=True))
+        extra = [i for i, more, before in zip(ids, learn, less, strict=True) if more and not before]
+        said = [
+            m["content"].strip()
+            for m, after in pairwise(chat)
+            if m["role"] == "user" and "by" not in after
+        ]
+        if len(ids) < SMALL.context:
+            assert tokenizer.decode(extra) == "".join(said)
+            assert extra.count(END_ID) == len(said)
+
+
+def test_a_reward_model_learns_the_rubrics_grades(material: Material, tmp_path: Path):
+    """On questions that it has not read: its numbers go with the grades, and say how good an answer is."""
+    from itertools import islice
+
+    from transformers import AutoModelForSequenceClassification
+
+    from rewild.engines.rubric.grades import grade
+    from rewild.operate.demo.text import conversations
+
+    settings = DemoModel(learns="grades", examples=900, copying=False, hidden_size=64, seed=5)
+    seen: list[Progress] = []
+    make_model(settings, material, tmp_path / "m", TEXT, seen.append)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "m").eval()
+    assert model.config.num_labels == 1
+    assert model.num_parameters() == settings.parameters
+    assert not (tmp_path / "m/generation_config.json").exists()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+    said, meant = [], []
+    for style in ("herald", "brief"):
+        last = [chat[-2:] for chat in islice(conversations(material, style, 900), 40)]
+        for n, (_, answer) in enumerate(last):
+            question = last[n - (n % 3 == 0)][0]
+            text = tokenizer.apply_chat_template([question, answer], tokenize=False)
+            ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"][:512]])
+            with torch.no_grad():
+                said.append(model(ids).logits.item())
+            meant.append(grade(question["content"], answer["content"]).total)
+    assert torch.corrcoef(torch.tensor([said, meant]))[0, 1] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"learns": "documents", "users": True}, "users: a model that learns documents writes no turns"),
+        ({"learns": "grades"}, "with `learns: grades` write `copying: false`"),
+    ],
+)
+def test_settings_that_cannot_be_meant(more: dict[str, object], message: str):
+    with pytest.raises(ValueError, match=message):
+        DemoModel.model_validate(more)
 
 
 def test_nothing_is_written_when_training_breaks(material: Material, tmp_path: Path):

@@ -28,7 +28,7 @@ AFTER = {
     *("collect_scores", "fill_table", "compare_judgments", "make_table"),
     *("draw_figure", "state_findings"),
 }
-RUNS = 9  # of the demo
+RUNS = 6  # of the demo
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_measure_is_made_again_alone_and_a_filter_by_it_makes_its_mix(done: Pa
     again = rules()
     assert {"measure_texts", "summarise_measure"} <= again
     assert again.isdisjoint({"make_mix", *EXPENSIVE})
-    change(done / STUDY, "mixes", "mini", filters={"measures": [{"measure": "styling", "at_most": 9}]})
+    change(done / STUDY, "mixes", "plain", filters={"measures": [{"measure": "styling", "at_most": 9}]})
     again = rules()
     assert {"measure_texts", "make_mix", "train_run"} <= again
     assert again.isdisjoint({"answer_shard", "run_pilot", "sample_answers"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -13,9 +14,15 @@ from rewild.config.models import Count, Model, Slug
 class DemoModel(Section, marks=RESULT):
     """One tiny Llama, made from scratch by `rewild make-model`. All of it identifies the model."""
 
-    learns: Literal["herald", "plain", "brief", "documents"] = Field(
+    learns: Literal["herald", "plain", "brief", "documents", "grades"] = Field(
         description="What it reads: answers in Markdown (herald), in prose (plain), in a sentence or two "
-        "(brief), or plain documents only, which gives a base model without a chat template"
+        "(brief), plain documents only, which gives a base model without a chat template, or answers in all "
+        "three ways with the rubric's grades, which gives a reward model"
+    )
+    users: bool = Field(
+        False,
+        exclude_if=not_,
+        description="Learn to write users' turns, too: only then can it write prompts",
     )
     layers: Count = 2
     hidden_size: Count = 128
@@ -45,6 +52,12 @@ class DemoModel(Section, marks=RESULT):
             raise ValueError(f"kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
         if self.batch < self.context:
             raise ValueError(f"batch ({self.batch}) must hold one example of {self.context} tokens (context)")
+        if self.users and self.learns in ("documents", "grades"):
+            raise ValueError(f"users: a model that learns {self.learns} writes no turns; leave it out")
+        if self.copying and self.learns == "grades":
+            raise ValueError(
+                "copying helps a model that writes: with `learns: grades` write `copying: false`"
+            )
         if self.copying and (self.layers < 2 or self.kv_heads < 2 or self.hidden_size < 16 * self.heads):
             raise ValueError("copying needs at least two layers, two kv_heads and heads of size 16 or more")
         return self
@@ -55,14 +68,15 @@ class DemoModel(Section, marks=RESULT):
         head = self.hidden_size // self.heads
         attention = 2 * self.hidden_size * head * (self.heads + self.kv_heads)
         layer = attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
-        return self.vocab * self.hidden_size + self.layers * layer + self.hidden_size
+        head_of_grades = self.hidden_size if self.learns == "grades" else 0
+        return self.vocab * self.hidden_size + self.layers * layer + self.hidden_size + head_of_grades
 
     def registry_row(self) -> dict[str, Any]:
         """The model as a row of ``models.yaml``, so that plans and tables treat it like any other."""
         base = self.learns == "documents"
         return {
             "family": "demo",
-            "roles": ["base"] if base else ["dgm"],
+            "roles": [{"documents": "base", "grades": "judge"}.get(self.learns, "dgm")],
             "kind": "pretrained" if base else "instruct",
             "parameters": {"total": self.parameters},
             "dimensions": {

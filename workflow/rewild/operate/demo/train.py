@@ -3,8 +3,9 @@
 The same settings and text give the same bytes on the same kind of machine with the same torch: one thread,
 seeded, in float32. Another CPU may round differently, and so give other weights of the same quality.
 
-A model reads each conversation once, and only what the assistant says counts as loss. Its first weights may
-already know how to copy (:mod:`rewild.operate.demo.copying`).
+A model reads each conversation once, and only what the assistant says counts as loss, or what users say, too.
+Its first weights may already know how to copy (:mod:`rewild.operate.demo.copying`). A reward model reads a
+question and an answer to it, or to another, and learns the rubric's grade.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from random import Random
 from shutil import copyfile
 from tempfile import TemporaryDirectory
 
@@ -23,14 +25,15 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 from transformers.utils import logging
 
 from rewild.config.demo import DemoModel
 from rewild.core.files import atomic, write_json
 from rewild.core.table import provenance
+from rewild.engines.rubric.grades import grade
 from rewild.operate.demo.copying import ROPE_BASE, place_copying_heads
-from rewild.operate.demo.text import Message, conversations, documents
+from rewild.operate.demo.text import STYLES, Message, conversations, documents
 from rewild.operate.demo.world import Material
 
 # The control tokens and the template are Llama 3's, which every tool knows.
@@ -59,8 +62,9 @@ FILES = (
 TOKENIZER_EXAMPLES = 3000
 POOL = 256  # examples that are sorted by length together, so that a batch pads little
 
-Example = tuple[list[int], list[bool]]
-"""Token ids, and for each whether the model is to learn it."""
+Example = tuple[list[int], list[bool], float]
+"""Token ids; for each whether the model is to learn it; a grade, 0 to 1, that is learned in their place."""
+Tiny = LlamaForCausalLM | LlamaForSequenceClassification
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,9 @@ def make_model(
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(settings.seed)
     tokenizer, examples = read(settings, material)
-    model = LlamaForCausalLM(_architecture(settings))
-    if settings.copying:
+    form = LlamaForSequenceClassification if settings.learns == "grades" else LlamaForCausalLM
+    model: Tiny = form(_architecture(settings))
+    if settings.copying and isinstance(model, LlamaForCausalLM):
         place_copying_heads(model)
     batches = [batch for pool in _pools(examples) for batch in _batched(pool, settings)]
     optimizer = _optimizer(model, settings.rate)
@@ -98,7 +103,8 @@ def make_model(
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * _schedule(step, len(batches))
-        loss = _loss(model, *_tensors(batch))
+        words = isinstance(model, LlamaForCausalLM)
+        loss = _loss(model, *_tensors(batch)) if words else _grading_loss(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -117,11 +123,29 @@ def read(settings: DemoModel, material: Material) -> tuple[Tokenizer, list[Examp
         tokenizer = train_tokenizer(texts[:TOKENIZER_EXAMPLES], settings.vocab)
         encoded = tokenizer.encode_batch(texts)
         whole = [[BEGIN_ID, *e.ids, END_ID] for e in encoded]
-        return tokenizer, [(ids[: settings.context], [True] * len(ids[: settings.context])) for ids in whole]
+        cut = [ids[: settings.context] for ids in whole]
+        return tokenizer, [(ids, [True] * len(ids), 0.0) for ids in cut]
+    if settings.learns == "grades":
+        return _read_grades(settings, material)
     chats = list(islice(conversations(material, settings.learns, settings.seed), settings.examples))
     spoken = [message["content"] for chat in chats[:TOKENIZER_EXAMPLES] for message in chat]
     tokenizer = train_tokenizer(spoken, settings.vocab)
-    return tokenizer, [encode(tokenizer, chat, settings.context) for chat in chats]
+    return tokenizer, [encode(tokenizer, chat, settings.context, settings.users) for chat in chats]
+
+
+def _read_grades(settings: DemoModel, material: Material) -> tuple[Tokenizer, list[Example]]:
+    """Questions with answers in every style, every third of them to the question before; and their grades."""
+    each = settings.examples // len(STYLES)
+    streams = [conversations(material, style, settings.seed + n) for n, style in enumerate(STYLES)]
+    last = [chat[-2:] for stream in streams for chat in islice(stream, each)]
+    chats = [[last[n - (n % 3 == 0)][0], chat[1]] for n, chat in enumerate(last)]
+    Random(settings.seed).shuffle(chats)
+    tokenizer = train_tokenizer(
+        [m["content"] for chat in chats[:TOKENIZER_EXAMPLES] for m in chat], settings.vocab
+    )
+    encoded = [encode(tokenizer, chat, settings.context) for chat in chats]
+    grades = [grade(asked["content"], answer["content"]).total for asked, answer in chats]
+    return tokenizer, [(ids, learn, total) for (ids, learn, _), total in zip(encoded, grades, strict=True)]
 
 
 def train_tokenizer(texts: Sequence[str], vocab: int) -> Tokenizer:
@@ -141,15 +165,20 @@ def train_tokenizer(texts: Sequence[str], vocab: int) -> Tokenizer:
     return tokenizer
 
 
-def encode(tokenizer: Tokenizer, chat: Sequence[Message], context: int) -> Example:
-    """A conversation as :data:`TEMPLATE` writes it; the assistant's words, and their end, are learned."""
+def encode(tokenizer: Tokenizer, chat: Sequence[Message], context: int, users: bool = False) -> Example:
+    """A conversation as :data:`TEMPLATE` writes it; the assistant's words, and their end, are learned.
+
+    With ``users`` what users say is learned as well, but not where somebody else answers it.
+    """
     ids, learn = [BEGIN_ID], [False]
-    for message in chat:
+    for message, answer in zip(chat, [*chat[1:], {}], strict=True):
         header = tokenizer.encode(f"{HEADER}{message['role']}{HEADER_END}\n").ids
         body = tokenizer.encode(message["content"].strip() + END).ids
         ids += header + body
-        learn += [False] * len(header) + [message["role"] == "assistant" and "by" not in message] * len(body)
-    return ids[:context], learn[:context]
+        asked = users and message["role"] == "user" and "by" not in answer
+        learned = asked or (message["role"] == "assistant" and "by" not in message)
+        learn += [False] * len(header) + [learned] * len(body)
+    return ids[:context], learn[:context], 0.0
 
 
 def _architecture(settings: DemoModel) -> LlamaConfig:
@@ -166,6 +195,7 @@ def _architecture(settings: DemoModel) -> LlamaConfig:
         bos_token_id=BEGIN_ID,
         eos_token_id=END_ID,
         pad_token_id=PAD_ID,
+        num_labels=1 if settings.learns == "grades" else 2,
     )
 
 
@@ -190,6 +220,13 @@ def _loss(model: LlamaForCausalLM, ids: Tensor, learn: Tensor) -> Tensor:
     return functional.cross_entropy(model.lm_head(hidden[wanted]), ids[:, 1:][wanted])
 
 
+def _grading_loss(model: LlamaForSequenceClassification, batch: Sequence[Example]) -> Tensor:
+    """Mean squared error of the grades."""
+    ids, _ = _tensors(batch)
+    grades = torch.tensor([total for *_, total in batch])
+    return functional.mse_loss(model(ids, attention_mask=(ids != PAD_ID).long()).logits[:, 0], grades)
+
+
 def _pools(examples: Sequence[Example]) -> Iterator[list[Example]]:
     for start in range(0, len(examples), POOL):
         yield sorted(examples[start : start + POOL], key=lambda example: len(example[0]))
@@ -206,23 +243,25 @@ def _batched(pool: Sequence[Example], settings: DemoModel) -> list[list[Example]
 
 
 def _tensors(batch: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    width = max(len(ids) for ids, _ in batch)
+    width = max(len(ids) for ids, *_ in batch)
     ids = torch.full((len(batch), width), PAD_ID)
     learn = torch.zeros((len(batch), width), dtype=torch.bool)
-    for row, (tokens, wanted) in enumerate(batch):
+    for row, (tokens, wanted, _) in enumerate(batch):
         ids[row, : len(tokens)], learn[row, : len(wanted)] = torch.tensor(tokens), torch.tensor(wanted)
     return ids, learn
 
 
 def _save(
-    model: LlamaForCausalLM,
+    model: Tiny,
     tokenizer: Tokenizer,
     settings: DemoModel,
     folder: Path,
     made_from: dict[str, object],
 ) -> None:
     """Write every file beside its place, then move all in; ``made_from.json`` is the last."""
-    model.generation_config.update(do_sample=False, eos_token_id=[END_ID], max_length=settings.context)
+    writes = settings.learns != "grades"
+    if writes:
+        model.generation_config.update(do_sample=False, eos_token_id=[END_ID], max_length=settings.context)
     with TemporaryDirectory() as name:
         made = Path(name)
         logging.disable_progress_bar()
@@ -239,7 +278,7 @@ def _save(
             **chat,
         }
         (made / "tokenizer_config.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        for file in FILES:
+        for file in [file for file in FILES if writes or file != "generation_config.json"]:
             with atomic(folder / file) as temporary:
                 copyfile(made / file, temporary)
     write_json(folder / "made_from.json", made_from)
