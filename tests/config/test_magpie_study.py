@@ -14,6 +14,7 @@ from rewild.config.study import Study
 from rewild.config.synthesis import Synthesis
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
+BASE = "meta-llama-3-8b"
 AIR, PRO = "meta-llama-3-8b-instruct", "meta-llama-3-70b-instruct"
 
 
@@ -63,12 +64,22 @@ def test_each_prompt_is_answered_once_and_greedily(study: Study) -> None:
     responses = study.responses
     assert responses is not None
     assert responses.sampling.temperature == 0
-    answers = {name: model for model in responses.models for name in responses.origins_of(model)}
-    assert sum(len(responses.origins_of(m)) for m in responses.models) == len(answers)
+    chat = [model for model in responses.models if model != BASE]
+    answers = {name: model for model in chat for name in responses.origins_of(model)}
+    assert sum(len(responses.origins_of(m)) for m in chat) == len(answers)
+    assert responses.origins_of(BASE) == ["air", "pro"], "whose rewards are compared with the base model's"
     booster = {"math", "code", "reasoning"}
-    assert set(answers) == set(written(study))
-    for name, source in written(study).items():
-        assert answers[name] == (PRO if name in booster else source.model)
+    only_labelled = {"air-grid", "air-told"}
+    assert set(answers) == set(written(study)) - only_labelled
+    for name, model in answers.items():
+        assert model == (PRO if name in booster else written(study)[name].model)
+
+
+def test_filtered_sets_have_300_000_and_say_so(study: Study) -> None:
+    """By the shared rows of filters, whose last condition keeps the longest."""
+    for name in ("air-filtered", "pro-filtered"):
+        *_, last = study.mixes[name].filters.measures
+        assert (last.measure, last.column, last.over, last.top) == ("length", "characters", "total", 300_000)
 
 
 def test_every_base_model_has_the_template_of_its_recipe(study: Study) -> None:
@@ -101,7 +112,7 @@ def test_all_of_it_is_laid_out(snakemake: Run, copy: Path, study: Study) -> None
     assert study.prompts is not None
     assert jobs["synthesise_shard"] >= sum(s.shards for s in written(study).values())
     assert jobs["collect_synthesis"] == len(written(study))
-    assert jobs["answer_shard"] == 4 * study.prompts.shards
+    assert jobs["answer_shard"] == 5 * study.prompts.shards
     assert jobs["train_run"] == sum(r.mix is not None for r in study.runs.values())
     assert jobs["make_mix"] == len(study.mixes)
     assert jobs["judge_answers"] == 4 * len(study.runs)

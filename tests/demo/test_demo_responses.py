@@ -15,6 +15,12 @@ from rewild.measures.summary import SUMMARY
 from rewild.measures.throughput.analysis import THROUGHPUT
 
 MODELS = ("demo-herald", "demo-plain", "demo-mini")
+ORIGINS = {
+    "demo-herald": ["demo", "herald-asks"],
+    "demo-plain": ["demo", "plain-asks"],
+    "demo-mini": ["demo"],
+}
+"""Which sources of prompts each answers."""
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +35,14 @@ def rates(results: Path) -> dict[str, dict[str, float]]:
 
 def test_every_prompt_is_answered_or_a_recorded_failure(results: Path) -> None:
     report = json.loads((results / "prompts/report.json").read_text())
-    turns = sum(
-        pl.read_parquet(path, columns=["n_turns"])["n_turns"].sum()
-        for path in (results / "prompts/shards").glob("*.parquet")
-    )
+    prompts = pl.read_parquet(results / "prompts/shards/*.parquet", columns=["source", "n_turns"])
     for model in MODELS:
+        mine = prompts.filter(pl.col("source").is_in(ORIGINS[model]))
+        turns = mine["n_turns"].sum()
         manifest = read_manifest(results / f"responses/{model}/manifest.json")
         rows = scan(results / f"responses/{model}/manifest.json", failures=True).collect()
-        assert manifest.conversations == report["kept"]
+        assert manifest.conversations == mine.height
+        assert mine.height == sum(report["sources"][source]["kept"] for source in ORIGINS[model])
         assert manifest.rows == rows.height == turns
         answered = rows.filter(pl.col("failure").is_null())
         assert manifest.failures == rows.height - answered.height

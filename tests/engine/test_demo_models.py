@@ -148,9 +148,7 @@ def test_a_model_that_learns_users_turns_learns_them_and_their_end(material: Mat
         assert all(more or not before for more, before in zip(learn, less, strict=True))
         extra = [i for i, more, before in zip(ids, learn, less, strict=True) if more and not before]
         said = [
-            m["content"].strip()
-            for m, after in pairwise(chat)
-            if m["role"] == "user" and "by" not in after
+            m["content"].strip() for m, after in pairwise(chat) if m["role"] == "user" and "by" not in after
         ]
         if len(ids) < SMALL.context:
             assert tokenizer.decode(extra) == "".join(said)
