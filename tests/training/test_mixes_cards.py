@@ -235,7 +235,7 @@ def test_a_changed_mix_alone_is_made_again(copy: Path, snakemake: Any, rewild: A
 
 
 def test_the_demos_mixes_are_of_its_models() -> None:
-    """Two sizes of one model, a blend, and what models asked themselves: what the demo's runs name, and more."""
+    """Two sizes of one model, a blend, and what models asked themselves: what runs name, and more."""
     study = load_study(ROOT / "config", "demo")
     asked = {name: (mix.size, tuple(mix.models())) for name, mix in study.mixes.items()}
     assert asked["herald-small"][0] < asked["herald"][0]

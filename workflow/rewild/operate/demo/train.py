@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 from shutil import copyfile
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -64,7 +65,7 @@ POOL = 256  # examples that are sorted by length together, so that a batch pads 
 
 Example = tuple[list[int], list[bool], float]
 """Token ids; for each whether the model is to learn it; a grade, 0 to 1, that is learned in their place."""
-Tiny = LlamaForCausalLM | LlamaForSequenceClassification
+Tiny: TypeAlias = LlamaForCausalLM | LlamaForSequenceClassification
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def read(settings: DemoModel, material: Material) -> tuple[Tokenizer, list[Examp
 def _read_grades(settings: DemoModel, material: Material) -> tuple[Tokenizer, list[Example]]:
     """Questions with answers in every style, every third of them to the question before; and their grades."""
     each = settings.examples // len(STYLES)
-    streams = [conversations(material, style, settings.seed + n) for n, style in enumerate(STYLES)]
+    streams = [conversations(material, style, settings.seed + n) for n, style in enumerate(STYLES.values())]
     last = [chat[-2:] for stream in streams for chat in islice(stream, each)]
     chats = [[last[n - (n % 3 == 0)][0], chat[1]] for n, chat in enumerate(last)]
     Random(settings.seed).shuffle(chats)
