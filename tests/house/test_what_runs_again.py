@@ -31,20 +31,26 @@ PLAN = re.compile(r"study\.responses\.compute\.gpu|models\.\*\.(dimensions|param
 Expected = tuple[set[str], set[str]]
 TABLE: dict[str, Expected] = {
     # field, or those that begin so → rules that run again, and those that may, by what the value touches
-    "study.title": ({"make_viewer"}, set()),
+    "study.title": ({"make_viewer", "list_data"}, set()),
     "study.source": ({"make_table", "draw_figure"}, {"fill_table"}),
     "study.seed": (
         {"run_pilot", "answer_shard", "make_mix", "evaluate_run", "answer_benchmarks", "judge_answers"}
         | {"draw_preference_prompts", "sample_answers", "score_similarity", "merge_similarity"}
         | {"measure_diversity", *TRAINS, *STATES},
-        {"summarise_measure"},
+        {"summarise_measure", "draw_data", "tabulate_data"},
     ),
+    "study.data.": ({"draw_data", "tabulate_data"}, {"list_data"}),
+    "study.data.sets.": ({"tabulate_data"}, {"draw_data", "list_data"}),
     "study.prompts.": ({"prepare_prompts"}, set()),
     "study.prompts.shards": (
         {"prepare_prompts", "collect_responses"},
-        {"run_pilot", "draw_preference_prompts", "measure_throughput", "measure_texts", "postflight_run"},
+        {"run_pilot", "draw_preference_prompts", "measure_throughput", "measure_texts", "postflight_run"}
+        | {"draw_data", "tabulate_data"},
     ),
-    "study.measures.": ({"measure_texts"}, {"summarise_measure"}),
+    "study.measures.": (
+        {"measure_texts"},
+        {"summarise_measure", "draw_data", "tabulate_data", "list_data"},
+    ),  # fmt: skip
     "study.similarity.": ({"score_similarity"}, set()),
     "study.similarity.blocks": ({"score_similarity", "merge_similarity"}, {"make_viewer"}),
     "study.similarity.drawn": (set(), set()),
@@ -175,7 +181,7 @@ def test_every_field_runs_again_what_depends_on_it(planned: Planned) -> None:
         found = ran - ALWAYS
         must, may = expected(name) or (set[str](), set[str]())
         if PLAN.match(name):
-            must, may = set(), {*ANSWERS, "answer_benchmarks"}
+            must, may = set(), {*ANSWERS, "answer_benchmarks", "tabulate_data"}  # the price of a GPU
         elif mark == HOW:
             must = may = set()
         elif mark == SHOWN:

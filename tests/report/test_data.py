@@ -407,12 +407,17 @@ ROWS: dict[str, dict[str, Any]] = {
     "reward": REWARD,
     "difference": {"kind": "difference", "left": "reward", "right": {"measure": "reward", "subject": "m"}},
     "length": LENGTH,
+    "space": {"kind": "embedding", "of": "prompts"},
+    "neighbour": {"kind": "neighbour", "of": "prompts", "space": "space"},
+    "match": {"kind": "match", "of": "prompts", "space": "space", "files": ["released:mt-bench"]},
+    "verbs": {"kind": "verbs", "of": "prompts"},
 }
 
 
 def test_kinds_have_the_columns_that_figures_read() -> None:
     measures = a_study(measures=ROWS).measures
-    for name, row in measures.items():
+    for name in set(measures) - {"space"}:
+        row = measures[name]
         columns = {column: (value.form, "") for column, value in row.columns().items()}
         assert columns == d.COLUMNS[name]
     assert measures["quality"].columns()["quality"].levels == d.QUALITY

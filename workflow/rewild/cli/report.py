@@ -270,8 +270,8 @@ def tabulate_data(
     """Make a table of what a study's data is like, beside the numbers that MAGPIE prints."""
     from rewild.measures.similarity.summary import Options
     from rewild.report.data.numbers import Files, Reader
-    from rewild.report.data.plan import PRINTED, plan_data, table_uses
-    from rewild.report.data.tables import Costs, make, price_of
+    from rewild.report.data.plan import PRINTED, plan_data, price_of, table_uses
+    from rewild.report.data.tables import Costs, make
 
     found = _described(study, config)
     known_name(shown, PRINTED, "unknown table", listed="tables")

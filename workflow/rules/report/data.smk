@@ -3,6 +3,7 @@ from rewild.report.data.plan import (
     PRINTED,
     VIEWS,
     plan_data,
+    price_of,
     table_uses,
     used_mixes,
     used_sources,
@@ -174,6 +175,8 @@ rule tabulate_data:
         runtime=minutes("tabulate_data", 30),
     params:
         settings=data_settings,
+        price=lambda wildcards: wildcards.shown == "costs"
+        and price_of(STUDIES[wildcards.study]),
         prompts=lambda wildcards, input: [f"--prompts={path}" for path in input.prompts],
         answered=lambda wildcards, input: [
             f"--answered={path}" for path in input.answered
@@ -218,6 +221,7 @@ rule list_data:
         runtime=minutes("list_data", 5),
     params:
         plan=lambda wildcards: str(plan_data(STUDIES[wildcards.study])),
+        title=lambda wildcards: STUDIES[wildcards.study].title,
         out=subpath(output.page, parent=True),
         code=code("list-data"),
     message:

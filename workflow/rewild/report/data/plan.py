@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from rewild.config.assumptions import load_assumptions
 from rewild.config.data import MOST_SETS, PARTS, Data, DataSet, Role, candidates
 from rewild.config.measures.base import PROMPTS
 from rewild.config.study import Study
@@ -253,3 +254,16 @@ def used_sources(study: Study) -> list[str]:
 def used_mixes(study: Study) -> list[str]:
     """The mixes that the sets are of."""
     return list(dict.fromkeys(row.mix for row in plan_data(study).sets.values() if row.mix))
+
+
+def price_of(study: Study) -> tuple[float | None, str]:
+    """Dollars per GPU-hour of a study's GPUs, and where that is from."""
+    if study.data and study.data.price:
+        return study.data.price.dollars, study.data.price.source
+    gpu = study.responses.compute.gpu if study.responses else None
+    if gpu is None:
+        return None, "the study's models run without a GPU"
+    known = load_assumptions().gpu_hour
+    if gpu not in known:
+        return None, f"no price of {gpu} is known: give data.price"
+    return float(known[gpu].value), f"{gpu}, {known[gpu].kind}: {known[gpu].source}"

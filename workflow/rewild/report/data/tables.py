@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rewild.config.assumptions import load_assumptions
-from rewild.config.study import Study
 from rewild.core.cells import COMPARED_CELLS, PUBLISHED_CELLS
 from rewild.core.errors import DataError
 from rewild.core.reading import read_json, read_model
@@ -74,19 +72,6 @@ class Costs:
             shard = read_model(path, Measurement, "the measurement of a shard")
             found.setdefault(shard.model, []).append(shard)
         return found
-
-
-def price_of(study: Study) -> tuple[float | None, str]:
-    """Dollars per GPU-hour of a study's GPUs, and where that is from."""
-    if study.data and study.data.price:
-        return study.data.price.dollars, study.data.price.source
-    gpu = study.responses.compute.gpu if study.responses else None
-    if gpu is None:
-        return None, "the study's models run without a GPU"
-    known = load_assumptions().gpu_hour
-    if gpu not in known:
-        return None, f"no price of {gpu} is known: give data.price"
-    return float(known[gpu].value), f"{gpu}, {known[gpu].kind}: {known[gpu].source}"
 
 
 def cell(
