@@ -50,7 +50,7 @@ TABLE: dict[str, Expected] = {
     "study.measures.": (
         {"measure_texts"},
         {"summarise_measure", "draw_data", "tabulate_data", "list_data"},
-    ),  # fmt: skip
+    ),
     "study.similarity.": ({"score_similarity"}, set()),
     "study.similarity.blocks": ({"score_similarity", "merge_similarity"}, {"make_viewer"}),
     "study.similarity.drawn": (set(), set()),
