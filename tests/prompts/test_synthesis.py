@@ -306,7 +306,9 @@ def test_rules_run_again_for_what_identifies_a_sample_and_nothing_else(tmp_path:
     assert settings(turns=2, role=None) != settings(turns=2)
     about = {"name": "s", "title": "S", "source": "computed", "prompts": {"sources": [GIVEN]}}
     study = validate(Study, about, "study s")
-    with pytest.raises(ConfigError, match="no source of the kind synthesis 'airy'; did you mean 'air'"):
+    with pytest.raises(
+        ConfigError, match="a model writes no source that is called 'airy'; did you mean 'air'"
+    ):
         synthesis_of(study, "airy")
 
 

@@ -94,7 +94,7 @@ def fetch_hub(
     stream(validate(Hub, asked, "fetch-hub"), out, say=say)
 
 
-SourceName = Annotated[str, typer.Argument(help="A source of the study of the kind synthesis")]
+SourceName = Annotated[str, typer.Argument(help="A source of the study that a model writes")]
 
 
 def _synthesis(study: str, source: str, config: Path, step: int = 0) -> tuple[Synthesis, Spec]:
@@ -120,12 +120,12 @@ def pilot_synthesis(
     """Let a model write some prompts of every setting, and report what is wrong; `check-pilot` decides."""
     from rewild.generation.prepared import open_model
     from rewild.prompts.synthesis.pilot import run_pilot
-    from rewild.prompts.synthesis.write import Scribe
+    from rewild.prompts.synthesis.tasks import scribe_of
 
     log_progress()
     wanted, spec = _synthesis(study, source, config)
     with open_model(spec, threads) as made:
-        report = run_pilot(Scribe.of(made, wanted), work, out)
+        report = run_pilot(scribe_of(made, wanted), work, out)
     say(f"the pilot of {source} {'passed' if report.passed else 'FAILED'}: {out}/report.md")
 
 
@@ -147,7 +147,8 @@ def synthesise(
     """Let a model write a shard of prompts, or answer it. Killed at any moment, it goes on when run again."""
     from rewild.core.errors import ConfigError
     from rewild.generation.prepared import open_model
-    from rewild.prompts.synthesis.write import Scribe, write_shard
+    from rewild.prompts.synthesis.tasks import scribe_of
+    from rewild.prompts.synthesis.write import write_shard
 
     log_progress()
     wanted, spec = _synthesis(study, source, config, step)
@@ -161,7 +162,7 @@ def synthesise(
             f"study {study}: {source} has {wanted.shards} shards, counted from 0; {shard} is none"
         )
     with open_model(spec, threads) as made:
-        rows = write_shard(Scribe.of(made, wanted, step, before), shard, work, out)
+        rows = write_shard(scribe_of(made, wanted, step, before), shard, work, out)
     failed = rows["failure"].count()
     say(f"{source}, shard {shard}: {rows.height:,} samples, {rows.height - failed:,} prompts")
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from rewild import own
 from rewild.config.base import CUT, RESULT, File, Section
 from rewild.config.filters import Filtered
+from rewild.config.self_instruct import SelfInstruct
 from rewild.config.synthesis import Synthesis
 from rewild.core.errors import ConfigError, known_name, twice
 from rewild.core.fetch import MANIFEST, ReleasedFile, read_manifest
@@ -105,7 +106,8 @@ class Demo(Filtered, marks=RESULT):
 
 
 Source = Annotated[
-    Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo | Synthesis, Field(discriminator="kind")
+    Hub | WildChatFile | AlpacaEval | MTBench | FormFiles | Demo | Synthesis | SelfInstruct,
+    Field(discriminator="kind"),
 ]
 
 

@@ -218,6 +218,21 @@ class Synthesis(Filtered, marks=RESULT):
         return self.language or (system.language if system else None)
 
     @property
+    def letters(self) -> float:
+        """Characters that a model reads before a prompt, besides what it is told."""
+        return 0.0
+
+    @property
+    def pool(self) -> tuple[list[str], float] | None:
+        """Texts that no prompt may be like, and from which ROUGE-L on; None: it may."""
+        return None
+
+    @property
+    def asked_with(self) -> dict[str, Any]:
+        """What identifies a sample besides, of a source that asks otherwise."""
+        return {}
+
+    @property
     def steps(self) -> list[range]:
         """What is generated one after another, each by one model: prompts (0, 2, ...), answers (1, 3, ...).
 

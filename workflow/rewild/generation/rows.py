@@ -88,7 +88,7 @@ class Responder:
             return
         for attempt in range(1, spec.attempts + 1):
             request = self._request(slot, attempt)
-            slot.completion = _ended((yield request, sampling), request.stops)
+            slot.completion = ended((yield request, sampling), request.stops)
             slot.attempts, slot.seed = attempt, request.seed
             slot.failure = check(slot.completion, request, self.model.chat)
             if slot.failure is None:
@@ -156,7 +156,7 @@ class Responder:
         }
 
 
-def _ended(completion: Completion, stops: Sequence[str]) -> Completion:
+def ended(completion: Completion, stops: Sequence[str]) -> Completion:
     """An answer without the text that ended it, nor spaces around it, where text ends answers."""
     if not stops or completion.text is None:
         return completion

@@ -362,7 +362,7 @@ def _asked(inputs: CostInputs, source: Synthesis, step: int) -> Iterator[Traffic
     spread = math.exp(float(a.answer_spread.value) ** 2) / 2
     for act in source.steps[step]:
         turn, answers = divmod(act, 2)
-        told = sum(words[: 2 if turn else 1]) / LETTERS
+        told = (source.letters + sum(words[: 2 if turn else 1])) / LETTERS
         read = HEADER + turn * (prompt + answer) + (prompt if answers else told)
         written = answer if answers else prompt
         yield Traffic(read, read - a.roofline.prefix.value * known, written, read + spread * written)

@@ -19,16 +19,20 @@ from rewild.core.table import provenance, write_table
 from rewild.generation.pilot import PilotReport
 from rewild.generation.rows import reason_of
 from rewild.generation.spec import digest_of
-from rewild.prompts.synthesis.copies import first_of, nearly
+from rewild.prompts.synthesis.copies import first_of, nearly, similar
 from rewild.prompts.synthesis.schema import WRITTEN, Manifest, Measured, Spent, read_step
 
 
-def without_copies(samples: pl.DataFrame, near: float | None) -> pl.DataFrame:
+def without_copies(
+    samples: pl.DataFrame, near: float | None, pool: tuple[Sequence[str], float] | None = None
+) -> pl.DataFrame:
     """Samples whose first turn is that of an earlier one, or nearly, with that as their failure.
 
     Args:
         samples: rows of :data:`SAMPLES`, by number.
         near: the share of runs of words in common from which a prompt is a near copy; None: never.
+        pool: other texts that came before, and the ROUGE-L above which a prompt is like one of them, or like
+            an earlier prompt; None: it may be.
     """
     good = samples.filter(pl.col("failure").is_null())
     numbers, texts = good["number"].to_list(), good["text"].to_list()
@@ -40,6 +44,12 @@ def without_copies(samples: pl.DataFrame, near: float | None) -> pl.DataFrame:
         found |= {
             numbers[i]: f"near_copy: {numbers[left[e]]}" for i, e in zip(left, earlier, strict=True) if e >= 0
         }
+    if pool is not None:
+        left = [i for i, n in enumerate(numbers) if n not in found]
+        for i, (other, score) in zip(left, similar([texts[i] for i in left], *pool), strict=True):
+            if other is not None:
+                like = f"seed {-other}" if other < 0 else numbers[left[other]]
+                found[numbers[i]] = f"similar: {like} ({score:.2f})"
     if not found:
         return samples
     why = pl.DataFrame(
@@ -79,7 +89,7 @@ def collect(
             f"{out}: samples of another recipe than the pilot's ({report.recipe}): the model, its template "
             "or the source's settings changed meanwhile; run the pilot and the shards again"
         )
-    samples = without_copies(samples, source.near_copy)
+    samples = without_copies(samples, source.near_copy, source.pool)
     measured = [read_model(path, Measured, "the measurement of a shard") for path in earlier]
     manifest = _count(source, report, samples, [*measured, *(about for _, about in found)])
     if not manifest.prompts:

@@ -41,7 +41,7 @@ def run_pilot(scribe: Scribe, work: Path, folder: Path) -> PilotReport:
         folder: ``results/{study}/synthesis/SOURCE/pilot``.
     """
     rows, _ = write_samples(scribe, range(scribe.source.pilot_samples), work / scribe.model.digest)
-    rows = without_copies(rows, scribe.source.near_copy)
+    rows = without_copies(rows, scribe.source.near_copy, scribe.source.pool)
     report = judge(scribe, rows)
     write_table(folder / "samples.parquet", rows, SAMPLES, provenance([], recipe=scribe.model.digest))
     write_report(report, folder)
@@ -69,7 +69,7 @@ def judge(scribe: Scribe, frame: pl.DataFrame) -> PilotReport:
         conversations=len(rows),
         rows=len(rows),
         template_problems=[],
-        warnings=[f"the chat template {trait}" for trait in scribe.turns.frame.traits],
+        warnings=scribe.traits(),
         gates=gates,
         profile=_profile(scribe, frame),
         settings=scribe.model.identity,
@@ -94,19 +94,10 @@ def _settings(rows: list[Row]) -> list[Row]:
 
 
 def _profile(scribe: Scribe, frame: pl.DataFrame) -> dict[str, Any]:
-    frame_, end = scribe.turns.frame, scribe.turns.end
     kept = frame.filter(pl.col("failure").is_null())
     texts = kept["text"].to_list()
-    tokenizer = scribe.chat.tokenizer
     return {
-        "template": {
-            "before": frame_.before,
-            "after": frame_.after,
-            "between": frame_.between,
-            "end": end if isinstance(end, str) else tokenizer.convert_ids_to_tokens(end),
-            "ends": tokenizer.convert_ids_to_tokens(list(scribe.turns.ends)),
-            "traits": frame_.traits,
-        },
+        "template": scribe.template(),
         "failures": by_reason(frame["failure"]),
         "stopped": by_reason(kept["stopped"]),
         "prompts": kept.height,

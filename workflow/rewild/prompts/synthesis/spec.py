@@ -33,7 +33,7 @@ def synthesis_of(study: Study, name: str) -> Synthesis:
         ConfigError: the study has none of this name; with the nearest match.
     """
     found = {source.name: source for source in syntheses_of(study)}
-    where = f"study {study.name}: prompts.sources: no source of the kind synthesis"
+    where = f"study {study.name}: prompts.sources: a model writes no source that is called"
     return found[known_name(name, found, where)]
 
 
@@ -109,6 +109,7 @@ def described(source: Synthesis, step: int = 0) -> dict[str, Any]:
         "language": source.spoken,
         "repetition": source.repetition,
         "garbage": source.garbage,
+        **source.asked_with,
     }
     if acts.stop > 1:
         found["role"] = _words(source, "role")

@@ -31,7 +31,7 @@ from rewild.generation.feed import Strand
 from rewild.generation.fit import fit
 from rewild.generation.prepared import Prepared
 from rewild.generation.respond import Cost, cost_of, generate, measure
-from rewild.generation.rows import check
+from rewild.generation.rows import check, ended
 from rewild.generation.spec import row_seed
 from rewild.generation.store import Store, disk_errors
 from rewild.prompts.synthesis.checks import Wanted, what_is_wrong
@@ -135,6 +135,22 @@ class Scribe:
                     "chat_template that takes one"
                 )
 
+    def traits(self) -> list[str]:
+        """What is particular about the template, in words."""
+        return [f"the chat template {trait}" for trait in self.turns.frame.traits]
+
+    def template(self) -> dict[str, Any]:
+        """What was derived from it, for the record."""
+        frame, end, tokenizer = self.turns.frame, self.turns.end, self.chat.tokenizer
+        return {
+            "before": frame.before,
+            "after": frame.after,
+            "between": frame.between,
+            "end": end if isinstance(end, str) else tokenizer.convert_ids_to_tokens(end),
+            "ends": tokenizer.convert_ids_to_tokens(list(self.turns.ends)),
+            "traits": frame.traits,
+        }
+
     def drafts(self, numbers: Iterable[int]) -> Iterator[tuple[Draft, list[Strand]]]:
         """Each sample with what is asked for it; nothing, if an earlier step ended it."""
         for number in numbers:
@@ -227,8 +243,9 @@ class Scribe:
             return fitted.failure
         name = f"{self.source.name}/{draft.number}/{turn}/answer"
         seed = self._seed(draft.number, turn, 2)
-        request = Request(name, fitted.messages, fitted.tokens, self.model.sizes[2], seed)
-        done = yield request, Sampling(**spec.sampling.model_dump())
+        stops = self.model.chat.stops if self.model.chat else ()
+        request = Request(name, fitted.messages, fitted.tokens, self.model.sizes[2], seed, stops=stops)
+        done = ended((yield request, Sampling(**spec.sampling.model_dump())), stops)
         draft.count(done)
         failure = check(done, request, self.model.chat)
         if failure is None and done.finish_reason == "length":
