@@ -161,7 +161,7 @@ class Synthesis(Filtered, marks=RESULT):
     pilot: Annotated[SynthesisPilot, part("pilot")] = SynthesisPilot()
     shards: Annotated[int, CUT] = Field(1, ge=1, le=9999, description="Files it is cut into; a unit of work")
 
-    @field_validator("sampling", mode="before")
+    @field_validator("sampling", mode="before", json_schema_input_type=Grid | list[Grid])
     @classmethod
     def _one_grid(cls, given: Any) -> Any:
         return [given] if isinstance(given, Mapping) else given
