@@ -84,7 +84,7 @@ def test_a_sources_filters_choose_from_its_prompts_alone(root: Path) -> None:
     table = read_table(folder / "report.csv", REPORT)
     said = dict(table.filter(pl.col("source") == "first").select("outcome", "rows").iter_rows())
     assert (said["read"], said["kept"], said["filters"], said["limit"]) == (21, 6, 14, 0)
-    assert "| first | words.words top 6 | 10 | 6 |" in (folder / "report.md").read_text()
+    assert "| first | words.words top 6 | 10 | 0 | 6 |" in (folder / "report.md").read_text()
     assert read_table(folder / "failures.parquet", FAILURES).height == 2
 
 

@@ -94,19 +94,16 @@ def test_conditions_apply_in_their_order_and_the_card_says_what_each_kept(root: 
     assert outcomes[first] == 3
     assert outcomes["reward.reward at least 0"] == 9 - len(left)
     assert "reward.reward missing" not in outcomes, "the first reason counts"
+    second, third = "reward.reward at least 0", "language.language none of zh"
     assert card["measured"] == {
         "a": [
-            {"condition": first, "dropped": 3, "kept": 9},
-            {"condition": "reward.reward at least 0", "dropped": 9 - len(left), "kept": len(left)},
-            {
-                "condition": "language.language none of zh",
-                "dropped": len(left) - len(kept),
-                "kept": len(kept),
-            },
+            {"condition": first, "missing": 0, "dropped": 3, "kept": 9},
+            {"condition": second, "missing": 0, "dropped": 9 - len(left), "kept": len(left)},
+            {"condition": third, "missing": 0, "dropped": len(left) - len(kept), "kept": len(kept)},
         ]
     }
     text = (root / "results/s/mixes/m/card.md").read_text()
-    assert "| a | length.words at least 20 and at most 110 | 3 | 9 |" in text
+    assert "| a | length.words at least 20 and at most 110 | 3 | 0 | 9 |" in text
     about = about_table(root / "results/s/mixes/m/train.parquet")["provenance"]["sources"]["a"]
     assert about["measures"] == {n: f"of {n}" for n in ("length", "reward", "language")}
 
@@ -141,6 +138,8 @@ def test_a_turn_without_a_value(root: Path, over: str) -> None:
     drop = make(root, a_study([asked]), files)
     assert drop[0] == everything - {name_of(n) for n in open_ | failing}
     assert drop[1].get("reward.reward missing", 0) == len(open_)
+    (step,) = drop[2]["measured"]["a"]
+    assert (step["missing"], step["dropped"]) == (len(open_), len(open_ | failing))
     keep = make(root, a_study([asked | {"missing": "keep"}]), files)
     assert keep[0] == everything - {name_of(n) for n in failing}
     if open_:

@@ -21,6 +21,7 @@ import polars as pl
 from rewild.config.measures import Measure
 from rewild.config.measures.conditions import Condition, reasons_of
 from rewild.core.errors import DataError
+from rewild.core.markdown import table
 from rewild.core.measures import read_measure
 
 OVER = {
@@ -69,6 +70,19 @@ class Applied:
     def nothing_left(self, what: str, rows: int) -> DataError:
         """The error where no row is left; says how many each condition left."""
         return DataError(f"{what}: nothing is left of {rows:,} conversations ({told(self.steps)})")
+
+
+def step_lines(by_source: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The steps of sources as a Markdown table, for a report or a card."""
+    return table(
+        "source | condition | dropped | of them without a value | kept",
+        (
+            (name, step["condition"], step["dropped"], step["missing"], step["kept"])
+            for name, steps in by_source.items()
+            for step in steps
+        ),
+        "-->",
+    )
 
 
 def told(steps: Sequence[Step]) -> str:

@@ -14,6 +14,7 @@ from rewild.core.files import write_json, write_text
 from rewild.core.markdown import Markup, table
 from rewild.core.markdown import text as escape
 from rewild.core.table import write_table
+from rewild.prompts.filters import step_lines
 from rewild.prompts.passes import FILTERS, Settled, Sifted, Work
 from rewild.prompts.schema import FAILURES, REPORT
 from rewild.prompts.sources import Task
@@ -139,15 +140,7 @@ def _markdown(report: dict[str, Any]) -> str:
     lines += table(("", *names, "all"), rows)
     if MEASURED in report:
         lines += ["", "## Filters over measures", "", "In this order, before the limit.", ""]
-        lines += table(
-            "source | condition | dropped | kept",
-            (
-                (name, step["condition"], step["dropped"], step["kept"])
-                for name, steps in report[MEASURED].items()
-                for step in steps
-            ),
-            "-->>",
-        )
+        lines += step_lines(report[MEASURED])
     for title, key in (
         ("Languages", "languages"),
         ("User turns", "turns"),

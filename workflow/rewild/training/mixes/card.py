@@ -23,6 +23,7 @@ from rewild.core.markdown import as_json, code, table
 from rewild.core.markdown import text as escape
 from rewild.core.table import about_table
 from rewild.engines.tokenizer import Count, open_counter
+from rewild.prompts.filters import step_lines
 from rewild.responses.spec import local_folder
 from rewild.training.mixes.measured import kept
 
@@ -213,15 +214,7 @@ def markdown(card: Mapping[str, Any]) -> str:
     )
     if "measured" in card:
         lines += ["", "## Filters over measures", "", "In this order, after all other filters.", ""]
-        lines += table(
-            "source | condition | dropped | kept",
-            (
-                (name, row["condition"], row["dropped"], row["kept"])
-                for name, rows in card["measured"].items()
-                for row in rows
-            ),
-            "-->",
-        )
+        lines += step_lines(card["measured"])
     lines += ["", f"{card['cut']:,} conversations were made shorter (length control, or an unanswered turn)."]
     if card["contaminated"]:
         lines += ["", "## Repeats of benchmarks that stay in the mix", ""]

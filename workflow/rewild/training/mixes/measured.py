@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rewild.config.measures import Measure
 from rewild.config.measures.conditions import reasons_of
 from rewild.config.mixes import Mix, Source, subject_of
 from rewild.core.measures import about_measure
+from rewild.prompts.filters import Step
 
 
 def digests(
@@ -40,10 +42,11 @@ def kept(
             continue
         said = dict(outcomes[source.label])
         names = reasons_of(conditions, measures)
-        dropped = [sum(said.pop(reason, 0) for reason in both) for both in names]
-        left = said["drawn"] + said["not_drawn"] + sum(dropped)
+        counts = [[said.pop(reason, 0) for reason in both] for both in names]
+        left = said["drawn"] + said["not_drawn"] + sum(map(sum, counts))
         found[source.label] = []
-        for (sentence, _), count in zip(names, dropped, strict=True):
-            left -= count
-            found[source.label].append({"condition": sentence, "dropped": count, "kept": left})
+        for (sentence, _), (unmet, missing) in zip(names, counts, strict=True):
+            left -= unmet + missing
+            step = Step(sentence, missing=missing, dropped=unmet + missing, kept=left)
+            found[source.label].append(asdict(step))
     return found

@@ -22,6 +22,7 @@ from rewild.core.markdown import text as escape
 from rewild.core.table import about_table, provenance, read_table, write_table
 from rewild.engines.tokenizer import Count
 from rewild.generation.rows import reason_of
+from rewild.prompts.filters import step_lines
 from rewild.prompts.schema import SHARD
 from rewild.training.mixes.card import lengths, model_terms
 from rewild.training.mixes.draw import priorities
@@ -347,8 +348,7 @@ def markdown(card: Mapping[str, Any]) -> str:
     ]
     if "filters" in card:
         lines += ["", "Filters of the prompts, in their order:", ""]
-        rows = ((step["condition"], step["dropped"], step["kept"]) for step in card["filters"])
-        lines += table("condition | dropped | kept", rows)
+        lines += step_lines({"prompts": card["filters"]})
     lines += ["", "Terms:", "", *(f"- {escape(line)}" for line in card["licences"])]
     lines += ["", "Checksums:", ""]
     lines += [f"- {code(file)}: SHA-256 `{digest}`" for file, digest in card["checksums"].items()]
