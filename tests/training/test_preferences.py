@@ -379,7 +379,12 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, Talker]]:
             "compute": {"endpoint": url, "chunk": 4},
             "overrides": {"m1": {"path": "m1"}},
         },
-        "preferences": {"p": row(prompts=10, shards=2, samples=4).model_dump(mode="json")},
+        "measures": {"asked": {"kind": "length", "of": "prompts"}},
+        "preferences": {
+            "p": row(prompts=10, shards=2, samples=4, filters=[{"measure": "asked", "top": 11}]).model_dump(
+                mode="json"
+            )
+        },
     }
     (tmp_path / "config/studies").mkdir(parents=True)
     (tmp_path / "config/config.yaml").write_text("study: s\n", encoding="utf-8")
@@ -399,7 +404,10 @@ def test_from_prompts_to_pairs(place: tuple[Path, Talker], rewild: Any, program:
         assert done.returncode == 0, done.stdout
         return str(done.stdout)
 
-    assert "12 read, 0 contaminated, 10 drawn" in run("preference-prompts", "s", "p")
+    shard = "results/s/prompts/shards/0000.parquet"
+    run("measure", "s", "asked", shard, "--subject", "prompts", "--out", "asked.parquet")
+    told = run("preference-prompts", "s", "p", "--measured", "asked.parquet")
+    assert "12 read, 0 contaminated, 1 filtered, 10 drawn" in told
     for shard in ("0000", "0001"):
         run("preference-answers", "s", "p", shard)
         run("preference-scores", "s", "p", shard)
@@ -436,6 +444,9 @@ def test_from_prompts_to_pairs(place: tuple[Path, Talker], rewild: Any, program:
     assert card["checksums"].keys() == {"train.parquet"}
     page = (folder / "card.md").read_text(encoding="utf-8")
     assert "a program by the rubric of rewild/engines/rubric/grades.py, not a language model" in page
+    step = {"condition": "asked.words top 11", "missing": 0, "dropped": 1, "kept": 11}
+    assert card["filters"] == [step], "of words there are as many in each, so the last id is left out"
+    assert "| prompts | asked.words top 11 | 1 | 0 | 11 |" in page
 
     # Made again, from the chunks, it is the same to the byte and asks the model nothing.
     calls, before = len(server.bodies), (folder / "train.parquet").read_bytes()
