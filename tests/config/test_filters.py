@@ -73,12 +73,37 @@ def test_the_shared_rows() -> None:
         assert "top" not in {asked for c in before for asked in c.asked}
     assert len({str(row.conditions) for row in six.values()}) == 6
     assert all(row.source for row in rows.values())
-    renamed = {"filter": "magpie-reward", "measures": {"reward": "grade", "distance": "length"}, "top": 3}
-    assert conditions(a_study([renamed])) == [
+    renamed = {"filter": "magpie-reward", "measures": {"reward": "grade", "distance": "space"}, "top": 3}
+    space = {"vectors": {"kind": "embedding", "of": "prompts"}}
+    space["space"] = {"kind": "neighbour", "of": "prompts", "space": "vectors"}
+    assert conditions(a_study([renamed], measures=MEASURES | space)) == [
         "grade.reward at least -12",
-        "length.words above 0",
+        "space.repeats at most 0",
         "length.characters top 3 (sum of turns)",
     ]
+
+
+def test_the_shared_rows_fit_the_kinds_that_they_are_meant_for() -> None:
+    """With measures called as the head of the file says, each row can be used as it stands."""
+    asked = {"kind": "label", "of": "prompts", "model": "m"}
+    reward = MEASURES["grade"]
+    measures = {
+        "quality": asked | {"scheme": "quality"},
+        "difficulty": asked | {"scheme": "difficulty"},
+        "vectors": {"kind": "embedding", "of": "prompts"},
+        "distance": {"kind": "neighbour", "of": "prompts", "space": "vectors", "metric": "squared"},
+        "reward": reward,
+        "reward-difference": {
+            "kind": "difference",
+            "left": "reward",
+            "right": {"measure": "reward", "subject": "a"},
+        },
+        "length": {"kind": "length"},
+        "colon": {"kind": "pattern", "of": "prompts", "matches": r":\s*$"},
+    }
+    for name, row in shared_filters().items():
+        study = a_study([name], measures=measures)
+        assert study.mixes["m"].filters.measures == row.conditions, name
 
 
 @pytest.mark.parametrize(

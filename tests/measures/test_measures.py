@@ -66,7 +66,7 @@ def test_every_kind_without_a_model_says_what_its_row_declares() -> None:
     said = {}
     light = {k: row for k, row in KINDS.items() if row not in MADE_OF_OTHERS and k != "verbs"}  # spaCy
     for kind in [k for k, row in light.items() if not row.needs]:
-        row = a_measure(kind=kind)
+        row = a_measure(kind=kind, **({"matches": "a "} if kind == "pattern" else {}))
         (said[kind],) = make_measurer(row, None).measure([Text("c", 0, 0, TEXT)])
         assert not isinstance(said[kind], str)
         assert list(said[kind]) == list(row.columns())
@@ -75,6 +75,7 @@ def test_every_kind_without_a_model_says_what_its_row_declares() -> None:
             kinds = {pl.Float64: float, pl.Int64: int, pl.Boolean: bool, pl.String: str}
             assert value is None or type(value) is kinds[schema.columns[name].dtype], name
     assert said["length"] == {"words": 9, "characters": len(TEXT)}
+    assert said["pattern"] == {"found": True, "count": 1}
     assert {t: said["style"][t] for t in ("h1", "strong", "em", "ul", "ol")} == {
         "h1": 1,
         "strong": 1,

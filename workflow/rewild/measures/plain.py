@@ -1,10 +1,13 @@
-"""Kinds of measures that need no model: language, length, styling, variety, repetition, refusals."""
+"""Kinds of measures that need no model: language, length, styling, variety, repetition, refusal, pattern."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+
+from rewild.core.errors import ConfigError
 from rewild.core.language import garbled, language, repetition
 from rewild.engines.tokenizer import open_counter
 from rewild.measures.base import Found, Measurer, Text
@@ -89,3 +92,18 @@ class Refusal(Measurer):
     def one(self, text: str) -> Found:
         """See :class:`Measurer`."""
         return {"explicit": refuses_explicitly(text), "zou2023": begins_as_zou2023(text)}
+
+
+class Pattern(Measurer):
+    """How often a regular expression fits."""
+
+    def measure(self, texts: Sequence[Text]) -> list[Found]:
+        """See :class:`Measurer`."""
+        column = pl.Series([t.text for t in texts], dtype=pl.String)
+        try:
+            counts = column.str.count_matches(self.settings.matches).to_list()
+        except pl.exceptions.ComputeError as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            why = next((line for line in lines if line.startswith("error:")), lines[0])
+            raise ConfigError(f"the pattern {self.settings.matches!r}: {why}") from error
+        return [{"found": count > 0, "count": count} for count in counts]

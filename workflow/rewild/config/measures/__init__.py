@@ -16,7 +16,7 @@ from rewild.config.measures.labels import Label
 from rewild.config.measures.models import Perplexity, Reward
 from rewild.config.measures.safety import Safety
 from rewild.config.measures.space import Embedding, Match, Neighbour, Verbs
-from rewild.config.measures.text import Diversity, Language, Length, Refusal, Repetition, Style
+from rewild.config.measures.text import Diversity, Language, Length, Pattern, Refusal, Repetition, Style
 
 Measure = Annotated[
     Language
@@ -25,6 +25,7 @@ Measure = Annotated[
     | Diversity
     | Repetition
     | Refusal
+    | Pattern
     | Perplexity
     | Reward
     | Difference

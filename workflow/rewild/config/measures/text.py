@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rewild.config.measures.base import Kind, Row, Value
 
@@ -108,3 +109,32 @@ class Refusal(Row):
     )
     kind: Literal["refusal"]
     of: Literal["responses"] = "responses"
+
+
+class Pattern(Row):
+    """How often a text holds what a regular expression describes; of any text in linear time."""
+
+    row = Kind(
+        "rewild.measures.plain:Pattern",
+        {
+            "found": Value("flag", "It is there at least once"),
+            "count": Value("integer", "How often it is there, counted without overlaps"),
+        },
+    )
+    kind: Literal["pattern"]
+    matches: str = Field(
+        min_length=1,
+        description="A regular expression without look-around and back references (the syntax of Rust's "
+        r"crate regex, as polars has it), such as ':\s*$' for what ends in a colon",
+    )
+
+    @field_validator("matches")
+    @classmethod
+    def _expression(cls, given: str) -> str:
+        if found := re.search(r"\(\?<?[=!]|\\[1-9]|\(\?P=", given):
+            raise ValueError(f"'{found[0]}' in {given!r}: look-around and back references are not understood")
+        try:
+            re.compile(re.sub(r"\\[pP](\{[^}]*\}|\w)|\\z", r"\\w", given))
+        except re.error as error:
+            raise ValueError(f"{given!r} is no regular expression: {error}") from error
+        return given
