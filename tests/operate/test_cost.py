@@ -16,14 +16,18 @@ from conftest import Run
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.assumptions import load_assumptions
 from rewild.config.gpus import GPUS
+from rewild.config.measures.labels import find_scheme
 from rewild.config.recipes import load_recipes
 from rewild.core.errors import ConfigError
 from rewild.core.table import write_table
 from rewild.engines.plan import architecture_of, plan_on
 from rewild.engines.roofline import Traffic, forecast, traffic
 from rewild.evaluation.harness.settings import target_of
+from rewild.measures.base import Text
+from rewild.measures.labels import question
 from rewild.measures.throughput.analysis import THROUGHPUT
-from rewild.operate.cost.estimate import CostInputs, answering_hours, estimate, total, under
+from rewild.operate.cost.base import CostInputs, total, under
+from rewild.operate.cost.estimate import answering_hours, estimate
 from rewild.operate.cost.jobs import hours_of_jobs
 from synthesis_data import write_measured
 
@@ -311,3 +315,33 @@ def test_the_command(rewild: Run) -> None:
     assert rewild(ROOT, "cost", "wildchat50").stdout.startswith(
         "error: unknown study 'wildchat50'; did you mean"
     )
+
+
+def test_labels_cost_gpu_hours_or_dollars(tmp_path: Path) -> None:
+    """Of each text the rubric, half the conversation before it, and itself; by the roofline or a price."""
+    row = {"kind": "label", "scheme": "quality", "model": "llama-3.1-8b-instruct", "attempts": 2}
+    price = {"input": 0.15, "output": 0.60, "date": "2026-01-01", "source": "a test"}
+    guard = {"kind": "safety", "model": "guard", "engine": "openai"}
+    made = make_inputs(
+        tmp_path,
+        measures={"q": row, "r": row | {"of": "responses"}, "s": guard, "p": row | {"model": "rubric"}},
+        judging={"prices": {"guard": price}},
+    )
+    found, turns, models = lines(made, "measures"), 2.5, 52
+    rubric = len(question(find_scheme("quality"), "prompts", Text("", 0, 0, ""))) / 4.7
+    prompts, answers = CONVERSATIONS * turns, CONVERSATIONS * turns * len(made.study.responses.models)
+    assert len(made.study.responses.models) >= models
+    read = 10 + rubric + (turns - 1) / 2 * (296 + 441) + 296
+    assert found["q"].read == pytest.approx(prompts * read)
+    assert found["q"].written == pytest.approx(prompts * (10 + 50 + 10))
+    shape = architecture_of(made.models["llama-3.1-8b-instruct"])
+    cached = made.assumed.roofline.prefix.value * rubric
+    use = Traffic(read, read - cached, 70, read + 70)
+    each = forecast(shape, GPUS["H100-80"], plan_on(shape, GPUS["H100-80"], 1), use).seconds
+    start = 1.5 / 60 + shape.weight_bytes / 1e9 / 3600
+    assert found["q"].gpu_hours == pytest.approx(prompts * each / 3600 + 100 * start)
+    assert found["r"].jobs == 100 * len(made.study.responses.models)
+    guarded = 10 + 300 + (turns - 1) / 2 * (296 + 441) + 296 + 441
+    assert found["s"].dollars == pytest.approx(answers * (guarded * 0.15 + 10 * 0.60) / 1e6)
+    assert [found[name].gpu_hours for name in ("s", "p")] == [0, 0]
+    assert found["p"].dollars == 0

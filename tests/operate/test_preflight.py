@@ -15,8 +15,8 @@ from conftest import SITE, Run
 from rewild.config.models import Model, Native
 from rewild.config.site import Site
 from rewild.operate import preflight, preflight_kernel
-from rewild.operate.cost.estimate import CostInputs
-from rewild.operate.preflight import check_profile, check_study, environment_of_jobs
+from rewild.operate.cost.base import CostInputs
+from rewild.operate.preflight import check_profile, check_study, environment_of_jobs, used_models
 from rewild.operate.preflight_kernel import check_kernel
 from rewild.operate.preflight_models import check_models, models_to_look_at
 from rewild.operate.site import Check
@@ -160,6 +160,21 @@ def test_keys_come_from_the_environment(good: CostInputs, tmp_path: Path) -> Non
     local = good.study.judging.model_copy(update={"judge": "rubric"})
     rubric = replace(good, study=good.study.model_copy(update={"judging": local}))
     assert "key OPENAI_API_KEY" not in found(rubric, OPENAI_API_KEY="")
+
+
+def test_a_model_that_labels_is_loaded_or_wants_a_key(tmp_path: Path) -> None:
+    """As any model that is loaded: its place, its consent, its pin; as any that is asked: its key."""
+    label = {"kind": "label", "scheme": "quality"}
+    guard = {"kind": "safety", "model": "gpt-4o", "engine": "openai"}
+    inputs = make_inputs(
+        tmp_path,
+        "smoke",
+        measures={"q": label | {"model": L70}, "p": label | {"model": "rubric"}, "s": guard},
+    )
+    assert L70 in used_models(inputs)
+    checks = found(inputs, OPENAI_API_KEY="")
+    said = "OPENAI_API_KEY is not set; gpt-4o, for the measure s, needs it"
+    assert checks["key OPENAI_API_KEY"].detail == said
 
 
 def test_a_full_disk(good: CostInputs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from rewild.core.files import write_json
 from rewild.core.table import provenance, read_table, write_table
 from rewild.generation.schema import RESPONSES
 from rewild.generation.spec import settings_of
-from rewild.operate.cost.estimate import CostInputs, conversations, mix_size
+from rewild.operate.cost.base import CostInputs, conversations
+from rewild.operate.cost.estimate import mix_size
 from rewild.prompts.schema import SHARD, read_shard
 from rewild.responses.collect import collect
 from rewild.responses.layout import Layout

@@ -82,7 +82,7 @@ from rewild.config.trainings import check_runs, display, style_models, weights_o
 from rewild.config.site import find_site
 from rewild.config.stages import version
 from rewild.config.assumptions import load_assumptions
-from rewild.operate.cost.estimate import CostInputs
+from rewild.operate.cost.base import CostInputs
 from rewild.operate.cost.jobs import hours_of_jobs
 from rewild.operate.sources import code_of
 from rewild.core.errors import RewildError

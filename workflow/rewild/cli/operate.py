@@ -348,7 +348,7 @@ def inputs_of(study: str, models: str | None, runs: str | None, results: Path, c
     from rewild.config.assumptions import load_assumptions
     from rewild.config.load import command_line
     from rewild.config.recipes import load_recipes
-    from rewild.operate.cost.estimate import CostInputs
+    from rewild.operate.cost.base import CostInputs
 
     if models or runs:
         asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}

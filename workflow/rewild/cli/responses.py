@@ -71,7 +71,7 @@ def plan(
     settings = settings.model_copy(update={"compute": compute})
     if conversations is None and study is not None:
         from rewild.cli.operate import inputs_of
-        from rewild.operate.cost.estimate import conversations as counted
+        from rewild.operate.cost.base import conversations as counted
 
         conversations = counted(inputs_of(study, None, None, Path("results"), config))
     print_plans(rows, settings, load_defaults(config).gpus, conversations or 1_000_000)

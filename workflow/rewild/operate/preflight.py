@@ -14,11 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewild.config.benchmarks import RUBRIC
 from rewild.config.engines import find_engine
 from rewild.config.judging import judged_rows
+from rewild.config.measures.labels import Asks
 from rewild.config.mixes import FromHub
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import Hub, hub_file
+from rewild.config.responses import Compute
 from rewild.config.runners import find_runner
 from rewild.config.site import Site, load_site, minutes
 from rewild.config.study import Study
@@ -26,7 +29,8 @@ from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError, RewildError, known_name, nearest
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
 from rewild.evaluation.judged.job import answer_spec
-from rewild.operate.cost.estimate import CostInputs, Line, estimate
+from rewild.operate.cost.base import CostInputs, Line
+from rewild.operate.cost.estimate import estimate
 from rewild.operate.cost.report import size
 from rewild.operate.site import Check, check_site
 from rewild.prompts.synthesis.spec import specs_of, syntheses_of
@@ -81,6 +85,10 @@ def used_models(inputs: CostInputs) -> dict[str, Used]:
             if source.speaks(step).path or job.model in in_folders or job.model in found or job.remote:
                 continue
             found[job.model] = Used(find_model(inputs.models, job.model), False, job.source.precision)
+    for measure in study.measures.values():
+        named = (measure.row.needs and measure.named_model) or ""
+        if named in inputs.models and named not in in_folders and named not in found:
+            found[named] = Used(inputs.models[named], False, getattr(measure, "precision", "bf16"))
     for run in study.runs:
         slug = find_run(study, run).model
         if slug not in study.runs and slug not in in_folders and slug not in found:
@@ -313,6 +321,11 @@ def _keys(inputs: CostInputs) -> set[tuple[str, str]]:
     for pair in study.preferences.values():
         if pair.scorer.kind == "judge":
             found.add((pair.scorer.key, f"the judge {pair.scorer.model}"))
+    for name, row in study.measures.items():
+        if isinstance(row, Asks) and row.remote and row.model != RUBRIC:
+            compute = row.compute or (study.responses.compute if study.responses else Compute())
+            if compute.endpoint is None:
+                found.add((compute.key, f"{row.model}, for the measure {name},"))
     return found
 
 

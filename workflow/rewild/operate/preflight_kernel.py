@@ -15,7 +15,7 @@ from rewild import FOLDER
 from rewild.config.trainings import check_runs
 from rewild.core import quiet
 from rewild.core.errors import ConfigError
-from rewild.operate.cost.estimate import CostInputs
+from rewild.operate.cost.base import CostInputs
 from rewild.operate.preflight_models import reachable
 from rewild.operate.site import Check
 from rewild.training.runs.kernel import ATTENTION, HOW, PLACE

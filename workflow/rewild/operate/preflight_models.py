@@ -26,7 +26,7 @@ from rewild.config.models import find_model
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError
 from rewild.generation.spec import Spec
-from rewild.operate.cost.estimate import CostInputs
+from rewild.operate.cost.base import CostInputs
 from rewild.operate.site import Check
 from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import make_spec

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from rewild.config.judging import judged_rows
 from rewild.evaluation.harness.settings import evaluated, target_of
-from rewild.operate.cost.estimate import (
-    CostInputs,
-    answering_hours,
-    estimate,
-    jobs_of,
-    pair_tokens,
-    scoring_hours,
-    speed,
-    started,
-    steps_of,
-    weight_bytes,
-)
+from rewild.operate.cost.base import CostInputs, jobs_of, speed, started, weight_bytes
+from rewild.operate.cost.estimate import answering_hours, estimate, pair_tokens, scoring_hours, steps_of
 
 
 def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:

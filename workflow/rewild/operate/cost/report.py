@@ -12,16 +12,8 @@ from rich.console import Console
 from rewild.config.assumptions import Assumptions, Number
 from rewild.config.responses import Objective
 from rewild.core.terminal import Heading, output, print_table
-from rewild.operate.cost.estimate import (
-    STAGES,
-    CostInputs,
-    Line,
-    conversations,
-    estimate,
-    mix_size,
-    total,
-    under,
-)
+from rewild.operate.cost.base import STAGES, CostInputs, Line, conversations, total, under
+from rewild.operate.cost.estimate import estimate, mix_size
 
 NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
 """Models of the study that the paper does not list (docs/models.md)."""
