@@ -9,78 +9,108 @@ from typing import Any
 from rewild.engines import make_engine
 from rewild.engines.base import EngineError
 from rewild.engines.chat import Chat
+from rewild.engines.config_file import read_config
 from rewild.measures.base import Found, Measurer, Text
 
+Pair = tuple[list[int], list[int]]
+"""What is given and what is counted, as token ids."""
 
-class Perplexity(Measurer):
-    """Log-probabilities of the tokens of a text, given what stands before it; see the section's docstring."""
+
+class Scoring(Measurer):
+    """A language model at work, and how texts become tokens of it."""
 
     chunk = 512
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *given: Any, chat: bool) -> None:
+        """
+        Args:
+            given: as of :class:`Measurer`.
+            chat: whether the model's chat template is needed; a base model has none.
+        """
         super().__init__(*given)
         assert self.weights
+        path, name = self.weights.path, self.weights.name
         where: dict[str, Any] = {
             "revision": self.weights.revision,
             "trust_remote_code": self.weights.trust_remote_code,
         }
-        chat = self.settings.given == "conversation" and self.settings.template == "chat"
-        # A base model or GPT-2 has no chat template; a text without a template needs none.
-        self._chat = Chat.load(
-            self.weights.path, self.weights.name, template=None if chat else "{{ '' }}", **where
-        )
-        tokenizer = self._chat.tokenizer
+        self.chat = Chat.load(path, name, template=None if chat else "{{ '' }}", **where)
+        tokenizer = self.chat.tokenizer
         begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         if begin is None:
             raise EngineError(
-                f"{self.weights.name}: its tokenizer has neither a beginning- nor an end-of-sequence token, "
-                "from which the first token of a text could be predicted"
+                f"{name}: its tokenizer has neither a beginning- nor an end-of-sequence token, from which "
+                "the first token of a text could be predicted"
             )
-        self._begin = int(begin)
-        self._engine = make_engine(
+        self.begin = int(begin)
+        # A model with learned positions (GPT-2 has 1,024) has none beyond what its files state.
+        stated = read_config(path, name, self.weights.revision).context or self.settings.context + 1
+        generates = int(self.settings.engine == "vllm")  # a token, whatever it is asked for
+        self.limit = min(self.settings.context, stated - generates)
+        self.engine = make_engine(
             self.settings.engine,
-            path=self.weights.path,
-            chat=self._chat,
+            path=path,
+            chat=self.chat,
             precision=self.settings.precision,
-            context=self.settings.context + 1,  # vLLM generates a token, whatever it is asked for
+            context=self.limit + 1,
             **where,
             **self.how(),
         )
+
+    def before(self, text: Text) -> list[int]:
+        """What stands before a text, in tokens.
+
+        Raises:
+            ValueError: it cannot be written as a chat.
+        """
+        if self.settings.template == "chat":
+            return list(self.chat.encode_chat(text.before, answer=True).tokens)
+        return [self.begin, *self.chat.encode(said(text))] if text.before else [self.begin]
+
+    def refused(self, before: Sequence[int], tokens: Sequence[int]) -> str | None:
+        """Why a text cannot be scored."""
+        if not tokens:
+            return "empty: the text has no token"
+        if (size := len(before) + len(tokens)) > self.limit:
+            return f"too_long: {size} tokens, and {self.limit} are the limit"
+        return None
+
+    def close(self) -> None:
+        """See :class:`Measurer`."""
+        self.engine.close()
+
+
+class Perplexity(Scoring):
+    """Log-probabilities of the tokens of a text, given what stands before it; see the section's docstring."""
+
+    def __init__(self, *given: Any) -> None:
+        settings = given[0]
+        super().__init__(*given, chat=settings.given == "conversation" and settings.template == "chat")
 
     def measure(self, texts: Sequence[Text]) -> list[Found]:
         """See :class:`Measurer`."""
         found = [self._encode(text) for text in texts]
         pairs = [pair for pair in found if not isinstance(pair, str)]
-        scores = iter(self._engine.score(pairs) if pairs else [])
-        return [pair if isinstance(pair, str) else _values(next(scores).logprobs) for pair in found]
+        scores = iter(self.engine.score(pairs) if pairs else [])
+        return [pair if isinstance(pair, str) else values(next(scores).logprobs) for pair in found]
 
-    def _encode(self, text: Text) -> tuple[list[int], list[int]] | str:
+    def _encode(self, text: Text) -> Pair | str:
         """Context and continuation as token ids, or why there are none."""
         try:
-            before, tokens = self._before(text), self._chat.encode(text.text)
+            before = [self.begin] if self.settings.given == "nothing" else self.before(text)
+            tokens = self.chat.encode(text.text)
         except ValueError as error:
             return f"template: {error}"
-        if not tokens:
-            return "empty: the text has no token"
-        if len(before) + len(tokens) > self.settings.context:
-            size = len(before) + len(tokens)
-            return f"too_long: {size} tokens, and {self.settings.context} are the limit"
-        return before, tokens
-
-    def _before(self, text: Text) -> list[int]:
-        if self.settings.given == "nothing" or (self.settings.template == "none" and not text.before):
-            return [self._begin]
-        if self.settings.template == "chat":
-            return list(self._chat.encode_chat(text.before, answer=True).tokens)
-        said = "".join(f"{message['content']}\n" for message in text.before)
-        return [self._begin, *self._chat.encode(said)]
-
-    def close(self) -> None:
-        """See :class:`Measurer`."""
-        self._engine.close()
+        return self.refused(before, tokens) or (before, tokens)
 
 
-def _values(logprobs: Sequence[float]) -> Found:
+def said(text: Text) -> str:
+    """What was said before a text, each message followed by a line break."""
+    return "".join(f"{message['content']}\n" for message in text.before)
+
+
+def values(logprobs: Sequence[float]) -> dict[str, Any] | str:
+    """Mean, perplexity, sum and number of tokens' log-probabilities; or why they are none."""
     total = math.fsum(logprobs)
     mean = total / len(logprobs)
     if not math.isfinite(total):

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from rewild.config.measures.derived import Difference, Ratio
 from rewild.config.measures.labels import Label
+from rewild.config.measures.likelihood import Likelihood
 from rewild.config.measures.models import Perplexity, Reward
 from rewild.config.measures.safety import Safety
 from rewild.config.measures.space import Embedding, Match, Neighbour, Verbs
@@ -27,6 +28,7 @@ Measure = Annotated[
     | Refusal
     | Pattern
     | Perplexity
+    | Likelihood
     | Reward
     | Difference
     | Ratio

@@ -26,6 +26,7 @@ class Perplexity(Scored):
             "total": Value("number", "Sum of the log-probabilities"),
             "tokens": Value("integer", "Tokens that were counted"),
         },
+        version=2,  # what is longer than the model's files state is a failure
         needs="score",
         context=True,
     )
