@@ -20,6 +20,7 @@ from mixes_data import name_of
 from rewild.cli.report import app
 from rewild.config.base import validate
 from rewild.config.data import Data, DataSet
+from rewild.config.measures.safety import guards
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.plotting import save
@@ -28,8 +29,8 @@ from rewild.measures.similarity.summary import Options
 from rewild.prompts.synthesis.schema import WRITTEN, Manifest, Spent
 from rewild.report.data.figures import draw
 from rewild.report.data.numbers import NUMBERS, Files, Reader, edges_of, numbers
-from rewild.report.data.plan import PRINTED, VIEWS, Use, plan_data
-from rewild.report.data.tables import Costs, make
+from rewild.report.data.plan import PRINTED, VIEWS, Use, categories_of, plan_data
+from rewild.report.data.tables import Costs, make, safety
 from rewild.training.mixes.schema import TRAIN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,7 +257,8 @@ def test_unsafe_categories_are_shares_of_all_texts(tmp_path: Path) -> None:
     air = [(True, "S10,S2"), (False, None), (True, "S2"), (None, None)]
     said = [pair for one in air for pair in (one, (False, None))]
     rows = [{"unsafe": u, "categories": c} if u is not None else "no_reply: x" for u, c in said]
-    made = Place(tmp_path).add("safety", "safety", rows).table("safety", "safety")
+    place = Place(tmp_path).add("safety", "safety", rows)
+    made = place.table("safety", "safety")
     cells = {(c["row"], c["column"]): c["computed"] for c in made.frame.to_dicts()}
     assert list(dict.fromkeys(row for row, _ in cells)) == ["Unsafe", "S2", "S10"]
     assert [cells[row, "Air"] for row in ("Unsafe", "S2", "S10")] == pytest.approx(
@@ -264,6 +266,20 @@ def test_unsafe_categories_are_shares_of_all_texts(tmp_path: Path) -> None:
     )
     assert [cells[row, "Pro"] for row in ("Unsafe", "S2", "S10")] == [0, 0, 0]
     assert any("less than 1% of Air" in note for note in made.grid.notes)
+    named = {"S1": "Violence", "S2": "Theft"}
+    rows = list(safety(place.uses["safety"], place.reader(), Options(resamples=100), named))
+    assert [(c["row"], c["computed"]) for c in rows if c["column"] == "Air"] == [
+        ("Unsafe", pytest.approx(200 / 3)), ("S1, Violence", 0), ("S2, Theft", pytest.approx(200 / 3)),
+        ("S10", pytest.approx(100 / 3)),
+    ]  # fmt: skip
+
+
+def test_the_table_of_safety_has_the_guard_s_categories() -> None:
+    found = categories_of(
+        a_study(measures={"s": {"kind": "safety", "model": "o/guard", "revision": "0" * 40}})
+    )
+    assert found == dict(guards()["llama-guard-2"].categories)
+    assert categories_of(a_study()) == {}
 
 
 def test_questions_that_several_prompts_are_like_count_once(tmp_path: Path) -> None:
@@ -411,6 +427,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "neighbour": {"kind": "neighbour", "of": "prompts", "space": "space"},
     "match": {"kind": "match", "of": "prompts", "space": "space", "files": ["released:mt-bench"]},
     "verbs": {"kind": "verbs", "of": "prompts"},
+    "safety": {"kind": "safety", "model": "o/guard", "revision": "0" * 40},
 }
 
 

@@ -270,7 +270,7 @@ def tabulate_data(
     """Make a table of what a study's data is like, beside the numbers that MAGPIE prints."""
     from rewild.measures.similarity.summary import Options
     from rewild.report.data.numbers import Files, Reader
-    from rewild.report.data.plan import PRINTED, plan_data, price_of, table_uses
+    from rewild.report.data.plan import PRINTED, categories_of, plan_data, price_of, table_uses
     from rewild.report.data.tables import Costs, make
 
     found = _described(study, config)
@@ -284,6 +284,7 @@ def tabulate_data(
         Options(seed=found.seed, resamples=found.data.resamples),
         published=published,
         given=Costs(answered or [], written or [], *price_of(found)) if shown == "costs" else None,
+        names=categories_of(found) if shown == "safety" else None,
     )
     made.write_csv(out.with_suffix(".csv"))
     made.write("md", out.with_suffix(".md"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rewild.config.assumptions import load_assumptions
 from rewild.config.data import MOST_SETS, PARTS, Data, DataSet, Role, candidates
 from rewild.config.measures.base import PROMPTS
+from rewild.config.measures.safety import Safety, guards
 from rewild.config.study import Study
 
 LABELS: tuple[Role, ...] = ("quality", "difficulty")
@@ -267,3 +268,9 @@ def price_of(study: Study) -> tuple[float | None, str]:
     if gpu not in known:
         return None, f"no price of {gpu} is known: give data.price"
     return float(known[gpu].value), f"{gpu}, {known[gpu].kind}: {known[gpu].source}"
+
+
+def categories_of(study: Study) -> dict[str, str]:
+    """Code → name, of the categories of the guard model that the table `safety` is of."""
+    rows = [study.measures[use.measure] for use in table_uses(study, "safety")]
+    return dict(guards()[rows[0].guard].categories) if rows and isinstance(rows[0], Safety) else {}

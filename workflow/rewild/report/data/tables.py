@@ -114,10 +114,17 @@ def statistics(uses: Sequence[Use], reader: Reader, options: Options) -> Iterato
                 yield cell(title, f"{unit.capitalize()}, all", total)
 
 
-def safety(uses: Sequence[Use], reader: Reader, options: Options) -> Iterator[Cell]:
-    """The share of unsafe texts, and of each category among all texts (a text may have several)."""
+def safety(uses: Sequence[Use], reader: Reader, options: Options, names: Mapping[str, str]) -> Iterator[Cell]:
+    """The share of unsafe texts, and of each category among all texts (a text may have several).
+
+    Args:
+        uses: the measure, of each set.
+        reader: reads it.
+        options: of the bootstrap.
+        names: of the guard's categories, by code; each has a row.
+    """
     found: list[tuple[str, str, Cell]] = []
-    codes: set[str] = set()
+    codes = set(names)
     frames = {use: reader.values(use, ("categories",)) for use in uses}
     for use, whole in frames.items():
         frame = whole.filter(pl.col("value").is_not_null())
@@ -134,14 +141,16 @@ def safety(uses: Sequence[Use], reader: Reader, options: Options) -> Iterator[Ce
         mean, low, high, _ = over_conversations(frame["conversation_id"], values, options)
         for code, share, a, b in zip(flags, mean, low, high, strict=True):
             half = None if np.isnan(a) else 50 * float(b - a)
-            found.append((use.series, code, cell(code, use.series, 100 * float(share), half, note)))
+            row = f"{code}, {names[code]}" if code in names else code
+            found.append((use.series, code, cell(row, use.series, 100 * float(share), half, note)))
     known = {(series, code): one for series, code, one in found}
     for code in ["Unsafe", *sorted(codes, key=_natural)]:
+        row = f"{code}, {names[code]}" if code in names else code
         for use, whole in frames.items():
             if (use.series, code) in known:
                 yield known[use.series, code]
             elif whole["value"].is_not_null().any():
-                yield cell(code, use.series, 0.0)
+                yield cell(row, use.series, 0.0)
 
 
 def _natural(code: str) -> tuple[str, int]:
@@ -219,6 +228,7 @@ def make(
     *,
     published: Path,
     given: Costs | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> MadeTable:
     """One table, ready to be written.
 
@@ -229,21 +239,22 @@ def make(
         options: of the bootstrap.
         published: what MAGPIE's text prints beside it (:data:`rewild.report.data.plan.PRINTED`).
         given: of the table `costs`.
+        names: of the guard's categories, of the table `safety`.
     """
     cells = {
         "statistics": lambda: list(statistics(uses, reader, options)),
-        "safety": lambda: list(safety(uses, reader, options)),
+        "safety": lambda: list(safety(uses, reader, options, names or {})),
         "contamination": lambda: list(contamination(uses, reader)),
         "costs": lambda: list(costs(reader, given)) if given else [],
     }[name]()
     printed = read_table(published, PUBLISHED_CELLS)
-    names = {row.published: str(row.title) for row in reader.sets.values() if row.published}
+    own = {row.published: str(row.title) for row in reader.sets.values() if row.published}
     columns = {column: _spec(name, column) for column in dict.fromkeys(c["column"] for c in cells)}
     if name == "costs":
-        cells = _beside(cells, printed, names, list(columns))
+        cells = _beside(cells, printed, own, list(columns))
     frame = COMPARED_CELLS.frame([{c: one.get(c) for c in COMPARED_CELLS.columns} for one in cells], name)
     title, row, place = TITLES[name]
-    note = _said(name, printed, names) + (f" Price: {given.source}." if given else "")
+    note = _said(name, printed, own) + (f" Price: {given.source}." if given else "")
     spec = TableSpec.model_validate(
         {"title": title, "row": row, "place": place, "columns": list(columns), "computed_note": note}
     )
