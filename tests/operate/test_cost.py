@@ -6,11 +6,13 @@ import json
 import re
 from ast import literal_eval
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from conftest import Run
 from rewild.config import load_benchmarks, load_models, load_study
@@ -26,9 +28,10 @@ from rewild.evaluation.harness.settings import target_of
 from rewild.measures.base import Text
 from rewild.measures.labels import question
 from rewild.measures.throughput.analysis import THROUGHPUT
-from rewild.operate.cost.base import CostInputs, total, under
-from rewild.operate.cost.estimate import answering_hours, estimate
+from rewild.operate.cost.base import CostInputs, conversations, total, under
+from rewild.operate.cost.estimate import answering_hours, estimate, mix_size
 from rewild.operate.cost.jobs import hours_of_jobs
+from rewild.operate.cost.report import print_cost
 from synthesis_data import write_measured
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -345,3 +348,35 @@ def test_labels_cost_gpu_hours_or_dollars(tmp_path: Path) -> None:
     assert found["s"].dollars == pytest.approx(answers * (guarded * 0.15 + 10 * 0.60) / 1e6)
     assert [found[name].gpu_hours for name in ("s", "p")] == [0, 0]
     assert found["p"].dollars == 0
+
+
+def test_magpies_sets_stand_beside_the_papers_hours(tmp_path: Path) -> None:
+    """Prompts of a source, and the part of its model's answers that goes to it; no other paper's row."""
+    found = make_inputs(tmp_path, "magpie")
+    shown = Console(width=140, record=True, file=StringIO())
+    print_cost(found, estimate(found), each=False, console=shown)
+    text = shown.export_text()
+    for published, source, model, paper in (
+        ("MAGPIE-Air", "air", "meta-llama-3-8b-instruct", "206"),
+        ("MAGPIE-Pro", "pro", "meta-llama-3-70b-instruct", "614"),
+    ):
+        (row,) = [line for line in text.splitlines() if f"GPU-hours of {published} " in line]
+        hours = []
+        for objective in ("fewest", "cheapest"):
+            inputs = under(found, objective)
+            asked = found.study.responses.origins_of(model)
+            part = conversations(found, [source]) / conversations(found, asked)
+            answers = lines(inputs, "responses")[model].gpu_hours * part
+            hours.append(f"{lines(inputs, 'synthesis')[f'{source}/0'].gpu_hours + answers:,.0f}")
+        assert row.split()[3:6] == [paper, *hours]
+    assert "GPU-hours of all responses" not in text
+
+
+def test_a_mix_that_a_filter_cuts_is_as_large_as_what_it_keeps(tmp_path: Path) -> None:
+    found = make_inputs(tmp_path, "magpie")
+    mixes = found.study.mixes
+    assert {name: mix_size(found, mixes[name]) for name in ("air-filtered", "pro-filtered", "pro-mix")} == {
+        "air-filtered": 300_000,
+        "pro-filtered": 300_000,
+        "pro-mix": 450_000,
+    }

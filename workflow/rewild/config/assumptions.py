@@ -59,9 +59,10 @@ class Calls(Stated):
 
 
 class Paper(Strict):
-    """What the paper says that its own study took."""
+    """What papers say that their own studies took: all responses of WILDCHAT-50M; MAGPIE's sets, by name."""
 
     generation_gpu_hours: Number
+    set_gpu_hours: dict[str, Number]
 
 
 class Roofline(Strict):

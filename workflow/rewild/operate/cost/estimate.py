@@ -178,15 +178,14 @@ def _responses(inputs: CostInputs) -> Iterator[Line]:
 
 
 def mix_size(inputs: CostInputs, mix: Mix) -> int:
-    """Conversations in a mix; a source that is taken whole counts as many as the study has."""
-    return sum(
-        amount
-        if amount is not None
-        else (conversations(inputs, source.origins) or 0)
-        if isinstance(source, FromResponses | FromPrompts)
-        else 0
-        for source, amount in zip(mix.sources, mix.amounts(), strict=True)
-    )
+    """Conversations in a mix; of a source taken whole all that there are, or that its filter keeps."""
+    found = 0
+    for source, amount in zip(mix.sources, mix.amounts(), strict=True):
+        if amount is None and isinstance(source, FromResponses | FromPrompts):
+            kept = [c.top for c in (source.filters or mix.filters).measures if c.top]
+            amount = min([conversations(inputs, source.origins) or 0, *kept])  # noqa: PLW2901
+        found += amount or 0
+    return found
 
 
 def _mixes(inputs: CostInputs) -> Iterator[Line]:

@@ -14,6 +14,7 @@ from rewild.config.responses import Objective
 from rewild.core.terminal import Heading, output, print_table
 from rewild.operate.cost.base import STAGES, CostInputs, Line, conversations, total, under
 from rewild.operate.cost.estimate import estimate, mix_size
+from rewild.prompts.synthesis.spec import syntheses_of
 
 NOTEBOOK = ("llama-3.1-405b-instruct", "deepseek-coder-v2-instruct")
 """Models of the study that the paper does not list (docs/models.md)."""
@@ -123,9 +124,9 @@ def _beside_the_paper(inputs: CostInputs, trained: Sequence[Line], console: Cons
         *(Heading(name, right=True) for name in get_args(Objective)),
         Heading("note", 1, prose=True),
     ]
-    rows = []
+    rows = _sets(inputs)
     made = _objectives(inputs)
-    if any(line.gpus for line in made["fewest"]):
+    if not rows and any(line.gpus for line in made["fewest"]):
         own = inputs.study.responses.compute.objective if inputs.study.responses else ""
         unlisted = [line.what for line in made["fewest"] if line.what in NOTEBOOK]
         hours = [f"{total(found, 'gpu_hours'):,.0f}" for found in made.values()]
@@ -164,6 +165,38 @@ def _beside_the_paper(inputs: CostInputs, trained: Sequence[Line], console: Cons
             )
         )
     print_table(columns, rows, console=console)
+
+
+def _sets(inputs: CostInputs) -> list[tuple[str, ...]]:
+    """A row for each set of the study's data whose GPU-hours a paper states: prompts and answers."""
+    study, known = inputs.study, inputs.assumed.paper.set_gpu_hours
+    written = {source.name: source.model for source in syntheses_of(study)}
+    estimates = {name: estimate(under(inputs, name)) for name in get_args(Objective)}
+    rows = []
+    for one in study.data.sets.values() if study.data else ():
+        paper, model = known.get(one.published or ""), one.responses or written.get(one.source or "")
+        if paper is None or one.source is None or study.responses is None or model is None:
+            continue
+        mine, all_of_it = (
+            conversations(inputs, origins) or 0
+            for origins in ([one.source], study.responses.origins_of(model))
+        )
+        hours = []
+        for lines in estimates.values():
+            asked = sum(
+                line.gpu_hours
+                for line in lines
+                if line.stage == "synthesis" and line.what.rpartition("/")[0] == one.source
+            )
+            answered = sum(
+                line.gpu_hours for line in lines if (line.stage, line.what) == ("responses", model)
+            )
+            hours.append(f"{asked + answered * mine / max(all_of_it, 1):,.0f}")
+        gpu = study.responses.compute.gpu or "no GPU"
+        rows.append(
+            (f"GPU-hours of {one.published}", f"{paper.value:,.0f}", *hours, f"paper: A100-80; here: {gpu}")
+        )
+    return rows
 
 
 def _is_usual(inputs: CostInputs, run: str) -> bool:
