@@ -33,8 +33,11 @@ def labelled(inputs: CostInputs) -> Iterator[Line]:
         enquiry = enquiry_of(study, name, inputs.models, dict(inputs.gpus))
         if enquiry is None or number is None or study.prompts is None:
             continue
-        subjects = 1 if row.of == PROMPTS else len(study.responses.models) if study.responses else 0
-        texts = subjects * number * float(a.turns.value)
+        answering = study.responses.models if study.responses and row.of != PROMPTS else []
+        subjects = 1 if row.of == PROMPTS else len(answering)
+        asked_of = [study.responses.origins_of(model) for model in answering] if study.responses else []
+        labelled_texts = sum(conversations(inputs, origins) or 0 for origins in asked_of)
+        texts = (number if row.of == PROMPTS else labelled_texts) * float(a.turns.value)
         asked, said = _tokens(inputs, enquiry.settings)
         read, written = texts * asked, texts * said
         gpus, hours, start = enquiry.spec.gpus, 0.0, 0.0
