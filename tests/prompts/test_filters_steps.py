@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from fuzzing import fuzz
 from rewild.config.base import validate
-from rewild.config.measures.conditions import Condition, reasons_of
+from rewild.config.measures.base import Value
+from rewild.config.measures.conditions import Condition, check_condition, reasons_of
 from rewild.config.measures.text import Length, Refusal
 from rewild.core.errors import DataError
 from rewild.core.measures import contract
@@ -199,6 +200,43 @@ def test_ties_at_the_border(tmp_path: Path) -> None:
     assert kept(quantile={"upper": 0.4}) == "bcde"
     assert kept(quantile={"lower": 0.2}) == "a"
     assert kept(top=99) == "abcde"
+
+
+class Graded(Length):
+    """A measure with levels, as a label has."""
+
+    def columns(self) -> dict[str, Value]:
+        return {"grade": Value("text", "", ("poor", "fair", "good"))}
+
+
+def test_levels_are_ranked_by_their_order_and_not_by_their_letters(tmp_path: Path) -> None:
+    schema = contract({"grade": ("text", "")})
+    grades = {"a": "good", "b": "poor", "c": "fair", "d": None, "e": "good"}
+    rows = [(name, 0, 0, grade, None) for name, grade in grades.items()]
+    said = {"settings": {"measure": "g", "subject": "prompts", "digest": "d"}}
+    write_table(tmp_path / "g.parquet", pl.DataFrame(rows, schema=schema.dtypes, orient="row"), schema, said)
+    measures = {"g": Graded(kind="length", tokenizer=None)}
+    frame = pl.DataFrame({"id": [*grades], "n_turns": 1})
+
+    def kept(**asked: Any) -> str:
+        asked_of = condition(measure="g", **asked)
+        check_condition(asked_of, measures, ("responses",))
+        found = apply_conditions(
+            frame,
+            [asked_of],
+            measures=measures,
+            files=[tmp_path / "g.parquet"],
+            subject_of=lambda measure: "prompts",
+            where="here",
+        )
+        return "".join(n for n, r in zip(grades, found.reasons, strict=True) if r is None)
+
+    assert kept(top=1) == "a"
+    assert kept(bottom=2) == "bc"
+    assert kept(quantile={"upper": 0.7}) == "ace"
+    assert kept(above="poor", missing="keep") == "acde"
+    assert kept(below="good") == "bc"
+    assert kept(top=1, missing="keep") == "ad"
 
 
 def test_a_quantile_of_a_quantile_is_counted_apart(tmp_path: Path) -> None:
