@@ -33,6 +33,7 @@ _HATCHES = ("", "////", "....", "\\\\\\\\", "xx", "++", "oo")
 """One per set besides its colour, so that bars also differ in grey."""
 _LIGHT = (4, 5)  # numbers of colours on which white is not read
 _LONGEST = 28  # characters of a label
+_LEGEND = 44  # and of one in a legend
 _MAP = "cividis"  # even in lightness, and the same to colour-blind eyes
 
 
@@ -48,9 +49,11 @@ def draw(view: str, found: pl.DataFrame) -> Figure:
         return _DRAWN.get(view, _labels)(found)
 
 
-def _text(value: object) -> str:
+def _text(value: object, most: int = _LONGEST) -> str:
+    """On one line; of a long one its beginning and its end."""
     shown = line(value)
-    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+    half = most // 2
+    return shown if len(shown) <= most else f"{shown[:half]}…{shown[half - most + 1 :]}"
 
 
 def _parts(found: pl.DataFrame, key: str) -> list[tuple[str, pl.DataFrame]]:
@@ -122,7 +125,7 @@ def _bars(axes: Axes, part: pl.DataFrame, labels: Sequence[str], *, sideways: bo
         ends = np.abs([_ends(rows.get(label)) for label in labels]).T
         bars: dict[str, Any] = {
             "color": COLOURS[i], "hatch": _HATCHES[i], "edgecolor": "white", "linewidth": 0.4,
-            "label": _text(name),
+            "label": _text(name, _LEGEND),
         }  # fmt: skip
         whiskers: dict[str, Any] = {"ecolor": INK, "elinewidth": 0.7, "linestyle": ""}
         if sideways:
@@ -157,7 +160,7 @@ def _histograms(found: pl.DataFrame) -> Figure:
             looks: dict[str, Any] = {"color": COLOURS[i], "linestyle": LINES[i]}
             axes.stairs(
                 bars["value"].to_numpy(), _closed(edges, role in LENGTHS), linewidth=1.1, **looks,
-                label=f"{_text(name)} (median {_signed(middle)})",
+                label=f"{_text(name, _LEGEND)} (median {_signed(middle)})",
             )  # fmt: skip
             axes.plot([middle], [0], marker="^", color=COLOURS[i], clip_on=False, markersize=4.5, zorder=4)
         if role in LENGTHS:
