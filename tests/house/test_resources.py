@@ -22,14 +22,20 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ((), {"study": "wildchat50m", "models": "qwen2.5-72b-instruct", "runs": "l8b-q72-250k"}),
     (("results/smoke/prompts/report.json",), {"study": "smoke", "prompts": {"sources": [WRITTEN]}}),
     (
-        ("results/demo/measures/twice/summary.csv", "results/demo/measures/distance/summary.csv"),
+        (
+            "results/demo/measures/twice/summary.csv",
+            "results/demo/measures/distance/summary.csv",
+            "results/demo/coverage/map/coverage.svg",
+        ),
         {
             "study": "demo",
+            "coverage": {"map": {"space": "plane", "sets": {"demo": {}}}},
             "measures": {
                 "length": {"kind": "length"},
                 "twice": {"kind": "ratio", "left": "length", "right": "length"},
                 "space": {"kind": "embedding"},
                 "distance": {"kind": "neighbour", "space": "space"},
+                "plane": {"kind": "embedding", "of": "prompts"},
             },
         },
     ),

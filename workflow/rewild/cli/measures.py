@@ -370,6 +370,78 @@ def measure_space(
     typer.echo(f"{name} of {subject}: {made.height:,} texts, {failed:,} without values")
 
 
+@app.command("project-prompts")
+def project_prompts(
+    study: StudyName,
+    name: Annotated[str, typer.Argument(help="A row of the study's section `coverage`")],
+    files: Annotated[list[Path], typer.Argument(help="Files of its space (.parquet, vectors beside them)")],
+    *,
+    out: Annotated[Path, typer.Option(help="The folder for coordinates.csv and sets.csv")],
+    prompts: Annotated[list[Path] | None, typer.Option(help="Shards of the study's prompts")] = None,
+    file: Annotated[list[str] | None, typer.Option(help="SET=FILE of other data, any number")] = None,
+    threads: Threads = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Project several sets of prompts onto one plane, by t-SNE or UMAP (docs/measures.md)."""
+    from rewild.config import load_models, read_study
+    from rewild.config.base import identity
+    from rewild.config.measures.base import PROMPTS
+    from rewild.core.table import provenance, write_table
+    from rewild.measures.space import coverage as c
+    from rewild.measures.space.schema import COORDINATES, SETS
+    from rewild.measures.space.vectors import read_space
+    from rewild.measures.weights import weights_of
+
+    found = read_study(study, config)
+    known_name(name, found.coverage, f"study {found.name}: unknown coverage", listed="coverage")
+    row = found.coverage[name]
+    given: dict[str, list[Path]] = {}
+    for pair in file or []:
+        chosen, _, path = pair.partition("=")
+        known_name(chosen, row.sets, f"coverage.{name}: unknown set", listed="sets")
+        given.setdefault(chosen, []).append(Path(path))
+    for chosen, wanted in row.sets.items():
+        if wanted.files and chosen not in given:
+            raise ConfigError(f"coverage.{name}: the set '{chosen}' is of files: give --file {chosen}=FILE")
+    embedding = found.measures[row.space]
+    drawn = c.draw(
+        row,
+        read_space(files, row.space, PROMPTS),
+        prompts or [],
+        given,
+        seed=found.seed,
+        embedding=embedding,
+        weights=weights_of(found, row.space, load_models(config, found)),
+        threads=threads,
+        say=say,
+    )
+    coordinates, sets = c.tables(drawn, c.project(row, drawn, found.seed), row.sample)
+    inputs = [*files, *(prompts or []), *(path for paths in given.values() for path in paths)]
+    made_from = provenance(inputs, coverage=identity(row), seed=found.seed)
+    write_table(out / "coordinates.csv", coordinates, COORDINATES, made_from)
+    write_table(out / "sets.csv", sets, SETS, made_from)
+
+
+@app.command("plot-coverage")
+def plot_coverage(
+    coordinates: Annotated[Path, typer.Argument(help="coordinates.csv")],
+    *,
+    out: Annotated[Path, typer.Option(help="The figure's path, without a suffix")],
+    title: Annotated[list[str], typer.Option(help="SET=TITLE, in the order of the panels")],
+) -> None:
+    """Draw a projection of sets of prompts: a panel a set, before all others in grey."""
+    from rewild.core.plotting import save
+    from rewild.core.table import read_table
+    from rewild.measures.space.figure import panels
+    from rewild.measures.space.schema import COORDINATES
+
+    titles = {name: shown for name, _, shown in (one.partition("=") for one in title)}
+    points = read_table(coordinates, COORDINATES)
+    for name in titles:
+        known_name(name, points["set"].unique().sort().to_list(), f"{coordinates}: no set", listed="sets")
+    save(panels(points, titles), out, "Coverage: sets of prompts in one projection")
+
+
 @app.command("summarise-measure")
 def summarise_measure(
     files: Annotated[list[Path], typer.Argument(help="Files of a measure (.parquet)")],

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, part, validate
+from rewild.config.coverage import Coverage, check_coverage
 from rewild.config.data import Data, check_data
 from rewild.config.demo import Demo
 from rewild.config.evaluation import Evaluation
@@ -114,6 +115,11 @@ class Study(Section, marks=LISTED):
     )
     measures: dict[Slug, Measure] = Field(
         default_factory=dict, exclude_if=not_, description="What is said of each response or prompt, by name"
+    )
+    coverage: dict[Slug, Coverage] = Field(
+        default_factory=dict,
+        exclude_if=not_,
+        description="Sets of prompts in one projection of an embedding's space, by name",
     )
     filters: dict[Slug, Filter] = Field(
         default_factory=dict,
@@ -233,6 +239,9 @@ class Study(Section, marks=LISTED):
         for name in self.measures:
             check_derived(name, self.measures, self.responses.models if self.responses else None)
             check_space(name, self.measures)
+        sources = [source.name for source in self.prompts.sources] if self.prompts else []
+        for name, coverage in self.coverage.items():
+            check_coverage(name, coverage, self.measures, sources)
         for where, condition, of in self._conditions():
             try:
                 check_condition(condition, self.measures, of)
