@@ -42,7 +42,6 @@ from rewild.operate.cost.base import (
     weight_bytes,
 )
 from rewild.operate.cost.labels import labelled
-from rewild.prompts.synthesis.schema import Measured
 from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 
 
@@ -90,6 +89,8 @@ def steps_of(inputs: CostInputs) -> Iterator[tuple[Synthesis, int, Spec]]:
 
 def _synthesis(inputs: CostInputs) -> Iterator[Line]:
     """A line for each step; as if every sample were a prompt, until its shards are measured."""
+    from rewild.prompts.synthesis.schema import Measured  # with polars, which a dry run does without
+
     for source, step, job in steps_of(inputs):
         requests = list(_asked(inputs, source, step))
         held = source.count * (requests[-1].read + requests[-1].written)

@@ -8,9 +8,7 @@ from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.labels import Asks, Label
 from rewild.engines.roofline import Traffic
 from rewild.generation.asking.budget import cost
-from rewild.measures.base import Text
 from rewild.measures.enquiry import Enquiry, enquiry_of
-from rewild.measures.labels import question
 from rewild.operate.cost.base import (
     HEADER,
     LETTERS,
@@ -85,4 +83,7 @@ def _rubric(row: Asks) -> float:
     """Tokens that are the same of every text."""
     if not isinstance(row, Label):
         return TASK
+    from rewild.measures.base import Text  # with polars, which a dry run does without
+    from rewild.measures.labels import question
+
     return len(question(row.stated, row.of, Text("", 0, 0, ""))) / LETTERS
