@@ -26,6 +26,7 @@ from rewild.core.errors import ConfigError, DataError
 from rewild.core.plotting import save
 from rewild.core.table import read_table, write_table
 from rewild.measures.similarity.summary import Options
+from rewild.measures.space.schema import SETS as COVERED
 from rewild.prompts.synthesis.schema import WRITTEN, Manifest, Spent
 from rewild.report.data.figures import draw
 from rewild.report.data.numbers import NUMBERS, Files, Reader, edges_of, numbers
@@ -77,11 +78,11 @@ class Place:
         uses = [use for role in roles for use in self.uses[role]]
         return numbers(view, uses, self.reader(written), self.data, 50)
 
-    def table(self, name: str, *roles: str, given: Costs | None = None) -> Any:
+    def table(self, name: str, *roles: str, **given: Any) -> Any:
         uses = [use for role in roles for use in self.uses[role]]
         published = PAPER / f"{PRINTED[name]}.csv"
         options = Options(seed=50, resamples=200)
-        return make(name, uses, self.reader(), options, published=published, given=given)
+        return make(name, uses, self.reader(), options, published=published, **given)
 
 
 def test_shares_of_levels_are_of_texts_that_have_a_value(tmp_path: Path) -> None:
@@ -253,6 +254,16 @@ def test_statistics_add_up_to_the_texts(tmp_path: Path) -> None:
     assert any("MAGPIE-Air-300K-Raw 300K" in note for note in made.grid.notes)
 
 
+def test_topic_diversity_is_that_of_the_projection(tmp_path: Path) -> None:
+    rows = [("air", 9, 0, 5, 5, None, 0.25), ("web", 7, 0, 5, 4, "too_long: 1", 0.125)]
+    write_table(tmp_path / "tsne/sets.csv", COVERED.frame(rows, "sets"), COVERED, {})
+    made = Place(tmp_path).table("topics", coverage=[tmp_path / "tsne/sets.csv"])
+    assert made.frame.select("row", "column", "computed", "note").rows() == [
+        ("air", "tsne", 0.25, None), ("web", "tsne", 0.125, "1 without a vector")
+    ]  # fmt: skip
+    assert any("Table 6 are lost" in note for note in made.grid.notes)
+
+
 def test_unsafe_categories_are_shares_of_all_texts(tmp_path: Path) -> None:
     air = [(True, "S10,S2"), (False, None), (True, "S2"), (None, None)]
     said = [pair for one in air for pair in (one, (False, None))]
@@ -408,7 +419,9 @@ def test_what_a_study_lacks_is_left_out_with_the_reason() -> None:
     assert why["settings", "distance"] == "no source of prompts is sampled with several settings"
     assert why["system", "quality"] == "data.system names no sets"
     shown = {view for view, _ in why} | set(plan.views)
-    assert shown == {*VIEWS, "safety", "contamination"}, "every figure is shown, or left out with a reason"
+    assert shown == {*VIEWS, "topics", "safety", "contamination"}, (
+        "every figure is shown, or left out with a reason"
+    )
 
 
 def label(scheme: str, **more: Any) -> dict[str, Any]:

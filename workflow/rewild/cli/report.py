@@ -263,6 +263,7 @@ def tabulate_data(
         list[Path] | None, typer.Option(help="synthesis/SOURCE/manifest.json, for `costs`")
     ] = None,
     mix: Mixed = None,
+    coverage: Annotated[list[Path] | None, typer.Option(help="coverage/NAME/sets.csv, for `topics`")] = None,
     published: Annotated[Path, typer.Option(help="What MAGPIE's text prints beside it")],
     out: Annotated[Path, typer.Option(help="Where to write, without a suffix")],
     config: ConfigFolder = Path("config"),
@@ -285,6 +286,7 @@ def tabulate_data(
         published=published,
         given=Costs(answered or [], written or [], *price_of(found)) if shown == "costs" else None,
         names=categories_of(found) if shown == "safety" else None,
+        coverage=coverage or [],
     )
     made.write_csv(out.with_suffix(".csv"))
     made.write("md", out.with_suffix(".md"))

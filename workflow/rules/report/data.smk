@@ -148,6 +148,11 @@ rule tabulate_data:
             if wildcards.shown == "costs"
             else []
         ),
+        coverage=lambda wildcards: [
+            f"results/{wildcards.study}/coverage/{name}/sets.csv"
+            for name in STUDIES[wildcards.study].coverage
+            if wildcards.shown == "topics"
+        ],
         prices=own("resources/cost/assumptions.yaml"),
         published=lambda wildcards: own(
             f"{ROOMS}/magpie/data/{PRINTED[wildcards.shown]}.csv"
@@ -181,6 +186,9 @@ rule tabulate_data:
         answered=lambda wildcards, input: [
             f"--answered={path}" for path in input.answered
         ],
+        coverage=lambda wildcards, input: [
+            f"--coverage={path}" for path in input.coverage
+        ],
         written=lambda wildcards, input: [f"--written={path}" for path in input.written],
         mixes=data_mix_names,
         out=lambda wildcards, output: str(Path(output.html).with_suffix("")),
@@ -189,7 +197,7 @@ rule tabulate_data:
         "{wildcards.study}: a table of its data ({wildcards.shown})"
     shell:
         "rewild --words <(words {params.prompts:q} {params.answered:q} {params.written:q} {params.mixes:q}"
-        " {input.measures:q})"
+        " {params.coverage:q} {input.measures:q})"
         " tabulate-data {wildcards.study:q} {wildcards.shown:q} --published {input.published:q} --out {params.out:q}"
         " > {log:q} 2>&1"
 

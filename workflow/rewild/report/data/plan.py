@@ -45,7 +45,13 @@ VIEWS: dict[str, View] = {
 """Every figure; the maps of embeddings (7, 8) are made where the embeddings are."""
 
 
-PRINTED = {"statistics": "sizes", "safety": "settings", "contamination": "settings", "costs": "costs"}
+PRINTED = {
+    "statistics": "sizes",
+    "topics": "settings",
+    "safety": "settings",
+    "contamination": "settings",
+    "costs": "costs",
+}
 """Every table, and the file of MAGPIE's room with what its text prints beside it."""
 
 
@@ -211,6 +217,10 @@ def sampled(study: Study, row: DataSet) -> bool:
 def _tables(making: _Making) -> Iterator[str]:
     """The tables, and why others are left out."""
     yield "statistics"
+    if making.study.coverage:
+        yield "topics"
+    else:
+        making.left_out.append(LeftOut("topics", "topics", None, "the study has no section 'coverage'"))
     named: tuple[Role, ...] = ("safety", "contamination")
     for role in named:
         if making.measure(role):
@@ -228,6 +238,7 @@ TABLE_ROLES: dict[str, tuple[Role, ...]] = {
     "statistics": ("prompt_length", "response_length"),
     "safety": ("safety",),
     "contamination": ("contamination",),
+    "topics": (),
     "costs": (),
 }
 

@@ -16,6 +16,7 @@ from rewild.core.reading import read_json, read_model
 from rewild.core.table import provenance, read_table
 from rewild.generation.schema import Measurement
 from rewild.measures.similarity.summary import Options
+from rewild.measures.space.schema import SETS
 from rewild.measures.summary import over_conversations
 from rewild.report.data.numbers import Reader, about
 from rewild.report.data.plan import Use
@@ -28,6 +29,7 @@ Cell = dict[str, Any]
 
 TITLES = {
     "statistics": ("Prompts and responses of the sets", "Set", "Table 4"),
+    "topics": ("Topic diversity", "Set", "Table 6"),
     "safety": ("Unsafe texts by category", "Category", "Table 7"),
     "contamination": ("Benchmark questions that a prompt is like", "Benchmark", "appendix D.5"),
     "costs": ("What 1,000 conversations cost", "Set", "section 3.4"),
@@ -112,6 +114,15 @@ def statistics(uses: Sequence[Use], reader: Reader, options: Options) -> Iterato
         for unit, total in whole.items():
             if len(whole) == 1 and len(by_set[name]) == 2:
                 yield cell(title, f"{unit.capitalize()}, all", total)
+
+
+def topics(coverage: Sequence[Path]) -> Iterator[Cell]:
+    """The mean cosine of all pairs of prompts of a set, in each projection: less is more varied."""
+    for path in coverage:
+        for row in read_table(path, SETS).iter_rows(named=True):
+            lost = row["drawn"] - row["embedded"]
+            note = f"{lost:,} without a vector" if lost else None
+            yield cell(row["set"], path.parent.name, row["mean_cosine"], note=note)
 
 
 def safety(uses: Sequence[Use], reader: Reader, options: Options, names: Mapping[str, str]) -> Iterator[Cell]:
@@ -229,6 +240,7 @@ def make(
     published: Path,
     given: Costs | None = None,
     names: Mapping[str, str] | None = None,
+    coverage: Sequence[Path] = (),
 ) -> MadeTable:
     """One table, ready to be written.
 
@@ -240,10 +252,12 @@ def make(
         published: what MAGPIE's text prints beside it (:data:`rewild.report.data.plan.PRINTED`).
         given: of the table `costs`.
         names: of the guard's categories, of the table `safety`.
+        coverage: files coverage/NAME/sets.csv, of the table `topics`.
     """
     cells = {
         "statistics": lambda: list(statistics(uses, reader, options)),
         "safety": lambda: list(safety(uses, reader, options, names or {})),
+        "topics": lambda: list(topics(coverage)),
         "contamination": lambda: list(contamination(uses, reader)),
         "costs": lambda: list(costs(reader, given)) if given else [],
     }[name]()
@@ -259,7 +273,7 @@ def make(
         {"title": title, "row": row, "place": place, "columns": list(columns), "computed_note": note}
     )
     grid = compared_grid(name, spec, columns, frame, published, own=True)
-    files = [*reader.files.paths, published, *([*given.answered, *given.written] if given else ())]
+    files = [*reader.files.paths, *coverage, published, *([*given.answered, *given.written] if given else ())]
     made_from = provenance(files, **about(uses), seed=options.seed, resamples=options.resamples)
     made = f"Made by rewild {made_from['rewild']} from the files that {name}.csv-metadata.json names"
     comment = f"{name}: {title}\nBeside MAGPIE's {place}\n{made}"
@@ -269,7 +283,9 @@ def make(
 def _spec(table: str, column: str) -> ColumnSpec:
     unit, _, what = column.partition(" per ")
     meaning, of, digits = COLUMNS.get(column, (f"Mean over {what}s", unit.lower(), 1))
-    if table == "safety":
+    if table == "topics":
+        meaning, of, digits = f"Mean cosine of all pairs of prompts that '{column}' projects", "cosine", 4
+    elif table == "safety":
         meaning, of, digits = "Share of the set's texts", "%", 2
     elif table == "contamination":
         meaning, of, digits = "Questions that some prompt of the set is like", "count", 0
@@ -307,6 +323,8 @@ def _said(name: str, printed: pl.DataFrame, names: Mapping[str, str]) -> str:
         own = "".join(f" {title} is its {row}." for row, title in names.items())
         return "The paper prints, of conversations: " + ", ".join(f"{r} {p}" for r, p in sizes) + f".{own}"
     stated = dict(printed.select("row", "printed").iter_rows())
+    if name == "topics":
+        return "Less is more varied. The numbers of the paper's Table 6 are lost."
     if name == "contamination":
         most = stated.get("Most AlpacaEval 2 questions affected by contamination")
         limit = stated.get("Cosine similarity above which an instruction is contaminated")
