@@ -25,8 +25,8 @@ from rewild.operate.preflight_models import models_to_look_at
 from rewild.prompts.prepare import prepare
 from rewild.prompts.schema import read_shard
 from rewild.prompts.synthesis.checks import REASONS, Wanted, what_is_wrong
-from rewild.prompts.synthesis.collect import collect
-from rewild.prompts.synthesis.copies import first_of, nearly
+from rewild.prompts.synthesis.collect import collect, without_copies
+from rewild.prompts.synthesis.copies import nearly
 from rewild.prompts.synthesis.schema import SAMPLES, WRITTEN
 from rewild.prompts.synthesis.spec import described, settings_of, synthesis_of, synthesis_spec
 from synthesis_data import WRITES, write_measured
@@ -135,11 +135,27 @@ def test_copies_are_of_the_earliest() -> None:
     base = "Explain how the tides of the sea follow from the pull of the moon and of the sun on the earth "
     base += "and why there are two of them a day in most places but only one in some others please"
     texts = [base, base + ".", base, base.replace("please", "thanks"), "What is a tide?", "What is a tide"]
-    assert first_of(texts).tolist() == [0, 1, 0, 3, 4, 5]
     assert nearly(texts, 0.9).tolist()[:4] == [-1, 0, 0, 0]
     assert nearly(texts, 0.9).tolist()[4:] == [-1, 4]
     assert nearly([base, " ".join(reversed(base.split()))], 0.9).tolist() == [-1, -1]
     assert nearly([], 0.9).tolist() == []
+
+
+def test_ten_million_duplicates_are_counted_each() -> None:
+    count = 10_000_000
+    numbers = pl.int_range(count, eager=True, dtype=pl.Int64).alias("number")
+    samples = pl.select(
+        numbers,
+        text=pl.when(numbers % 2_000_000 == 1)
+        .then(pl.lit("And why at night?"))
+        .otherwise(pl.lit("Why is it blue?")),
+        failure=pl.when(numbers == 7).then(pl.lit("empty: no text")),
+    )
+    found = without_copies(samples, 0.9)
+    assert found["number"].equals(numbers)
+    assert found["failure"].head(4).to_list() == [None, None, "repeated: 0", "repeated: 0"]
+    reasons = found["failure"].value_counts().sort("count").rows()
+    assert reasons == [("empty: no text", 1), (None, 2), ("repeated: 1", 4), ("repeated: 0", count - 7)]
 
 
 def test_the_estimate_is_near_the_share_of_runs() -> None:

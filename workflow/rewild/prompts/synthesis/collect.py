@@ -19,7 +19,7 @@ from rewild.core.table import provenance, write_table
 from rewild.generation.pilot import PilotReport
 from rewild.generation.rows import reason_of
 from rewild.generation.spec import digest_of
-from rewild.prompts.synthesis.copies import first_of, nearly, similar
+from rewild.prompts.synthesis.copies import nearly, similar
 from rewild.prompts.synthesis.schema import WRITTEN, Manifest, Measured, Spent, read_step
 
 
@@ -34,28 +34,29 @@ def without_copies(
         pool: other texts that came before, and the ROUGE-L above which a prompt is like one of them, or like
             an earlier prompt; None: it may be.
     """
-    good = samples.filter(pl.col("failure").is_null())
-    numbers, texts = good["number"].to_list(), good["text"].to_list()
-    first = first_of(texts)
-    found = {n: f"repeated: {numbers[first[i]]}" for i, n in enumerate(numbers) if first[i] != i}
+    earliest = pl.col("number").first().over("text")
+    good = samples.filter(pl.col("failure").is_null()).select("number", "text", earliest.alias("first"))
+    single = pl.col("first") == pl.col("number")
+    left = good.filter(single)
+    why = [good.filter(~single).select("number", pl.format("repeated: {}", "first").alias("copy"))]
     if near is not None:
-        left = [i for i, n in enumerate(numbers) if n not in found]
-        earlier = nearly([texts[i] for i in left], near)
-        found |= {
-            numbers[i]: f"near_copy: {numbers[left[e]]}" for i, e in zip(left, earlier, strict=True) if e >= 0
-        }
+        earlier = pl.Series("earlier", nearly(left["text"].to_list(), near))
+        found = left.with_columns(earlier).filter(pl.col("earlier") >= 0)
+        of = left["number"].gather(found["earlier"])
+        why.append(found.select("number", pl.format("near_copy: {}", of).alias("copy")))
+        left = left.filter(earlier < 0)
     if pool is not None:
-        left = [i for i, n in enumerate(numbers) if n not in found]
-        for i, (other, score) in zip(left, similar([texts[i] for i in left], *pool), strict=True):
+        numbers, alike = left["number"].to_list(), {}
+        for number, (other, score) in zip(numbers, similar(left["text"].to_list(), *pool), strict=True):
             if other is not None:
-                like = f"seed {-other}" if other < 0 else numbers[left[other]]
-                found[numbers[i]] = f"similar: {like} ({score:.2f})"
-    if not found:
+                like = f"seed {-other}" if other < 0 else numbers[other]
+                alike[number] = f"similar: {like} ({score:.2f})"
+        rows = {"number": list(alike), "copy": list(alike.values())}
+        why.append(pl.DataFrame(rows, schema={"number": pl.Int64, "copy": pl.String}))
+    copies = pl.concat(why)
+    if copies.is_empty():
         return samples
-    why = pl.DataFrame(
-        {"number": list(found), "copy": list(found.values())}, schema_overrides={"number": pl.Int64}
-    )
-    joined = samples.join(why, on="number", how="left", maintain_order="left")
+    joined = samples.join(copies, on="number", how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce("failure", "copy").alias("failure")).drop("copy")
 
 

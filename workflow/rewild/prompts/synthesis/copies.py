@@ -1,6 +1,6 @@
-"""Prompts that are an earlier one: letter by letter, or nearly.
+"""Prompts that are nearly an earlier one.
 
-Nearly is measured by MinHash (Broder 1997): of a text's runs of three words a signature of 64 hashes is kept,
+That is measured by MinHash (Broder 1997): of a text's runs of three words a signature of 64 hashes is kept,
 and the share in which two signatures agree estimates the share of runs that two texts have in common. Which
 pairs are looked at, 16 bands of 4 hashes decide: at 0.9 in common fewer than one pair in 10^7 is missed.
 """
@@ -32,13 +32,6 @@ Signatures = npt.NDArray[np.uint32]
 def words_of(text: str) -> list[str]:
     """The words of a text, in lower case; a letter of a script without spaces is one."""
     return _WORD.findall(text.casefold())
-
-
-def first_of(texts: Sequence[str]) -> Integers:
-    """For each text the index of the first that is the same, its own if it is the first."""
-    seen: dict[bytes, int] = {}
-    names = (blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts)
-    return np.array([seen.setdefault(name, at) for at, name in enumerate(names)], dtype=np.int64)
 
 
 def nearly(texts: Sequence[str], least: float) -> Integers:
