@@ -56,7 +56,7 @@ def labelled(inputs: CostInputs) -> Iterator[Line]:
             hours=hours / jobs + start if hours else 0.0,
             read=read,
             written=written,
-            disk=(read + written) * a.bytes_per_token.value,
+            disk=written * a.bytes_per_token.value,  # replies are kept, not what was asked
             dollars=_dollars(enquiry, read, written),
             basis="predicted" if gpus else "assumed",
         )
