@@ -117,9 +117,8 @@ class _Making:
         for name in names:
             subject = PROMPTS if of == PROMPTS else self.sets[name].responses
             if subject is None:
-                self.left_out.append(
-                    LeftOut(view, role, name, f"the set has no responses: give data.sets.{name}.responses")
-                )
+                reason = f"no model answers its prompts, or several do: then name data.sets.{name}.responses"
+                self.left_out.append(LeftOut(view, role, name, reason))
             else:
                 yield name, subject
 
