@@ -1,6 +1,6 @@
 """How long conditions on measures take, of conversations with one turn and measures in shards.
 
-    python benchmarks/filters.py --rows 1000000 --shards 48
+python benchmarks/filters.py --rows 1000000 --shards 48
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main() -> None:
             ("reward", "number", rng.normal(-5, 6, given.rows)),
         ):
             schema = contract({name: (form, "")})
-            frame = pl.DataFrame({"conversation_id": ids, "turn": 0, "sample": 0, name: values, "failure": None})
+            keys = {"conversation_id": ids, "turn": 0, "sample": 0}
+            frame = pl.DataFrame({**keys, name: values, "failure": None})
             said = {"settings": {"measure": name, "subject": "m", "digest": "d"}}
             for shard, part in enumerate(frame.iter_slices(-(-given.rows // given.shards))):
                 files.append(Path(folder) / f"{name}-{shard:04d}.parquet")

@@ -102,13 +102,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def why(log: Path) -> str:
-    """The last line of a log that tells of an error, or its last one; at most 300 characters."""
+    """The last line of a log that tells of an error, or its last one; at most 300 characters.
+
+    vLLM's engine is a process of its own: its error stands above the one that only says so.
+    """
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError as error:
         return f"no log: {error}"
     told = [line for line in lines if line]
-    errors = [line for line in told if ERROR.search(line)]
+    errors = [line for line in told if ERROR.search(line) and "See root cause above" not in line]
     return ([*told[-1:], *errors[-1:]] or [SILENT])[-1][:300]
 
 
@@ -227,8 +230,12 @@ def before_vllm(one_process: bool = False) -> None:
     Args:
         one_process: the worker runs in this process, so that its own figures can be read; a study's does not.
     """
+    from importlib.util import find_spec
+
     needs("vllm")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    if find_spec("flashinfer") is None:  # vLLM imports it before it asks whether it can sample with it
+        os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     if one_process:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; only the CPU build reads it
