@@ -177,6 +177,7 @@ class Planned:
         for name, value in (("IMPORTS", found.imports), ("JUDGED", found.judged)):
             world[name][self.name] = value
         world["JUDGED_FILES"].update(found.files)
+        world["WRITERS"].update({(self.name, name): made for name, made in found.writers.items()})
 
     def walk(self) -> Iterator[tuple[str, Mark, set[str] | None]]:
         """Every field, by its general name, with its mark and the rules that another value runs again.

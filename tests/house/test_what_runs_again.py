@@ -25,6 +25,7 @@ TRAINS = {"preflight_run", "train_run", "postflight_run"}
 NAMES = {"collect_scores", "draw_loss", "state_findings"}  # the names of runs are in what they make
 STATES = {"draw_figure", "fill_table", "compare_judgments", "state_findings"}
 CARDS = {"describe_mix", "describe_pairs"}
+WRITES = {"pilot_synthesis", "synthesise_shard", "collect_synthesis"}
 PLAN = re.compile(r"study\.responses\.compute\.gpu|models\.\*\.(dimensions|parameters)\.")
 """They reach answers as the context of the engine plan, where the study sets none."""
 
@@ -37,15 +38,17 @@ TABLE: dict[str, Expected] = {
         {"run_pilot", "answer_shard", "make_mix", "evaluate_run", "answer_benchmarks", "judge_answers"}
         | {"draw_preference_prompts", "sample_answers", "score_similarity", "merge_similarity"}
         | {"measure_diversity", *TRAINS, *STATES},
-        {"summarise_measure", "draw_data", "tabulate_data"},
+        {"summarise_measure", "draw_data", "tabulate_data", *WRITES},
     ),
     "study.data.": ({"draw_data", "tabulate_data"}, {"list_data"}),
     "study.data.sets.": ({"tabulate_data"}, {"draw_data", "list_data"}),
     "study.prompts.": ({"prepare_prompts"}, set()),
+    "study.prompts.sources.": ({"prepare_prompts"}, WRITES),
+    "study.prompts.sources.*.pilot.": ({"pilot_synthesis"}, set()),
     "study.prompts.shards": (
         {"prepare_prompts", "collect_responses"},
         {"run_pilot", "draw_preference_prompts", "measure_throughput", "measure_texts", "postflight_run"}
-        | {"draw_data", "tabulate_data"},
+        | {"draw_data", "tabulate_data", "make_mix", "summarise_measure"},
     ),
     "study.measures.": (
         {"measure_texts"},
@@ -61,7 +64,8 @@ TABLE: dict[str, Expected] = {
     "study.responses.": (ANSWERS, set()),
     "study.responses.history": ({"run_pilot", "answer_shard"}, set()),  # samples are of first turns
     "study.responses.sampling.": ({"run_pilot", "answer_shard"}, set()),  # samples have their own
-    "study.responses.overrides.": ({"run_pilot", "answer_shard"}, {"sample_answers"}),
+    "study.responses.overrides.": ({"run_pilot", "answer_shard"}, {"sample_answers", *CARDS}),
+    "study.responses.overrides.*.gates": ({"check_pilot"}, set()),
     "study.responses.pilot.conversations": ({"run_pilot"}, set()),
     "gates.": ({"check_pilot"}, set()),
     "gates.repetition": ({"run_pilot"}, set()),
@@ -145,6 +149,10 @@ UNTRIED = re.compile(
     |study\.mixes\.\*\.sources\.\*\.(model|length_control)
     |study\.mixes\.\*\.filters\.measures            # they name a measure of the study
     |study\.(prompts\.sources|preferences)\.\*\.filters
+    |study\.prompts\.sources\.\*\.(name|model|system|answers\..*)
+    |study\.measures\.\*\.(engine|scheme|model|revision|of|left|right|space)(\..*)?
+    |study\.data\.(measures|system|price|sets\..*)|study\.mixes\.\*\.filters\.measures\..*
+    |study\.measures\.\*\.(engine|scheme|model|revision|of|left|right|space)(\..*)?|study\.data\.sets\..*
     |.*\.kind|benchmarks\.\*\.(slug|judged|judge|revision|source|citation|files|scale\.max)
     |recipes\.\*\.(warmup_ratio|precision|attention|fsdp|beta|unstated)
     |models\.\*\.(folder|native|api|endpoint|base|parameters\.active|quantized_revision|listed\.copies|dimensions\..*)
@@ -165,6 +173,8 @@ def planned(request: pytest.FixtureRequest) -> Planned:
 
 def expected(name: str) -> Expected | None:
     """The entry of the table for a field: the longest that fits."""
+    if ".gates." in name and name.startswith("study.prompts."):
+        return {"check_synthesis_pilot"}, set()
     if ".gates." in name:
         return TABLE.get(name[name.index("gates.") :], TABLE["gates."])
     fits = [key for key in TABLE if name == key or (name.startswith(key) and not key.endswith("d"))]
@@ -181,7 +191,7 @@ def test_every_field_runs_again_what_depends_on_it(planned: Planned) -> None:
         found = ran - ALWAYS
         must, may = expected(name) or (set[str](), set[str]())
         if PLAN.match(name):
-            must, may = set(), {*ANSWERS, "answer_benchmarks", "tabulate_data"}  # the price of a GPU
+            must, may = set(), {*ANSWERS, *WRITES, "answer_benchmarks", "tabulate_data"}  # the price of a GPU
         elif mark == HOW:
             must = may = set()
         elif mark == SHOWN:
@@ -193,7 +203,7 @@ def test_every_field_runs_again_what_depends_on_it(planned: Planned) -> None:
         if not must & made_here <= found <= must | may:
             wrong[name] = f"ran {sorted(found)}, not {sorted(must & made_here)} (or {sorted(may)})"
     assert not wrong, "\n".join(f"{name}: {said}" for name, said in wrong.items())
-    assert not untried, "no other value was found for these: see OTHER in tests/flips.py"
+    assert not untried, f"see OTHER in tests/flips.py; no other value was found for: {', '.join(untried)}"
 
 
 def test_a_gpu_identifies_nothing_where_the_context_is_set(planned: Planned) -> None:
@@ -236,6 +246,7 @@ def test_an_argument_of_vllm_identifies_what_its_mark_says(
     [
         ("demo", {"make_demo_model", "make_questions"}),
         ("prompts", {"prepare_prompts"}),
+        ("synthesis", WRITES),
         ("responses", {*ANSWERS, "answer_benchmarks"}),
         ("collect", {"collect_responses"}),
         ("similarity", {"score_similarity"}),
@@ -263,7 +274,14 @@ def test_a_raised_stage_version_runs_its_stage_again(
 
 def test_every_rule_depends_on_its_code_or_on_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its parameters: `code` or `stage`, or settings in which the version of its stage stands."""
-    named = {"run_pilot", "answer_shard", "sample_answers", "evaluate_run", "judge_answers", *TRAINS}
+    named = WRITES - {"collect_synthesis"} | {
+        "run_pilot",
+        "answer_shard",
+        "sample_answers",
+        "evaluate_run",
+        "judge_answers",
+        *TRAINS,
+    }
     for rule in rules():
         if rule.name == "all" or rule.name.startswith("answer_benchmarks_"):
             continue
