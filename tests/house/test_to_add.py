@@ -100,7 +100,7 @@ def add_measure(copy: Path) -> None:
     )
     text = (kinds / "__init__.py").read_text(encoding="utf-8")
     (kinds / "__init__.py").write_text(
-        text.replace("    Language | Length", "    Vowels | Language | Length"), encoding="utf-8"
+        text.replace("    Language\n", "    Vowels\n    | Language\n", 1), encoding="utf-8"
     )
     (copy / PACKAGE / "measures/vowels.py").write_text(
         "from rewild.measures.base import Measurer\n\n\n"
