@@ -16,6 +16,8 @@ from parsed import STUDIES, jobs, rules
 from rewild.responses.layout import Layout
 from rewild.training.runs.layout import RunFiles
 
+ROOT = Path(__file__).resolve().parents[2]
+
 # Inputs that are in no command: what runs a job again, or makes it wait, by the input's name.
 SIGNALS = {
     "code": "the modules that a cheap rule runs",
@@ -42,7 +44,10 @@ ONLY_TRIGGERS = {
     *(("score_benchmark", "results"), ("fetch_kernel", "lock"), ("build_env", "names")),
 }
 # Beside a file that the command is given, by the same name or listed in it.
-BESIDE = {("answer_shard", "measured"), ("score_similarity", "coverage"), ("collect_responses", "responses")}
+BESIDE = {
+    *(("answer_shard", "measured"), ("score_similarity", "coverage"), ("collect_responses", "responses")),
+    *((rule, "vectors") for rule in ("embed_texts", "measure_space", "project_prompts")),
+}
 # Data in a paper's room of the package, whose code knows them by name.
 IN_ROOM = {("fill_table", "published"), ("note_figures", "texts")}
 EXCEPTIONS = NAMED_IN_SETTINGS | ONLY_TRIGGERS | BESIDE | IN_ROOM
@@ -115,3 +120,14 @@ def test_the_layout_that_commands_fall_back_to_is_that_of_the_rules() -> None:
     ):
         assert str(path) in outputs
     assert str(Layout(Path("results"), "demo").prompts("0000")) in outputs
+
+
+def test_every_caption_is_a_file_beside_its_rules() -> None:
+    """Snakemake looks for it when a report is made, from the folder of the file that names it."""
+    named = [
+        (path, caption)
+        for path in (ROOT / "workflow/rules").rglob("*.smk")
+        for caption in re.findall(r'caption="([^"]+)"', path.read_text())
+    ]
+    assert len(named) > 30
+    assert [(path.name, caption) for path, caption in named if not (path.parent / caption).is_file()] == []

@@ -7,13 +7,13 @@ rule compare_preferences:
     output:
         preferences=report(
             "results/{study}/judgments/preferences.csv",
-            caption="../report/preferences.rst",
+            caption="../../report/preferences.rst",
             category="Judgments",
             labels={"table": "preference rates"},
         ),
         checks=report(
             "results/{study}/judgments/checks.csv",
-            caption="../report/preference_checks.rst",
+            caption="../../report/preference_checks.rst",
             category="Judgments",
             labels={"table": "what else the files say of Table 4"},
         ),
@@ -45,13 +45,13 @@ rule compare_words:
     output:
         words=report(
             "results/{study}/judgments/words.csv",
-            caption="../report/words.rst",
+            caption="../../report/words.rst",
             category="Judgments",
             labels={"table": "words"},
         ),
         named=report(
             "results/{study}/judgments/named_words.csv",
-            caption="../report/named_words.rst",
+            caption="../../report/named_words.rst",
             category="Judgments",
             labels={"table": "words the paper names"},
         ),

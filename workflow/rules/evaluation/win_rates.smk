@@ -7,13 +7,13 @@ rule compute_win_rates:
     output:
         rates=report(
             "results/{study}/win_rates/win_rates.csv",
-            caption="../report/win_rates.rst",
+            caption="../../report/win_rates.rst",
             category="Win rates",
             labels={"table": "win rates"},
         ),
         agreement=report(
             "results/{study}/win_rates/agreement.csv",
-            caption="../report/win_rates.rst",
+            caption="../../report/win_rates.rst",
             category="Win rates",
             labels={"table": "agreement with the leaderboard"},
         ),
@@ -100,7 +100,7 @@ rule check_win_rates:
     output:
         library=report(
             "results/{study}/win_rates/library.csv",
-            caption="../report/win_rates_library.rst",
+            caption="../../report/win_rates_library.rst",
             category="Win rates",
             labels={"table": "the library's"},
         ),

@@ -224,7 +224,7 @@ rule summarise_measure:
     output:
         summary=report(
             "results/{study}/measures/{measure}/summary.csv",
-            caption="../report/measures.rst",
+            caption="../../report/measures.rst",
             category="Measures",
             labels={"table": "{measure}"},
         ),

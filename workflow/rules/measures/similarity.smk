@@ -99,14 +99,14 @@ rule merge_similarity:
     output:
         summary=report(
             "results/{study}/similarity/{group}/summary.csv",
-            caption="../report/similarity_summary.rst",
+            caption="../../report/similarity_summary.rst",
             category="Similarity",
             subcategory="{group}",
             labels={"figure": "three summaries (table)", "metric": "all"},
         ),
         agreement=report(
             "results/{study}/similarity/{group}/agreement.csv",
-            caption="../report/similarity_agreement.rst",
+            caption="../../report/similarity_agreement.rst",
             category="Similarity",
             subcategory="{group}",
             labels={"figure": "how far they stray (table)", "metric": "all"},
@@ -151,21 +151,21 @@ rule plot_similarity:
     output:
         heatmap=report(
             "results/{study}/similarity/{group}/figures/heatmap_{metric}.svg",
-            caption="../report/similarity_heatmap.rst",
+            caption="../../report/similarity_heatmap.rst",
             category="Similarity",
             subcategory="{group}",
             labels={"figure": "model × model", "metric": "{metric}"},
         ),
         distribution=report(
             "results/{study}/similarity/{group}/figures/distribution_{metric}.svg",
-            caption="../report/similarity_distribution.rst",
+            caption="../../report/similarity_distribution.rst",
             category="Similarity",
             subcategory="{group}",
             labels={"figure": "distribution per model", "metric": "{metric}"},
         ),
         size=report(
             "results/{study}/similarity/{group}/figures/size_{metric}.svg",
-            caption="../report/similarity_size.rst",
+            caption="../../report/similarity_size.rst",
             category="Similarity",
             subcategory="{group}",
             labels={"figure": "against model size", "metric": "{metric}"},
@@ -207,7 +207,7 @@ rule measure_diversity:
     output:
         diversity=report(
             "results/{study}/diversity/{group}/diversity.csv",
-            caption="../report/diversity.rst",
+            caption="../../report/diversity.rst",
             category="Diversity",
             subcategory="{group}",
             labels={"measures": "of each model"},
@@ -215,7 +215,7 @@ rule measure_diversity:
         definitions="results/{study}/diversity/{group}/definitions.csv",
         lengths=report(
             "results/{study}/diversity/{group}/lengths.svg",
-            caption="../report/diversity_lengths.rst",
+            caption="../../report/diversity_lengths.rst",
             category="Diversity",
             subcategory="{group}",
             labels={"measures": "lengths (figure)"},

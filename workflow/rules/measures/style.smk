@@ -33,14 +33,14 @@ rule count_style:
     output:
         counts=report(
             "results/{study}/style/counts.csv",
-            caption="../report/style_counts.rst",
+            caption="../../report/style_counts.rst",
             category="Style",
             labels={"table": "counts"},
         ),
         rates="results/{study}/style/rates.csv",
         shares=report(
             "results/{study}/style/shares.csv",
-            caption="../report/style_shares.rst",
+            caption="../../report/style_shares.rst",
             category="Style",
             labels={"table": "what is not the model's"},
         ),
@@ -72,7 +72,7 @@ rule compare_style:
     output:
         proportional=report(
             "results/{study}/style/proportional.csv",
-            caption="../report/style_proportional.rst",
+            caption="../../report/style_proportional.rst",
             category="Style",
             labels={"table": "proportional frequencies"},
         ),
@@ -104,7 +104,7 @@ rule count_response_style:
     output:
         counts=report(
             "results/{study}/style/{group}/responses.csv",
-            caption="../report/style_responses.rst",
+            caption="../../report/style_responses.rst",
             category="Style",
             subcategory="{group}",
             labels={"table": "responses"},
@@ -112,21 +112,21 @@ rule count_response_style:
         rates="results/{study}/style/{group}/response_rates.csv",
         proportional=report(
             "results/{study}/style/{group}/response_proportional.csv",
-            caption="../report/style_responses_proportional.rst",
+            caption="../../report/style_responses_proportional.rst",
             category="Style",
             subcategory="{group}",
             labels={"table": "responses, proportional frequencies"},
         ),
         elements=report(
             "results/{study}/style/{group}/elements.svg",
-            caption="../report/style_elements.rst",
+            caption="../../report/style_elements.rst",
             category="Style",
             subcategory="{group}",
             labels={"table": "responses (heat map)"},
         ),
         ratios=report(
             "results/{study}/style/{group}/proportional.svg",
-            caption="../report/style_responses_proportional.rst",
+            caption="../../report/style_responses_proportional.rst",
             category="Style",
             subcategory="{group}",
             labels={"table": "responses, proportional frequencies (heat map)"},

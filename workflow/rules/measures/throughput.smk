@@ -6,20 +6,20 @@ rule measure_throughput:
     output:
         models=report(
             "results/{study}/throughput/throughput.csv",
-            caption="../report/throughput.rst",
+            caption="../../report/throughput.rst",
             category="Throughput",
             labels={"table": "models"},
         ),
         summary=report(
             "results/{study}/throughput/summary.csv",
-            caption="../report/throughput.rst",
+            caption="../../report/throughput.rst",
             category="Throughput",
             labels={"table": "over models"},
         ),
         markdown="results/{study}/throughput/throughput.md",
         figure=report(
             "results/{study}/figures/throughput.svg",
-            caption="../report/throughput.rst",
+            caption="../../report/throughput.rst",
             category="Throughput",
             labels={"figure": "against context × parameters"},
         ),

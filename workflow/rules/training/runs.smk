@@ -249,7 +249,7 @@ rule draw_loss:
     output:
         figure=report(
             "results/{study}/runs/{run}/loss.svg",
-            caption="../report/loss.rst",
+            caption="../../report/loss.rst",
             category="Runs",
             labels={"figure": "loss", "run": "{run}"},
         ),
@@ -351,7 +351,7 @@ rule compare_inherited_style:
     output:
         inherited=report(
             "results/{study}/inherited_style/inherited.csv",
-            caption="../report/inherited_style.rst",
+            caption="../../report/inherited_style.rst",
             category="Runs",
             labels={"table": "style of fine-tunes and of their models"},
         ),
@@ -360,7 +360,7 @@ rule compare_inherited_style:
         proportional="results/{study}/inherited_style/proportional.csv",
         figure=report(
             "results/{study}/inherited_style/proportional.svg",
-            caption="../report/inherited_style.rst",
+            caption="../../report/inherited_style.rst",
             category="Runs",
             labels={"figure": "proportional frequencies"},
         ),
