@@ -105,7 +105,7 @@ def conversations(inputs: CostInputs, origins: Collection[str] = ()) -> int | No
     if prompts is None:
         return None
     report = prepared(inputs)
-    if report:
+    if report and all(name in report["sources"] for name in origins):  # else it is of before they were named
         if origins:
             return sum(int(report["sources"][name]["kept"]) for name in origins)
         return int(report["kept"])
