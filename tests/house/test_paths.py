@@ -32,7 +32,9 @@ SIGNALS = {
 NAMED_IN_SETTINGS = {
     *((rule, "model") for rule in ("run_pilot", "answer_shard", "sample_answers")),
     *((rule, "model") for rule in ("answer_benchmarks", "evaluate_run", "preflight_run", "train_run")),
-    *((rule, "template") for rule in ("preflight_run", "train_run")),
+    *((rule, "template") for rule in ("preflight_run", "train_run", "run_pilot", "answer_shard")),
+    *((rule, "files") for rule in ("pilot_synthesis", "synthesise_shard")),
+    ("measure_texts", "model"),
     *((rule, "questions") for rule in ("answer_benchmarks", "evaluate_run")),
     *((rule, "files") for rule in ("prepare_prompts", "import", "judge_answers", "score_judgments")),
     *((rule, "tokenizer") for rule in ("describe_mix", "describe_pairs")),
@@ -40,16 +42,17 @@ NAMED_IN_SETTINGS = {
 }
 # Whose change runs a job again that does not read it.
 ONLY_TRIGGERS = {
-    *(("answer_shard", "pilot"), ("sample_answers", "pilot")),
+    *(("answer_shard", "pilot"), ("sample_answers", "pilot"), ("synthesise_shard", "pilot")),
     *(("score_benchmark", "results"), ("fetch_kernel", "lock"), ("build_env", "names")),
 }
 # Beside a file that the command is given, by the same name or listed in it.
 BESIDE = {
     *(("answer_shard", "measured"), ("score_similarity", "coverage"), ("collect_responses", "responses")),
+    ("synthesise_shard", "measured"),
     *((rule, "vectors") for rule in ("embed_texts", "measure_space", "project_prompts")),
 }
-# Data in a paper's room of the package, whose code knows them by name.
-IN_ROOM = {("fill_table", "published"), ("note_figures", "texts")}
+# Data in a paper's room of the package, or among its resources, whose code knows them by name.
+IN_ROOM = {("fill_table", "published"), ("note_figures", "texts"), ("tabulate_data", "prices")}
 EXCEPTIONS = NAMED_IN_SETTINGS | ONLY_TRIGGERS | BESIDE | IN_ROOM
 
 
