@@ -138,7 +138,15 @@ def test_a_panel_a_set_in_its_colour_before_all_others(tmp_path: Path) -> None:
         assert len(others.get_offsets()) == 3 - len(own)
         assert others.get_facecolor()[0].tolist() != mine.get_facecolor()[0].tolist()
     write_table(tmp_path / "coordinates.csv", points, COORDINATES, provenance())
-    asked = [str(tmp_path / "coordinates.csv"), "--out", str(tmp_path / "map"), "--title", "a=Air"]
+    asked = [
+        str(tmp_path / "coordinates.csv"),
+        "--out",
+        str(tmp_path / "map"),
+        "--title",
+        "a=Air",
+        "--title",
+        "$b$=Pro",
+    ]
     done = CliRunner().invoke(app, ["plot-coverage", *asked])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "map.svg").stat().st_size > 1000

@@ -33,5 +33,5 @@ def panels(coordinates: pl.DataFrame, titles: Mapping[str, str]) -> Figure:
             for rows, colour in ((coordinates.filter(~own), FAINT), (coordinates.filter(own), COLOURS[n])):
                 axes.scatter(rows["x"], rows["y"], color=colour, **size)
             axes.set_title(f"{title} ({coordinates.filter(own).height:,})")
-            axes.set_aspect("equal", adjustable="datalim")
+            axes.set_aspect("equal", adjustable="box")
         return figure
