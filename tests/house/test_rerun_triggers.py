@@ -82,9 +82,11 @@ def change(path: Path, *keys: str, **values: Any) -> None:
 def test_looser_gates_judge_again_and_train_and_answer_nothing(done: Path, rules: Rules) -> None:
     assert rules() == set()
     change(done / RECIPES, "demo", "gates", stopped=0.1, cut=0.5)
+    tried = {"postflight_run", "check_run"}
+    assert tried <= rules() <= {*tried, "write_config"}
+    # Below a job that runs Snakemake may leave other changes to the next call.
     change(done / STUDY, "responses", "pilot", "gates", unfinished=0.99, empty=0.5)
-    judge = {"postflight_run", "check_run", "check_pilot"}
-    assert judge <= rules() <= {*judge, "write_config"}
+    assert {"check_pilot"} <= rules() <= {*tried, "check_pilot", "write_config"}
 
 
 def test_what_says_nothing_of_a_fine_tune_runs_nothing(done: Path, rules: Rules) -> None:
