@@ -26,6 +26,7 @@ from rewild.measures.throughput.analysis import (
     summary,
 )
 from rewild.measures.throughput.report import markdown
+from synthesis_data import write_measured
 
 
 def measured(model: str = "m", shard: str = "0000", **over: Any) -> Measurement:
@@ -195,6 +196,10 @@ def test_the_command_writes_everything_and_the_same_again(rewild, program, root:
         )
         path.write_text(made.model_dump_json(), encoding="utf-8")
         files.append(path)
+    shards = [tmp_path / f"air/{step}/0000.parquet" for step in (0, 1)]
+    for step, samples in enumerate(shards):
+        write_measured(samples, {"model": f"m{step}"}, step=step)
+    files += [f"--written={path.with_suffix('.json')}" for path in shards]
     outputs = []
     for name, command in (("a", rewild), ("b", program)):
         out = tmp_path / name
@@ -209,7 +214,13 @@ def test_the_command_writes_everything_and_the_same_again(rewild, program, root:
     assert models["model"].to_list() == [f"m{i}" for i in range(6)]  # fastest first
     over_all = read_table(tmp_path / "a/summary.csv", SUMMARY)
     assert over_all.filter(quantity="tokens_per_second", statistic="spearman")["value"].item() == -1
+    written = read_table(tmp_path / "a/prompts.csv", THROUGHPUT)
+    assert written.select("model", "input_tokens", "tokens_per_second", "gpus").rows() == [
+        ("air/0", 30, 100 / 1500, 2),
+        ("air/1", 30, 100 / 1500, 2),
+    ]
     text = outputs[0]["throughput.md"].decode()
-    assert text == markdown(models, over_all)
+    assert text == markdown(models, over_all, written)
+    assert "| air/0 | 8.0 B | 400 | 2 | 0 |" in text
     assert "| m0 | 1.00 M | 512 | 0 | 200 |" in text
     assert "| tokens per second | spearman | -1.00 | -1.00 to -1.00 | 0.000 | 6 | -0.80 |" in text

@@ -109,6 +109,16 @@ def written_before(wildcards):
     return [f"{folder}/{step - 1}/{wildcards.shard}.parquet"] if step else []
 
 
+def written_measurements(study):
+    """What all steps of all sources of a study measured that models write."""
+    return [
+        f"results/{study}/synthesis/{source.name}/{step}/{shard_name(number)}.json"
+        for source in syntheses_of(STUDIES[study])
+        for step in range(len(source.steps))
+        for number in range(source.shards)
+    ]
+
+
 def written_shards(wildcards):
     """The shards of samples of a source, of its last step."""
     source = written_source(wildcards)

@@ -148,7 +148,9 @@ def responses_and_what_follows(study):
     if study.style and files:
         files += [f"{folder}/style/{g}/responses.csv" for g in groups(study.name)]
     if study.throughput:
-        files += [f"{folder}/throughput/{n}.csv" for n in ("throughput", "summary")]
+        files += [
+            f"{folder}/throughput/{n}.csv" for n in ("throughput", "summary", "prompts")
+        ]
         files += [f"{folder}/throughput/throughput.md"]
         files += [f"{folder}/figures/throughput.{s}" for s in ("svg", "pdf", "png")]
     return files

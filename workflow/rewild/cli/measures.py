@@ -468,20 +468,27 @@ def throughput(
     published: Annotated[Path, typer.Option(help="The paper's numbers")] = Path(
         "workflow/rewild/papers/wildchat50m/data/throughput.csv"
     ),
+    written: Annotated[
+        list[Path] | None, typer.Option(help="Measurements of prompts: synthesis/SOURCE/STEP/SHARD.json")
+    ] = None,
 ) -> None:
     """Tokens per second, time per 1,000 conversations, input to output speed, and what they go with."""
     from rewild.core.files import write_text
+    from rewild.core.reading import read_model
     from rewild.core.table import provenance, read_table, write_table
     from rewild.measures.throughput import analysis as t
     from rewild.measures.throughput.report import draw_throughput, markdown
+    from rewild.prompts.synthesis.schema import Measured
 
     printed = read_table(published, t.PUBLISHED)
     models = t.per_model(t.read_measurements(measurements), printed)
     over_all = t.summary(models, printed)
-    made_from = provenance([published, *measurements])
+    made_from = provenance([published, *measurements, *(written or [])])
+    steps = t.per_step([read_model(path, Measured, "the measurement of a shard") for path in written or []])
+    write_table(out / "prompts.csv", steps, t.THROUGHPUT, made_from)
     write_table(out / "throughput.csv", models, t.THROUGHPUT, made_from)
     write_table(out / "summary.csv", over_all, t.SUMMARY, made_from)
-    text = markdown(models, over_all)
+    text = markdown(models, over_all, steps)
     write_text(out / "throughput.md", text)
     draw_throughput(models, figure)
     typer.echo(text)

@@ -2,6 +2,7 @@
 rule measure_throughput:
     input:
         measurements=lambda wildcards: measurements(wildcards),
+        written=lambda wildcards: written_measurements(wildcards.study),
         published=own("workflow/rewild/papers/wildchat50m/data/throughput.csv"),
     output:
         models=report(
@@ -16,6 +17,7 @@ rule measure_throughput:
             category="Throughput",
             labels={"table": "over models"},
         ),
+        prompts="results/{study}/throughput/prompts.csv",
         markdown="results/{study}/throughput/throughput.md",
         figure=report(
             "results/{study}/figures/throughput.svg",
@@ -37,9 +39,13 @@ rule measure_throughput:
     params:
         out=subpath(output.models, parent=True),
         figure=lambda wildcards, output: Path(output.figure).with_suffix(""),
+        words=lambda wildcards, input: [
+            *input.measurements,
+            *(f"--written={path}" for path in input.written),
+        ],
         code=code("throughput"),
     message:
         "{wildcards.study}: comparing the speed of models"
     shell:
-        "rewild --words <(words {input.measurements:q}) throughput --published {input.published:q}"
+        "rewild --words <(words {params.words:q}) throughput --published {input.published:q}"
         " --out {params.out:q} --figure {params.figure:q} > {log:q} 2>&1"

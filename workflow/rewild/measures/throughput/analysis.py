@@ -20,6 +20,7 @@ from rewild.core.errors import DataError
 from rewild.core.reading import read_model
 from rewild.core.table import Column, TableSchema
 from rewild.generation.schema import Measurement
+from rewild.prompts.synthesis.schema import Measured
 
 FEWEST = 5
 """Models that a correlation needs. With four, a perfect rank correlation has p = 0.08: it says nothing."""
@@ -28,7 +29,7 @@ THROUGHPUT = TableSchema(
     name="throughput",
     version=1,
     columns={
-        "model": Column(pl.String, "The model's slug"),
+        "model": Column(pl.String, "The model's slug; of prompts that models wrote, SOURCE/STEP"),
         "engine": Column(pl.String, "What generated: transformers, vllm, openai"),
         "hardware": Column(pl.String, "What it ran on"),
         "gpus": Column(pl.Int64, "GPUs that shared the model; 0 on a CPU"),
@@ -102,6 +103,15 @@ def read_measurements(paths: Sequence[Path]) -> list[Measurement]:
         DataError: a file is missing or is no measurement.
     """
     return [read_model(path, Measurement, "the measurement of a shard") for path in paths]
+
+
+def per_step(measurements: Sequence[Measured]) -> pl.DataFrame:
+    """The same of prompts that models wrote, a row per step of a source: ``SOURCE/STEP`` in place of a model.
+
+    A step in which nothing was written has no speed, and no row.
+    """
+    named = [m.model_copy(update={"model": f"{m.source}/{m.step}"}) for m in measurements if m.output_tokens]
+    return per_model(named, pl.DataFrame(schema=PUBLISHED.dtypes))
 
 
 def per_model(measurements: Sequence[Measurement], published: pl.DataFrame) -> pl.DataFrame:

@@ -18,8 +18,14 @@ HEAD = (
 )
 
 
-def markdown(models: pl.DataFrame, summary: pl.DataFrame) -> str:
-    """Both tables, rounded for reading. Published numbers stand in columns of their own."""
+def markdown(models: pl.DataFrame, summary: pl.DataFrame, written: pl.DataFrame | None = None) -> str:
+    """The tables, rounded for reading. Published numbers stand in columns of their own.
+
+    Args:
+        models: of answers.
+        summary: over models.
+        written: of prompts that models wrote, which the summary knows nothing of.
+    """
     lines = [
         "# Throughput",
         "",
@@ -41,6 +47,14 @@ def markdown(models: pl.DataFrame, summary: pl.DataFrame) -> str:
         "",
         "Correlations are with context × parameters.",
     ]
+    if written is not None and not written.is_empty():
+        head = HEAD.replace("Model", "Source/step", 1)
+        lines += [
+            "",
+            "## Prompts that models wrote",
+            "",
+            *table(head, map(_model, written.iter_rows(named=True)), "-"),
+        ]
     return "\n".join(lines) + "\n"
 
 
