@@ -12,7 +12,6 @@ from conftest import SITE
 from parsed import jobs, rules
 
 pytestmark = pytest.mark.heavy
-WRITTEN = {"kind": "synthesis", "name": "air", "model": "qwen2.5-72b-instruct", "count": 3_000_000}
 # Between them these make every rule.
 PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ((), {"study": "paper"}),
@@ -20,7 +19,6 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ((), {"study": "smoke"}),
     ((), {"study": "released", "win_rates": {"library": True}}),
     ((), {"study": "wildchat50m", "models": "qwen2.5-72b-instruct", "runs": "l8b-q72-250k"}),
-    (("results/smoke/prompts/report.json",), {"study": "smoke", "prompts": {"sources": [WRITTEN]}}),
     (
         (
             "results/demo/measures/twice/summary.csv",
@@ -43,6 +41,7 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
         ("results/demo/data/data.md",),
         {"study": "demo", "data": {"sets": {"herald": {"responses": "demo-herald"}}}},
     ),
+    ((), {"study": "magpie", "runs": "air-100k"}),
     (("fetch_math500", "fetch_wildbench_prompts"), {}),
     (("results/downloads/datasets/an/other/0123456789abcdef0123456789fedcba98765432/all/train.parquet",), {}),
 ]
