@@ -104,14 +104,16 @@ def watched(
 
 
 def test_batches_keep_their_budget_and_the_longest_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    scorer, shapes = watched(monkeypatch, 60)
+    scorer, shapes = watched(monkeypatch, 200)
     pairs = sequences(40)
     scorer(pairs)
     own = [len(a) + len(b) - 1 for a, b in pairs if b]
     assert sum(rows for rows, _ in shapes) == len(own)
     assert shapes[0][1] == max(own)
-    assert all(rows * width <= 60 or rows == 1 for rows, width in shapes)
-    assert sum(rows * width for rows, width in shapes) <= scoring.PADDING * sum(own)
+    assert all(rows * width <= 200 or rows == 1 for rows, width in shapes)
+    padding = sum(rows * width for rows, width in shapes) - sum(own)
+    assert 0 < padding <= scoring.PADDING * sum(own) + scoring.SPARE * len(shapes)
+    assert len(shapes) < len(own) / 2
 
 
 def test_logits_are_limited_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
