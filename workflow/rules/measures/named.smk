@@ -198,7 +198,7 @@ rule derive_measure:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("derive_measure", 3000),
+        mem_mb=memory("derive_measure", 4000),
         runtime=minutes("derive_measure", 10),
     params:
         stage=stage("measures"),
