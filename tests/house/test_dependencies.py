@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Where what is imported is not what is installed.
-DISTRIBUTIONS = {"yaml": "pyyaml", "markdown_it": "markdown-it-py", "pynvml": "nvidia-ml-py"}
+DISTRIBUTIONS = {
+    **{"yaml": "pyyaml", "markdown_it": "markdown-it-py", "pynvml": "nvidia-ml-py"},
+    **{"faiss": "faiss-cpu", "umap": "umap-learn", "openTSNE": "opentsne"},
+}
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -62,6 +61,8 @@ class Neighbour:
     def __init__(self, part: InSpace, threads: int | None = None) -> None:
         self.settings: Any = part.measure
         if threads:
+            import faiss
+
             faiss.omp_set_num_threads(threads)
 
     def measure(self, space: Space, say: Say) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -123,6 +124,8 @@ def nearest(
 
 def _exact(vectors: Vectors, same: Distinct, asked: Indices, say: Say) -> Doubles:
     """Squared distance of some distinct vectors to the nearest other one; infinite if there is none."""
+    import faiss
+
     n = len(same.first)
     best = np.full((len(asked), CANDIDATES), np.inf, np.float32)
     who = np.full((len(asked), CANDIDATES), -1, np.int64)
@@ -158,6 +161,8 @@ def _again(vectors: Vectors, same: Distinct, asked: Indices, who: Indices) -> Do
 
 def _close(vectors: Vectors, same: Distinct, near: Doubles, limit: float) -> Indices:
     """Of each distinct vector, how many rows of others lie within the limit."""
+    import faiss
+
     counts = np.zeros(len(near), np.int64)
     slack = SLACK * _greatest(vectors, same)
     among = np.flatnonzero(
@@ -193,6 +198,8 @@ def _greatest(vectors: Vectors, same: Distinct) -> float:
 
 def _partition(vectors: Vectors, first: Indices, probes: int, say: Say) -> Search:
     """A search in the nearest cells only (FAISS's IndexIVFFlat, which holds all vectors)."""
+    import faiss
+
     cells = max(1, int(4 * np.sqrt(len(first))))
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(vectors.width), vectors.width, cells)
     index.cp.seed = SEED
