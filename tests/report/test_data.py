@@ -217,6 +217,7 @@ def test_a_panel_without_a_value_is_a_sentence(tmp_path: Path) -> None:
     assert len(second.patches) == 2 * len(d.QUALITY)
 
 
+@pytest.mark.filterwarnings("error:constrained_layout")
 @pytest.mark.parametrize("view", ["labels", "distances", "lengths", "categories", "verbs"])
 def test_every_figure_is_the_same_bytes_and_names_stay_text(tmp_path: Path, view: str) -> None:
     place = Place(tmp_path, 40)

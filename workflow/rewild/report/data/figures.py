@@ -160,7 +160,7 @@ def _histograms(found: pl.DataFrame) -> Figure:
             looks: dict[str, Any] = {"color": COLOURS[i], "linestyle": LINES[i]}
             axes.stairs(
                 bars["value"].to_numpy(), _closed(edges, role in LENGTHS), linewidth=1.1, **looks,
-                label=f"{_text(name, _LEGEND)} (median {_signed(middle)})",
+                label=f"{_text(name)} (median {_signed(middle)})",
             )  # fmt: skip
             axes.plot([middle], [0], marker="^", color=COLOURS[i], clip_on=False, markersize=4.5, zorder=4)
         if role in LENGTHS:
@@ -189,7 +189,8 @@ def _legend(axes: Axes, top: object, columns: int, **looks: Any) -> None:
     """A legend above what is drawn, which reaches up to ``top``."""
     lines = -(-len(axes.get_legend_handles_labels()[1]) // columns)
     axes.set_ylim(0, _number(top) * (1.06 + 0.11 * lines))
-    axes.legend(ncols=columns, fontsize=6.5, loc="upper left", borderaxespad=0.1, **looks)
+    legend = axes.legend(ncols=columns, fontsize=6.5, loc="upper left", borderaxespad=0.1, **looks)
+    legend.set_in_layout(False)  # a long name takes no room from what is drawn
 
 
 def _closed(edges: np.ndarray, logarithmic: bool) -> np.ndarray:
