@@ -74,6 +74,7 @@ class Asked(Measurer):
             ledger=self._enquiry.ledger(self.place.work, self.place.job),
             attempts=settings.attempts,
             chunk=self._enquiry.chunk,
+            window=self._enquiry.window,
             seed=self._seed,
             chat=self._model.chat,
             longest=self._model.sizes[1],

@@ -62,9 +62,13 @@ class Enquiry:
 
     @property
     def chunk(self) -> int:
-        """Replies that are kept together; requests under way at most."""
-        compute = self.spec.compute
-        return self.settings.chunk or (CHUNK if self.spec.remote else compute.window)
+        """Replies that are kept together."""
+        return self.settings.chunk or (CHUNK if self.spec.remote else self.spec.compute.chunk)
+
+    @property
+    def window(self) -> int:
+        """Requests under way at most: what was paid for and is not kept yet would be lost with a job."""
+        return self.chunk if self.spec.remote else max(self.chunk, self.spec.compute.window)
 
     def ledger(self, work: Path, job: str) -> Ledger:
         """What may be spent: the study's budget, which its judged benchmarks share.

@@ -145,8 +145,8 @@ class Asks(Row):
     chunk: Annotated[int | None, HOW] = Field(
         None,
         ge=1,
-        description="Replies that are kept together, and requests under way at most; null: 64 of an "
-        "endpoint, else compute.window",
+        description="Replies that are kept together; null: 64 of an endpoint, which are under way at "
+        "most, too; else compute.chunk",
     )
 
     @model_validator(mode="before")

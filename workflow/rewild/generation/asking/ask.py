@@ -51,11 +51,12 @@ class Asking:
         reader: of replies.
         ledger: what may be spent, and where that is written down.
         attempts: calls per request until its reply can be read.
-        chunk: replies that are kept together; at most so many requests are under way.
+        chunk: replies that are kept together.
         seed: of a request's call, counted from 1.
         label: begins the name of every request.
         chat: renders what is asked, for an engine that takes tokens; None for an endpoint, which does it.
         longest: tokens of a prompt that it may read; a longer one is a failure.
+        window: requests under way at most; None: as many as a chunk.
     """
 
     who: str
@@ -68,6 +69,7 @@ class Asking:
     label: str = ""
     chat: Chat | None = None
     longest: int = 0
+    window: int | None = None
 
 
 @dataclass
@@ -162,7 +164,7 @@ def _ask(
     with engine() as opened:
         asker = _Asker(asking, todo, replies, lambda: getattr(opened, "billed", None), kept=len(replies.rows))
         try:
-            feed(opened, asker.works(), asker.take, window=asking.chunk, who=asking.who)
+            feed(opened, asker.works(), asker.take, window=asking.window or asking.chunk, who=asking.who)
         except EngineError:
             asker.unbilled()
             raise
