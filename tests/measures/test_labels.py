@@ -27,7 +27,7 @@ from rewild.generation.asking import ask as asking
 from rewild.generation.asking.budget import BudgetError
 from rewild.measures.base import Place, Text, make_measurer
 from rewild.measures.enquiry import enquiry_of, settings_of
-from rewild.measures.labels import Form, question
+from rewild.measures.labels import Form, json_schema, question
 from rewild.measures.run import Part, measure_part
 
 KINDS = [
@@ -104,6 +104,7 @@ def test_a_filter_on_what_no_label_says_is_refused(scheme: str, asked: dict[str,
         ({"scheme": "none/there.yaml"}, "the file none/there.yaml is not there"),
         ({"scheme": "category", "of": "responses"}, "the scheme says how prompts are labelled, not"),
         ({"model": "rubric", "engine": "vllm"}, "'rubric' is a program that is asked as an endpoint is"),
+        ({"constrained": True}, "vllm alone holds a reply to its form; the engine is openai"),
         ({"max_tokens": 8192}, "replies of 8192 tokens leave no room"),
         ({"modle": "x"}, "unknown key 'measures.m.label.modle'; did you mean 'model'?"),
         ({"scheme": {"main": "b", "rubric": {"prompts": "x"}, "columns": {"a": {"what": "x"}}}},
@@ -151,6 +152,20 @@ def test_a_model_that_is_loaded_here_has_a_plan_and_costs_no_money() -> None:
         assert found[0] is not None
         assert found[0].price == FREE
         assert found[0].spec.source.path == models[model].hub
+
+
+def test_a_form_that_vllm_holds_to_identifies_labels() -> None:
+    """It writes without white space then, which would have no end; the study's own arguments come first."""
+    models, row = load_models(Path("config")), {"engine": "vllm", "model": "llama-3.1-8b-instruct"}
+    found = [enquiry_of(a_study(row | {"constrained": held}), "m", models) for held in (True, False)]
+    arguments = {"backend": "xgrammar", "disable_any_whitespace": True}
+    assert [one and one.identity.get("vllm") for one in found] == [
+        {"structured_outputs_config": arguments},
+        None,
+    ]
+    schema = json.loads(json_schema(find_scheme("category")))
+    assert schema["required"] == ["category", "other_categories"]
+    assert schema["properties"]["category"]["enum"] == KINDS
 
 
 def test_what_identifies_labels(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Request:
         top_logprobs: ask an endpoint for the log-probabilities of this many likely tokens; 0 asks for none.
         ends: ids that end it, besides those that end an answer.
         stops: texts that end it, and do not belong to it.
+        form: a JSON schema that vLLM holds it to; the other engines pass it over.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Request:
     top_logprobs: int = 0
     ends: tuple[int, ...] = ()
     stops: tuple[str, ...] = ()
+    form: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from vllm import LLM, SamplingParams
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from rewild.core.errors import first_line
@@ -168,6 +168,7 @@ class VllmEngine(Engine):
             top_k=sampling.top_k,
             stop_token_ids=sorted({*self.chat.end_tokens, *request.ends}),
             stop=list(request.stops) or None,
+            structured_outputs=StructuredOutputsParams(json=request.form) if request.form else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 

@@ -56,6 +56,10 @@ class Asked(Measurer):
         """What is asked about a text."""
         raise NotImplementedError
 
+    def form(self) -> str | None:
+        """A JSON schema that vLLM is to hold a reply to; None: replies are free."""
+        return None
+
     def found(self, reply: str) -> Found:
         """What a reply says."""
         raise NotImplementedError
@@ -93,6 +97,7 @@ class Asked(Measurer):
             self._model.sizes[2],
             self.settings.temperature,
             state={"messages": len(messages)},
+            form=self.form(),
         )
 
     def _seed(self, request: JudgeRequest, attempt: int) -> int:

@@ -12,16 +12,21 @@ from typing import Any
 from rewild.config.benchmarks import RUBRIC
 from rewild.config.gpus import Gpu
 from rewild.config.judging import FREE, Judging, Price, asked_judge
-from rewild.config.measures.labels import Asks
+from rewild.config.measures.labels import Asks, Label
 from rewild.config.models import Model
 from rewild.config.responses import Compute, Limits, SamplingSettings
 from rewild.config.study import Study
+from rewild.config.vllm import VllmArguments
 from rewild.core.errors import ConfigError
 from rewild.generation.asking.budget import Ledger
 from rewild.generation.spec import Source, Spec, planned
 from rewild.measures.weights import Weights, weights_of
 
 WHAT = "labels"
+COMPACT = VllmArguments.model_validate(
+    {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
+)
+"""Of vLLM 0.32, for replies that are held to a form: white space would be in the form, without an end."""
 LEAST = 16  # tokens of a prompt
 CHUNK = 64  # replies of an endpoint that are kept together: they were paid for
 
@@ -99,6 +104,8 @@ def enquiry_of(
     if not isinstance(settings, Asks):
         return None
     compute = settings.compute or (study.responses.compute if study.responses else Compute())
+    if isinstance(settings, Label) and settings.constrained:
+        compute = compute.model_copy(update={"vllm": compute.vllm.over(COMPACT)})
     try:
         spec = _spec(study, settings, compute, weights_of(study, name, models), models, gpus)
     except ConfigError as error:

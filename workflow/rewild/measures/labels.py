@@ -44,6 +44,26 @@ def _wanted(column: LabelColumn) -> str:
     return f"{column.what}; {SEVERAL if column.several else ONE_OF}{listed}{null}"
 
 
+def json_schema(scheme: Scheme) -> str:
+    """The form of a reply as a JSON schema, in what xgrammar can hold a model to."""
+    fields = {name: _json_schema(column) for name, column in scheme.columns.items()}
+    whole = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    return json.dumps(whole, ensure_ascii=False)
+
+
+def _json_schema(column: LabelColumn) -> dict[str, Any]:
+    if column.several:
+        return {"type": "array", "items": {"enum": column.levels}, "maxItems": len(column.levels or [])}
+    one: dict[str, Any] = {"type": "string"}
+    if column.levels:
+        one["enum"] = column.levels
+    elif column.pattern is not None:
+        one["pattern"] = f"^(?:{column.pattern})$"
+    else:
+        one |= {"minLength": 1, "maxLength": LONGEST}
+    return {"anyOf": [one, {"type": "null"}]} if column.optional else one
+
+
 def question(scheme: Scheme, of: str, text: Text) -> str:
     """What the model reads: the rubric, the text with what stands before it, and the form of a reply.
 
@@ -223,6 +243,10 @@ class Labels(Asked):
     def messages(self, text: Text) -> tuple[Message, ...]:
         """See :class:`Asked`."""
         return ({"role": "user", "content": question(self.settings.stated, self.settings.of, text)},)
+
+    def form(self) -> str | None:
+        """See :class:`Asked`."""
+        return json_schema(self.settings.stated) if self.settings.constrained else None
 
     def found(self, reply: str) -> Found:
         """See :class:`Asked`."""

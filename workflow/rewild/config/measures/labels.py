@@ -195,6 +195,10 @@ class Label(Asks):
         Discriminator(lambda given: "name" if isinstance(given, str) else "own"),
     ] = Field(description=f"A name of {SCHEMES}, a YAML file of the study's own, or a scheme itself")
 
+    constrained: bool = Field(
+        False, description="vLLM writes nothing but JSON of the form; the reply is read as any other"
+    )
+
     @field_validator("scheme")
     @classmethod
     def _there(cls, given: str | Scheme) -> str | Scheme:
@@ -207,6 +211,10 @@ class Label(Asks):
 
     @model_validator(mode="after")
     def _about(self) -> Self:
+        if self.constrained and self.engine != "vllm":
+            raise ValueError(
+                f"constrained: vllm alone holds a reply to its form; the engine is {self.engine}"
+            )
         if self.of not in self.stated.rubric:
             listed = ", ".join(self.stated.rubric)
             raise ValueError(f"of: the scheme says how {listed} are labelled, not {self.of}")

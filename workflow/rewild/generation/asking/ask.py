@@ -267,6 +267,7 @@ class _Asker:
                     asked.next.max_tokens,
                     asking.seed(asked.request, attempt),
                     asked.next.top_logprobs,
+                    form=asked.next.form,
                 ),
                 Sampling(temperature=asked.next.temperature),
             )

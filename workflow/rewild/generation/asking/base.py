@@ -25,6 +25,7 @@ class JudgeRequest:
         temperature: 0 takes the likeliest token.
         top_logprobs: ask for the log-probabilities of this many likely tokens; 0 asks for none.
         state: for :meth:`Reader.parse`; not sent.
+        form: a JSON schema that an engine is to hold the reply to, if it can.
     """
 
     question: str
@@ -36,6 +37,7 @@ class JudgeRequest:
     temperature: float = 0.0
     top_logprobs: int = 0
     state: Mapping[str, Any] = field(default_factory=dict)
+    form: str | None = None
 
 
 @dataclass(frozen=True)

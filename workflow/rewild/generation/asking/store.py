@@ -60,6 +60,7 @@ def request_hash(judge: str, request: JudgeRequest, attempts: int, seed: int) ->
         request.top_logprobs,
         attempts,
         seed,
+        *([request.form] if request.form else []),
     ]
     return sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
