@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from parsed import STUDIES, jobs, rules
+from parsed import LARGE, STUDIES, jobs, rules
 from rewild.responses.layout import Layout
 from rewild.training.runs.layout import RunFiles
 
@@ -79,7 +79,7 @@ def base(rule: str) -> str:
 def missing(study: str) -> set[tuple[str, str]]:
     """Rule and name of the inputs and outputs that are not in the commands of a study's jobs."""
     found = set()
-    few = {"prompts": {"shards": 2}} if study == "wildchat50m" else {}  # one is like the other
+    few = {"prompts": {"shards": 2}} if study in LARGE else {}
     for job in jobs(study=study, **few):
         if not job.rule.shellcmd:
             continue

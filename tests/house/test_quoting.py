@@ -18,11 +18,11 @@ import yaml
 
 import conftest
 from hostile import ODD, TRAP, nothing_ran
-from parsed import STUDIES, rules
+from parsed import LARGE, STUDIES, rules
 from rewild.__main__ import words
 
 ROOT = Path(__file__).resolve().parents[2]
-FEW_SHARDS = 'prompts={"shards": 2}'  # all of its shards: tests/config/test_full_study.py
+FEW_SHARDS = 'prompts={"shards": 2}'
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_every_placeholder_of_every_rule_is_quoted(parsed) -> None:
 @pytest.mark.workflow
 @pytest.mark.parametrize("study", [name for name in STUDIES if name != "paper"])
 def test_every_study_is_laid_out_in_an_odd_folder(odd: Path, snakemake, study: str) -> None:
-    few = [FEW_SHARDS] if study == "wildchat50m" else []
+    few = [FEW_SHARDS] if study in LARGE else []
     run = snakemake(odd, "-n", "--quiet", "all", "--config", f"study={study}", *few)
     assert run.returncode == 0, run.stdout[-3000:]
     assert re.search(r"^total +\d+$", run.stdout, re.MULTILINE)
