@@ -26,8 +26,10 @@ pytestmark = [
 NO_HEADER = "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
 
 
-def make(folder: Path, **settings: object) -> None:
-    code = f"from pathlib import Path; from tiny import *; make_model(Path({str(folder)!r}), **{settings!r})"
+def make(folder: Path, **models: dict[str, object]) -> None:
+    """Tiny models by name, made by one process: torch takes longer to load than a model to make."""
+    made = f"for name, settings in {models!r}.items(): make_model(Path({str(folder)!r}) / name, **settings)"
+    code = f"from pathlib import Path; from tiny import *\n{made}"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests/engine")}
     subprocess.run([ENGINE / "bin/python", "-c", code], check=True, capture_output=True, env=environment)
 
@@ -37,9 +39,8 @@ def place(copy: Path) -> Path:
     """A copy of the workflow with prompts, two good models, and one whose template has no header."""
     (copy / ".envs").mkdir()
     (copy / ".envs/engine-cpu").symlink_to(ENGINE)
-    make(copy / "models/good", seed=0)
-    make(copy / "models/other", seed=1)
-    make(copy / "models/faulty", seed=2, template=NO_HEADER)
+    faulty = {"seed": 2, "template": NO_HEADER}
+    make(copy / "models", good={"seed": 0}, other={"seed": 1}, faulty=faulty)
     draw = random.Random(5)
     words = ["water", "light", "code", "music", "rivers", "cities"]
     lines = [
