@@ -48,6 +48,8 @@ SCHEME = Scheme.model_validate(
     }
 )
 LIMITS = {"context": 256, "max_output": 24, "max_input": 200}
+ONE_PROCESS = ("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+"""Where no process is killed: its libraries are loaded once then, and not three times."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,9 @@ def made(tmp_path_factory):
     )
     workspace.python = PYTHON
     make_prompts(workspace.layout.prompts("0000"), count=6)
-    workspace.run("respond", "tiny", "tiny", "0000")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*ONE_PROCESS)
+        workspace.run("respond", "tiny", "tiny", "0000")
     return workspace
 
 
