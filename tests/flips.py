@@ -220,28 +220,30 @@ class Planned:
         value = getattr(section, str(path[-1]))
         found: set[str] | None = None
         tries = [*OTHER.get(general(path), ()), *others(field.annotation, value)]
-        for other in tries:
-            raw = root.model_dump()
-            place = raw
-            for part in path_in[:-1]:
-                place = place[part]
-            place[path_in[-1]] = other
-            try:
-                changed = validate(type(root), raw, "test")
-                if changed == root:
+        try:
+            for other in tries:
+                raw = root.model_dump()
+                place = raw
+                for part in path_in[:-1]:
+                    place = place[part]
+                place[path_in[-1]] = other
+                try:
+                    changed = validate(type(root), raw, "test")
+                    if changed == root:
+                        continue
+                    self.put_root(path, changed)
+                    found = self.changed()
+                except (ConfigError, KeyError):
                     continue
-                if path[0] == "study":
-                    self.put(changed)
-                else:
-                    self.put(**{str(path[0]): {str(path[1]): changed}})
-                found = self.changed()
                 if mark in (HOW, SHOWN) or found - {"write_config"}:
                     break
-            except (ConfigError, KeyError):
-                continue
-            finally:
-                if path[0] == "study":
-                    self.put()
-                else:
-                    self.put(**{str(path[0]): {str(path[1]): root}})
+        finally:  # once: what was put before is replaced by what is put
+            self.put_root(path, root)
         return found
+
+    def put_root(self, path: Path, root: Any) -> None:
+        """Other settings: those of the study or of the row of a table that a path begins with."""
+        if path[0] == "study":
+            self.put(root)
+        else:
+            self.put(None, **{str(path[0]): {str(path[1]): root}})

@@ -44,6 +44,7 @@ TABLE: dict[str, Expected] = {
     "study.data.sets.": ({"tabulate_data"}, {"draw_data", "list_data"}),
     "study.prompts.": ({"prepare_prompts"}, set()),
     "study.prompts.sources.": ({"prepare_prompts"}, WRITES),
+    "study.prompts.sources.*.shards": ({"prepare_prompts"}, {*WRITES, "measure_throughput"}),
     "study.prompts.sources.*.pilot.": ({"pilot_synthesis"}, set()),
     "study.prompts.shards": (
         {"prepare_prompts", "collect_responses"},
@@ -141,8 +142,9 @@ TABLE: dict[str, Expected] = {
 }
 UNTRIED = re.compile(
     r"""^(
-    study\.(imports|demo|measures|filters|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
+    study\.(imports|demo|measures|coverage|filters|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
     |study\.responses\.overrides\.\*\.gpus          # needs a GPU
+    |study\.measures\.\*\.constrained             # needs vLLM
     |study\.evaluation\.backend                     # vllm needs one
     |study\.findings\.(base|size|pair|lead|radar)   # they name what the runs are
     |study\.judging\.baselines|study\.mixes\.\*\.sources\.\*\.count|study\.runs\.\*\.(model|mix|recipe)
