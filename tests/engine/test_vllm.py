@@ -183,7 +183,7 @@ def engine_of(process: subprocess.Popen) -> int:
     raise AssertionError("no engine process")
 
 
-def test_an_engine_that_is_killed_and_a_job_that_is(tmp_path_factory, made):
+def test_an_engine_that_is_killed_and_a_job_that_is(tmp_path_factory, made, monkeypatch):
     """The engine's process, then the job itself: what is finished stays, and the next run does the rest."""
     place = Workspace(
         tmp_path_factory.mktemp("killed"),
@@ -225,6 +225,7 @@ def test_an_engine_that_is_killed_and_a_job_that_is(tmp_path_factory, made):
         kept = now
     assert not place.out.exists()
     before = {path: path.read_bytes() for path in kept}
+    monkeypatch.setenv(*ONE_PROCESS)
     place.run("respond", "tiny", "tiny", "0000")
     assert {path: path.read_bytes() for path in kept} == before
     rows, prompts = read_table(place.out, RESPONSES), pl.read_parquet(place.layout.prompts("0000"))
