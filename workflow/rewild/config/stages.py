@@ -25,7 +25,7 @@ VERSIONS = {
     "measures": 1,  # of all kinds; each has a version of its own besides
     "mixes": 1,
     "pairs": 1,
-    "grades": 1,
+    "grades": 2,  # 2: a chat that ends in what pads is read to its end
     "training": 2,
     "evaluation": 2,
     "judging": 2,  # how a judge's replies are read; they are kept, so reading them again costs nothing

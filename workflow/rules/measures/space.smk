@@ -59,6 +59,12 @@ rule embed_texts:
         " --threads {threads:q} --out {output.values:q} > {log:q} 2>&1"
 
 
+def space_memory(wildcards):
+    """MB: blocks of vectors; of an approximate search all of them, and as much again for its index."""
+    approximate = getattr(measure_of(wildcards), "search", None) == "approximate"
+    return 40_000 if approximate else 8000  # 5 million vectors of 768 numbers are 15 GB
+
+
 rule measure_space:
     input:
         values=space_files,
@@ -83,7 +89,7 @@ rule measure_space:
         lambda wildcards: image_of(measure_tool(wildcards))
     threads: 4
     resources:
-        mem_mb=memory("measure_space", 8000),
+        mem_mb=memory("measure_space", space_memory),
         runtime=minutes("measure_space", 720),
     params:
         stage=stage("measures"),
