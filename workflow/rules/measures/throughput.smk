@@ -39,13 +39,10 @@ rule measure_throughput:
     params:
         out=subpath(output.models, parent=True),
         figure=lambda wildcards, output: Path(output.figure).with_suffix(""),
-        words=lambda wildcards, input: [
-            *input.measurements,
-            *(f"--written={path}" for path in input.written),
-        ],
+        written=lambda wildcards, input: [f"--written={path}" for path in input.written],
         code=code("throughput"),
     message:
         "{wildcards.study}: comparing the speed of models"
     shell:
-        "rewild --words <(words {params.words:q}) throughput --published {input.published:q}"
+        "rewild --words <(words {params.written:q} {input.measurements:q}) throughput --published {input.published:q}"
         " --out {params.out:q} --figure {params.figure:q} > {log:q} 2>&1"
