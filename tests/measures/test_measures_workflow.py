@@ -85,7 +85,7 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
             {"mixes": {"chosen": {"sources": [{"kind": "responses", "model": "demo-herald"}],
                                   "filters": {"measures": [{"measure": "lenght", "at_least": 3}]}}}},
             "mixes.chosen: demo-herald: filters.measures: 'lenght' is not among the study's measures "
-            "(language, length, styling); did you mean 'length'?",
+            "(category, difficulty, language, length, quality, reward, styling); did you mean 'length'?",
         ),
         (
             {"measures": {"x": {"kind": "perplexity", "model": "demo-bas"}}},
