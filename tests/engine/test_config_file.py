@@ -151,7 +151,10 @@ NAMES: dict[str, dict[str, Any]] = {
     "vllm.exceptions": {"VLLMClientError": ValueError},
     "vllm.inputs.engine": {"tokens_input": list},
     "vllm.platforms": {"current_platform": SimpleNamespace(is_cpu=lambda: False)},
-    "vllm.sampling_params": {"RequestOutputKind": SimpleNamespace(FINAL_ONLY=1)},
+    "vllm.sampling_params": {
+        "RequestOutputKind": SimpleNamespace(FINAL_ONLY=1),
+        "StructuredOutputsParams": SimpleNamespace,
+    },
     "vllm.v1.engine.exceptions": {"EngineDeadError": RuntimeError},
 }
 """Modules of vLLM, and what the engine takes from each."""
