@@ -15,6 +15,7 @@ import yaml
 import conftest
 from parsed import rules as parse
 from rewild.config import load_models, load_study
+from rewild.config.measures.models import Reward
 from rewild.config.preferences import RewardModel
 from rewild.core.errors import DataError, RewildError
 from rewild.core.weights import UNPINNED, fetch_model, record
@@ -138,6 +139,7 @@ def test_gpus_wait_for_the_weights(copy: Path, snakemake, monkeypatch) -> None:
     assert "-m rewild fetch-model Qwen/Qwen2.5-72B-Instruct" in without.stdout, "one set of inputs everywhere"
 
 
+# Rule → wildcards of one of its jobs, and the model that it waits for.
 OF_FULL_STUDY = {
     "run_pilot": ({"model": "qwen2.5-72b-instruct"}, "q72"),
     "answer_shard": ({"model": "qwen2.5-72b-instruct", "shard": "0000"}, "q72"),
@@ -147,10 +149,16 @@ OF_FULL_STUDY = {
     "sample_answers": ({"preference": "l8i-pairs", "shard": "0000"}, "l8i"),
     "score_answers": ({"preference": "l8i-pairs", "shard": "0000"}, "reward"),
 }
-OWN = {
-    "postflight_run",  # tries the checkpoint that train_run wrote
-    "measure_texts",  # the full study has no measure by a model: tests/measures/test_measures_workflow.py
+OF_MAGPIE = {
+    "pilot_synthesis": ({"source": "air"}, "l3i"),
+    "synthesise_shard": ({"source": "air", "step": "0", "shard": "0000"}, "l3i"),
+    "measure_texts": (
+        {"measure": "reward", "subject": "meta-llama-3-8b-instruct", "part": "0000"},
+        "magpie's reward",
+    ),
+    "embed_texts": ({"measure": "space", "subject": "prompts", "part": "0000"}, "space"),
 }
+OWN = {"postflight_run"}  # tries the checkpoint that train_run wrote
 
 
 @pytest.mark.workflow
@@ -165,22 +173,28 @@ def test_every_rule_with_gpus_waits_for_its_weights(on_a_cluster) -> None:
             "q72": "qwen2.5-72b-instruct",
             "l8b": "llama-3.1-8b",
             "l8i": "llama-3.1-8b-instruct",
+            "l3i": "meta-llama-3-8b-instruct",
         }.items()
     } | {"reward": (scorer.path, scorer.revision)}
+    reward = load_study(ROOT / "config", "magpie").measures["reward"]
+    assert isinstance(reward, Reward)
+    pinned["magpie's reward"] = (reward.model, reward.revision)
+    pinned["space"] = ("sentence-transformers/all-mpnet-base-v2", "e8c3b32edf5434bc2275fc9bab85f82640a19130")
 
     def waits_for(rules) -> dict[str, list[str]]:
         found = {}
         for rule in rules.values():
             studies = ("answer_benchmarks_" in rule.name) and "wildchat50m" not in rule.name
             if "gpu" in rule.resources and rule.name not in OWN and not studies:
-                given, _ = OF_FULL_STUDY[rule.name]
+                study = "magpie" if rule.name in OF_MAGPIE else "wildchat50m"
+                given, _ = (OF_MAGPIE | OF_FULL_STUDY)[rule.name]
                 weights = dict(rule.input.items())["weights"]
-                found[rule.name] = [str(p) for p in weights(Wildcards(study="wildchat50m", **given))]
+                found[rule.name] = [str(p) for p in weights(Wildcards(study=study, **given))]
         return found
 
     wanted = {
         name: [f"results/downloads/models/{pinned[of][0]}/{pinned[of][1] or UNPINNED}.json"]
-        for name, (_, of) in OF_FULL_STUDY.items()
+        for name, (_, of) in (OF_MAGPIE | OF_FULL_STUDY).items()
     }
     assert waits_for(on_a_cluster()) == wanted
     assert waits_for({rule.name: rule for rule in parse()}) == wanted
