@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_a_base_model_answers_and_what_follows_its_answer_is_cut(
     script = tokenizer("\n It is blue. \n\n# Question:\nAnd why?", add_special_tokens=False)["input_ids"]
     step = [0]
 
-    def scripted(logits: torch.Tensor, *_: object) -> torch.Tensor:
+    def scripted(logits: Any, *_: object) -> Any:
         ids = script[step[0] % len(script)]
         step[0] += 1
         return torch.full((len(logits),), ids)

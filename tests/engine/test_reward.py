@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_model_that_is_no_reward_model(tmp_path: Path, model_folder: Path) -> 
         make_scorer(settings(tmp_path / "nowhere"))
 
 
-def spoil(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+def spoil(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """A model with other weights."""
     from safetensors.torch import load_file, save_file
 
@@ -160,12 +161,15 @@ def test_batches_by_length_are_one_by_one(
     monkeypatch.setattr(classifier_engine, "WINDOW", 16)
     monkeypatch.setattr(classifier_engine, "TOKENS", 64)
     monkeypatch.setattr(classifier_engine, "PADDING", 9.0)
-    engine = make_engine("classifier", path=folder, chat=chat, precision="fp32", device="cpu", batch=3)
+    engine: Any = make_engine("classifier", path=folder, chat=chat, precision="fp32", device="cpu", batch=3)
     sizes: list[tuple[int, int]] = []
     forward = engine._logits
-    monkeypatch.setattr(
-        engine, "_logits", lambda ids: (sizes.append((len(ids), max(map(len, ids)))), forward(ids))[1]
-    )
+
+    def counted(ids: list[list[int]]) -> Any:
+        sizes.append((len(ids), max(map(len, ids))))
+        return forward(ids)
+
+    monkeypatch.setattr(engine, "_logits", counted)
     draw = random.Random(1)
     chats = [[{"role": "user", "content": "water " * draw.randint(0, 60)}] for _ in range(40)]
     found = engine.classify(chats)
