@@ -184,6 +184,19 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any], str]
         yield str(slug), {**row, "slug": str(slug)}, where
 
 
+def table_of(path: Path, model: type[M], what: str) -> dict[str, M]:
+    """The rows of a table whose rows do not know their names: name → row.
+
+    Raises:
+        ConfigError: as :func:`read_rows`; a row that is none of the model.
+    """
+    rows = read_rows(path, what)
+    return {
+        name: validate(model, {k: v for k, v in row.items() if k != "slug"}, where)
+        for name, row, where in rows
+    }
+
+
 def validate_json(model: type[M], text: str, where: str) -> M:
     """:func:`validate` what a rule gave a command as JSON."""
     try:

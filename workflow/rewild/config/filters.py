@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from rewild import own
-from rewild.config.base import RESULT, SHOWN, Section, part, read_rows, validate
+from rewild.config.base import RESULT, SHOWN, Section, part, table_of, validate
 from rewild.config.measures.conditions import Condition
 from rewild.config.models import Slug
 from rewild.core.errors import ConfigError, known_name
@@ -83,10 +83,12 @@ def shared_filters() -> dict[str, Filter]:
     """
     found: dict[str, Filter] = {}
     for path in sorted(glob(own(TABLE))):  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        for name, row, where in read_rows(Path(path), "filter"):
-            if name in found:
-                raise ConfigError(f"{where}: another file has a filter of this name; rename one of them")
-            found[name] = validate(Filter, {k: v for k, v in row.items() if k != "slug"}, where)
+        rows = table_of(Path(path), Filter, "filter")
+        if twice := sorted(found.keys() & rows):
+            raise ConfigError(
+                f"filter {twice[0]} ({path}): another file has a filter of this name; rename one of them"
+            )
+        found |= rows
     return found
 
 

@@ -15,13 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewild import own
-from rewild.config.base import CUT, HOW, RESULT, VERDICT, Section, Strict, part, validate
+from rewild.config.base import CUT, HOW, RESULT, VERDICT, Section, part, table_of
 from rewild.config.engines import EngineName, find_engine
 from rewild.config.filters import Filtered
 from rewild.config.models import Share, Slug
 from rewild.config.responses import Compute, Limits, SamplingSettings
 from rewild.core.errors import known_name, twice
-from rewild.core.reading_yaml import read_yaml
 
 ROLES = Path("resources/prompts/system.yaml")
 ROLE = "conversation"
@@ -255,10 +254,6 @@ class Synthesis(Filtered, marks=RESULT):
         return max(self.pilot.samples, 4 * len(self.pattern))
 
 
-class _Roles(Strict):
-    rows: dict[Slug, SystemPrompt]
-
-
 @cache
 def roles() -> dict[str, SystemPrompt]:
     """The rows of :data:`ROLES`.
@@ -266,5 +261,4 @@ def roles() -> dict[str, SystemPrompt]:
     Raises:
         ConfigError: the file is not what it should be.
     """
-    path = Path(own(str(ROLES)))
-    return dict(validate(_Roles, {"rows": read_yaml(path)}, str(path)).rows)
+    return table_of(Path(own(str(ROLES))), SystemPrompt, "system prompt")

@@ -9,13 +9,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rewild import own
-from rewild.config.base import RESULT, SHOWN, Section, validate
+from rewild.config.base import RESULT, SHOWN, Section, table_of
 from rewild.config.benchmarks import RUBRIC
 from rewild.config.measures.base import Kind, Value
 from rewild.config.measures.labels import Asks
-from rewild.config.models import Slug
 from rewild.core.errors import known_name
-from rewild.core.reading_yaml import read_yaml
 
 GUARDS = Path("resources/safety/guards.yaml")
 
@@ -27,10 +25,6 @@ class Guard(Section, marks=RESULT):
     categories: Annotated[dict[str, str], SHOWN] = Field(min_length=1, description="Code → name")
 
 
-class _Guards(Section, marks=RESULT):
-    rows: dict[Slug, Guard]
-
-
 @cache
 def guards() -> dict[str, Guard]:
     """The rows of :data:`GUARDS`.
@@ -38,8 +32,7 @@ def guards() -> dict[str, Guard]:
     Raises:
         ConfigError: the file is not what it should be.
     """
-    path = Path(own(str(GUARDS)))
-    return dict(validate(_Guards, {"rows": read_yaml(path)}, str(path)).rows)
+    return table_of(Path(own(str(GUARDS))), Guard, "guard")
 
 
 class Safety(Asks):
