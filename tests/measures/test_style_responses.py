@@ -11,8 +11,9 @@ import pytest
 from rewild.config.imports import AlpacaEvalOutputs, Imported
 from rewild.core.errors import DataError
 from rewild.core.table import read_table
+from rewild.measures.shared import left_out, shared_turns
 from rewild.measures.style import schema
-from rewild.measures.style.responses import count_models
+from rewild.measures.style.responses import count_answers, count_models
 from rewild.responses.imports.write import import_source, merge_manifests
 
 ANSWERS = {
@@ -47,7 +48,8 @@ def values(counts: pl.DataFrame, model: str) -> dict[str, int]:
 
 
 def test_counts_by_hand(manifests: list[Path]):
-    counts, rates = count_models(manifests)
+    counts, rates, more = count_models(manifests)
+    assert more == {}
     herald, plain = values(counts, "herald"), values(counts, "plain")
     wanted = {
         "strong": 2,
@@ -67,6 +69,25 @@ def test_counts_by_hand(manifests: list[Path]):
     assert (plain["strong"], plain["p"], plain["responses"]) == (0, 1, 1)
     rate = rates.filter(model="herald", feature="strong").row(0, named=True)
     assert (rate["per_response"], rate["per_1000_words"]) == (1.0, pytest.approx(2000 / 9))
+
+
+def test_what_one_model_alone_was_asked_is_left_out_and_said(tmp_path: Path):
+    rows = [("a", 0, "**x**"), ("b", 0, "**x** **y**"), ("b", 1, None)]
+    alone = [*rows, ("c", 0, "# T"), ("d", 0, None)]
+    for name, held in {"few": rows, "many": alone}.items():
+        frame = pl.DataFrame(held, ("conversation_id", "turn", "response"), orient="row")
+        frame.with_columns(model=pl.lit(name)).write_parquet(tmp_path / f"{name}.parquet")
+    shared, more = shared_turns({n: pl.read_parquet(tmp_path / f"{n}.parquet") for n in ("few", "many")})
+    assert sorted(shared.rows()) == [("a", 0), ("b", 0), ("b", 1)]
+    assert more == {"many": 2}
+    assert left_out(more) == "Compared on the turns that all were asked; left out: 2 of many."
+    features = count_answers(tmp_path / "many.parquet", shared).features()
+    assert (features["strong"], features["h1"], features["p"]) == (3, 0, 2)
+    assert count_answers(tmp_path / "many.parquet").features()["h1"] == 1
+    with pytest.raises(DataError, match="no prompt was asked of all of few, other"):
+        shared_turns(
+            {"few": pl.DataFrame(rows[:1], shared.columns + ["r"], orient="row"), "other": shared[1:]}
+        )
 
 
 def test_processes_change_nothing(manifests: list[Path]):

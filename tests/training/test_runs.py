@@ -32,7 +32,7 @@ from rewild.training.runs.checks import (
 )
 from rewild.training.runs.environment import variables
 from rewild.training.runs.figures import draw_loss
-from rewild.training.runs.inheritance import INHERITED, write_inheritance
+from rewild.training.runs.inheritance import INHERITED, count, write_inheritance
 from rewild.training.runs.layout import RunFiles
 from rewild.training.runs.published import make_readable, unreadable
 from rewild.training.runs.render import as_yaml, axolotl_config, identity_of
@@ -411,6 +411,23 @@ def test_other_prompts_cannot_be_compared(tmp_path: Path) -> None:
         write_inheritance(a_study(), KNOWN, files, tmp_path / "out")
     with pytest.raises(DataError, match="no answers of 'rp'"):
         write_inheritance(a_study(), KNOWN, files[:1], tmp_path / "out")
+
+
+def test_where_a_study_says_who_answers_what_the_turns_of_all_are_compared(tmp_path: Path) -> None:
+    styled, prose = "**a** b", "One two."
+    texts = {
+        "rh": [styled, prose],
+        "rp": [styled, prose],
+        "herald": [styled, prose, prose, prose],
+        "plain": [styled],
+    }
+    files = [answers(tmp_path / f"{m}.parquet", m, said) for m, said in texts.items()]
+    counted, more = count(files, list(texts), chosen=True)
+    assert more == {"rh": 1, "rp": 1, "herald": 3}
+    assert {m: c.features()["strong"] for m, c in counted.items()} == dict.fromkeys(texts, 1)
+    assert {m: c.features()["p"] for m, c in counted.items()} == dict.fromkeys(texts, 1)
+    with pytest.raises(DataError, match="'herald' and 'rh' answered different prompts"):
+        count(files, list(texts))
 
 
 @pytest.mark.parametrize(

@@ -241,12 +241,15 @@ def style_responses(
     from rewild.core.plotting import save
     from rewild.core.table import provenance, write_table
     from rewild.core.terminal import Heading, print_table
+    from rewild.measures.shared import left_out
     from rewild.measures.style import schema
     from rewild.measures.style.figures import elements, ratios
     from rewild.measures.style.responses import count_models, proportions
     from rewild.responses.imports.write import names_and_sizes
 
-    counts, rates = count_models(responses, cores)
+    counts, rates, more = count_models(responses, cores)
+    if more:
+        typer.echo(left_out(more))
     pairs = proportions(counts)
     made_from = provenance(responses)
     write_table(out / "responses.csv", counts, schema.COUNTS, made_from)

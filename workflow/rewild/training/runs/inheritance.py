@@ -1,7 +1,7 @@
 """Is styling inherited by fine-tunes? Table 3 for a study's runs and the models whose responses they learned.
 
-All answer the same prompts; elements are counted as in Table 3, and a run is compared with each of the
-models.
+All answer the same prompts, or those of the sources that the study gives all of them (``origins``) count;
+elements are counted as in Table 3, and a run is compared with each of the models.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from rewild.config.trainings import display, learned_from, style_models
 from rewild.core.errors import DataError
 from rewild.core.files import write_text
 from rewild.core.markdown import table as markdown_table
+from rewild.core.markdown import text
 from rewild.core.plotting import save
 from rewild.core.table import Column, TableSchema, provenance, read_table, write_table
 from rewild.generation.schema import RESPONSES
+from rewild.measures.shared import TURN, left_out, shared_turns
 from rewild.measures.style.counts import counts_frame
 from rewild.measures.style.figures import ratios
 from rewild.measures.style.markup import NOTHING, Styling, count_markdown
@@ -62,7 +64,8 @@ def write_inheritance(study: Study, models: Mapping[str, Model], paths: Sequence
     """
     assert study.inherited_style is not None
     wanted = style_models(study)
-    stylings = count(paths, wanted)
+    chosen = study.responses is not None and any(study.responses.origins_of(m) for m in wanted)
+    stylings, more = count(paths, wanted, chosen=chosen)
     counts = pl.concat([counts_frame(m, {"answer": stylings[m]}) for m in wanted])
     pairs = proportions(counts)
     runs = study.inherited_style.runs
@@ -72,7 +75,7 @@ def write_inheritance(study: Study, models: Mapping[str, Model], paths: Sequence
     write_table(out / "counts.csv", counts, COUNTS, made_from)
     write_table(out / "proportional.csv", pairs, PROPORTIONAL, made_from)
     write_table(out / "inherited.csv", table, INHERITED, made_from)
-    page = as_markdown(table, names, stylings)
+    page = as_markdown(table, names, stylings, left_out(more))
     write_text(out / "inherited.md", page)
     save(
         ratios(pairs, names),
@@ -82,30 +85,42 @@ def write_inheritance(study: Study, models: Mapping[str, Model], paths: Sequence
     return page
 
 
-def count(paths: Sequence[Path], wanted: Sequence[str]) -> dict[str, Styling]:
-    """The styling of each model's answers, over its shards.
+def count(
+    paths: Sequence[Path], wanted: Sequence[str], *, chosen: bool = False
+) -> tuple[dict[str, Styling], dict[str, int]]:
+    """The styling of each model's answers to the turns that all were asked; how many more some were asked.
+
+    Args:
+        paths: responses, all shards of each.
+        wanted: the models.
+        chosen: the study says which sources each answers; else all must have been asked the same.
 
     Raises:
         DataError: a model has none, or two answered other prompts.
     """
-    answers: dict[str, list[str]] = defaultdict(list)
-    asked: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    found: dict[str, list[pl.DataFrame]] = defaultdict(list)
     for path in paths:
-        rows = read_table(path, RESPONSES)
-        for model, conversation, turn, text in rows.select(
-            "model", "conversation_id", "turn", "response"
-        ).iter_rows():
-            asked[model].add((conversation, turn))
-            if text is not None:
-                answers[model].append(text)
+        rows = read_table(path, RESPONSES).select("model", *TURN, "response")
+        for (model,), part in rows.group_by("model", maintain_order=True):
+            found[str(model)].append(part)
+    tables: dict[str, pl.DataFrame] = {}
     for model in wanted:
-        if not answers[model]:
+        table = tables[model] = (
+            pl.concat(found[model]) if found[model] else pl.DataFrame({"response": [None]})
+        )
+        if table["response"].null_count() == table.height:
             raise DataError(f"there are no answers of '{model}' among the {len(paths)} files of responses")
-        if asked[model] != asked[wanted[0]]:
+        first = tables[wanted[0]]
+        if not chosen and set(table.select(TURN).iter_rows()) != set(first.select(TURN).iter_rows()):
             raise DataError(
                 f"'{model}' and '{wanted[0]}' answered different prompts: they cannot be compared"
             )
-    return {m: reduce(add, map(count_markdown, answers[m]), NOTHING) for m in wanted}
+    shared, more = shared_turns(tables)
+    stylings = {}
+    for model, table in tables.items():
+        texts = table.join(shared, on=TURN, how="semi", maintain_order="left")["response"].drop_nulls()
+        stylings[model] = reduce(add, map(count_markdown, texts), NOTHING)
+    return stylings, more
 
 
 def compare(study: Study, counts: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -140,8 +155,10 @@ def compare(study: Study, counts: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataF
     return INHERITED.check(pl.DataFrame(rows, infer_schema_length=None), "inherited style")
 
 
-def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping[str, Styling]) -> str:
-    """The comparison as a page: means per pair, then the counts."""
+def as_markdown(
+    table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping[str, Styling], note: str = ""
+) -> str:
+    """The comparison as a page: means per pair, then the counts, and a note on what was left out."""
     rows = []
     for row in table.iter_rows(named=True):
         mean, relative = (
@@ -161,6 +178,7 @@ def as_markdown(table: pl.DataFrame, names: Mapping[str, str], stylings: Mapping
         *markdown_table(heads, rows, "--->"),
         "",
         *markdown_table(("", *shown), ((names[m], *(c[f] for f in shown)) for m, c in counts.items())),
+        *(["", text(note)] if note else []),
     ]
     return "\n".join(lines) + "\n"
 
