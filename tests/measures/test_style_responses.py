@@ -85,9 +85,7 @@ def test_what_one_model_alone_was_asked_is_left_out_and_said(tmp_path: Path):
     assert (features["strong"], features["h1"], features["p"]) == (3, 0, 2)
     assert count_answers(tmp_path / "many.parquet").features()["h1"] == 1
     with pytest.raises(DataError, match="no prompt was asked of all of few, other"):
-        shared_turns(
-            {"few": pl.DataFrame(rows[:1], shared.columns + ["r"], orient="row"), "other": shared[1:]}
-        )
+        shared_turns({n: shared.filter(conversation_id=c) for n, c in (("few", "a"), ("other", "b"))})
 
 
 def test_processes_change_nothing(manifests: list[Path]):
