@@ -131,9 +131,12 @@ def dimensions_of(config: ConfigFile, name: str) -> Found:
             + ")"
         )
     found.put("tie_embeddings", *_tied(config, kind))
-    _attention(values, found, name, kind)
-    _layers(values, found, name, kind)
-    _feed_forward(values, found, name, kind)
+    try:
+        _attention(values, found, name, kind)
+        _layers(values, found, name, kind)
+        _feed_forward(values, found, name, kind)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"{name}: config.json does not have the form that is known: {error}") from error
     return found
 
 
