@@ -101,6 +101,7 @@ def draft(files: Files, name: str, slug: str | None, envs: Path, known: Mapping[
         made.put("ships_code", True, f"{CONFIG}: auto_map")
         made.notes.append("it ships code of its own, which stays off unless you set trust_remote_code")
     made.notes += _wrong_count(made)
+    _free_of_base(made, known)
     return made
 
 
@@ -250,6 +251,15 @@ def _wrong_count(made: Draft) -> list[str]:
         f"not known here, so intermediate_size ({width:,}) is left out; "
         "the plan takes four times hidden_size"
     ]
+
+
+def _free_of_base(made: Draft, known: Mapping[str, Model]) -> None:
+    """No base in the row if that would lend it dimensions that its own files do not have."""
+    base = made.values.get("base")
+    lent = known[base].dimensions.model_dump(exclude_defaults=True) if base else {}
+    if more := sorted(set(lent) - set(made.dimensions.values)):
+        del made.values["base"]
+        made.notes.append(f"its base is {base}, which the row leaves out: it would lend {', '.join(more)}")
 
 
 def _has_template(files: Files) -> bool:
