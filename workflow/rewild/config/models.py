@@ -118,12 +118,10 @@ class Dimensions(Section, marks=RESULT):
             raise ValueError(
                 "mamba and state exclude each other: both say what layers without attention keep"
             )
-        if hybrid and self.state is None and self.mamba is None:
+        if hybrid != (self.mamba is not None) and self.state is None:
             raise ValueError(
-                "attention_layers is fewer than layers: mamba or state says what the others keep"
+                "mamba is given exactly when attention_layers is fewer than layers (or 'state' is)"
             )
-        if self.mamba is not None and not hybrid:
-            raise ValueError("mamba is given exactly when attention_layers is fewer than layers")
         return self
 
     def parameters(self) -> tuple[int, int] | None:

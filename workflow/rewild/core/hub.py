@@ -102,14 +102,14 @@ class Hub:
         token = token or find_token()
         self._known = token is not None
         try:
-            url = httpx.URL(self.url)
-            if url.scheme not in ("http", "https") or not re.fullmatch(rb"[\w.:-]+", url.raw_host):
+            place = httpx.URL(self.url)
+            if place.scheme not in ("http", "https") or not re.fullmatch(rb"[\w.:-]+", place.raw_host):
                 raise httpx.InvalidURL("the address begins with http:// or https:// and a host")
             self._client = httpx.Client(
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 timeout=SECONDS,
                 follow_redirects=True,
-                transport=None if proxied(url.host) else httpx.HTTPTransport(),
+                transport=None if proxied(place.host) else httpx.HTTPTransport(),
             )
         except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
             raise RewildError(

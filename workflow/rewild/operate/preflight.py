@@ -227,7 +227,7 @@ def _revisions(inputs: CostInputs, used: Mapping[str, Used]) -> Check:
     }
     open_ends = []
     if models:
-        open_ends.append(f"{len(models)} models ({_few(models)}): 'revision' in their rows")
+        open_ends.append(f"{len(models)} models ({_few(models)}): 'revision' in config/models.yaml")
     if data:
         open_ends.append(f"data sets ({_few(sorted(data))}): 'revision' in the study")
     if rewards:
