@@ -360,6 +360,7 @@ def add_model(
     from rewild.config import load_defaults, load_models
     from rewild.config.responses import Responses
     from rewild.core.errors import ConfigError
+    from rewild.engines.plan import architecture_of
     from rewild.operate import add_model as adding
     from rewild.operate.model_files import find_files
     from rewild.responses.plans import print_plans
@@ -375,6 +376,7 @@ def add_model(
     compute = settings.compute.model_copy(update={"gpu": gpu})
     try:
         planned = settings.model_copy(update={"compute": compute})
+        architecture_of(row)  # says what is missing
         print_plans([row], planned, load_defaults(config).gpus, 1_000_000)
     except ConfigError as error:
         typer.echo(f"no plan: {error}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
@@ -16,6 +17,10 @@ from typing import Any
 
 from rewild.core.errors import RewildError, first_line, nearest
 from rewild.core.reading import read_text
+
+
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+"""Files of which a model that answers has one at least."""
 
 
 def look(model: dict[str, Any]) -> list[str]:
@@ -52,7 +57,7 @@ def look(model: dict[str, Any]) -> list[str]:
     return found
 
 
-def _short(error: RewildError, name: str) -> str:
+def _short(error: Exception, name: str) -> str:
     return str(error).removeprefix(f"{name}: ")
 
 
@@ -95,16 +100,15 @@ def describe(model: dict[str, Any]) -> dict[str, Any]:
 
 def _vllm_knows(architectures: list[str]) -> str | None:
     """The version of vLLM, if it is here and lists one of these; its registry is read, not imported."""
-    from importlib.metadata import version
-
     place = find_spec("vllm")
     if place is None or not place.submodule_search_locations:
         return None
-    registry = Path(place.submodule_search_locations[0]) / "model_executor/models/registry.py"
+    folder = Path(place.submodule_search_locations[0])
     with suppress(RewildError):
-        text = read_text(registry)
+        text = read_text(folder / "model_executor/models/registry.py")
         if any(f'"{one}": (' in text for one in architectures):
-            return version("vllm")
+            said = re.search(r"\bversion = '([\w.+]+)'", read_text(folder / "_version.py"))
+            return said[1] if said else "of an unknown version"
     return None
 
 
@@ -137,6 +141,8 @@ def _chat(path: Path, name: str, problems: list[str]) -> dict[str, Any]:
     from rewild.engines.tokenizer import load_tokenizer
 
     found: dict[str, Any] = {"prompt": None, "ends": [], "chats": False, "system": False}
+    if not any((path / file).is_file() for file in TOKENIZERS):  # transformers would make one up
+        return found | {"problems": [*problems, f"no tokenizer among its files ({', '.join(TOKENIZERS)})"]}
     try:
         tokenizer = load_tokenizer(str(path), name)
         if tokenizer.chat_template:
@@ -149,7 +155,7 @@ def _chat(path: Path, name: str, problems: list[str]) -> dict[str, Any]:
         elif tokenizer.eos_token:
             found["ends"] = [str(tokenizer.eos_token)]
     except (RewildError, ValueError) as error:
-        problems.append(str(error).removeprefix(f"{name}: "))
+        problems.append(_short(error, name).replace(f" from {path}", ""))
     except Exception as error:  # whatever a file of a model makes of us is that model's fault
         problems.append(f"{type(error).__name__}: {first_line(error)}")
     return found | {"problems": list(dict.fromkeys(problems))}

@@ -282,7 +282,7 @@ def as_text(made: Draft, name: str) -> str:
 
 
 def _line(key: str, value: Any, source: str, indent: int) -> str:
-    plain = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+    plain = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
     plain = plain.removesuffix("\n").removesuffix("\n...")
     return " " * indent + f"{key}: {plain}" + (f"  # {line(source)}" if source else "")
 
