@@ -18,7 +18,6 @@ from typing import Any
 from rewild.core.errors import RewildError, first_line, nearest
 from rewild.core.reading import read_text
 
-
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 """Files of which a model that answers has one at least."""
 
