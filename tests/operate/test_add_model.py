@@ -6,19 +6,25 @@ import json
 import shutil
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from fuzzing import FUZZ
 from hub_server import COMMIT, HubServer, hub_server
 from rewild.__main__ import app
 from rewild.config import load_models
 from rewild.config.models import OWN
-from rewild.core.errors import ConfigError, DataError
+from rewild.core.errors import ConfigError, DataError, RewildError
 from rewild.core.reading_yaml import read_yaml
+from rewild.engines.look import _vllm_knows
 from rewild.engines.plan import architecture_of
 from rewild.operate import add_model
 from rewild.operate.model_files import Files, read_card, stored
@@ -306,6 +312,87 @@ def test_weights_are_counted_by_their_heads(tmp_path: Path) -> None:
     (made.folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"[]")
     with pytest.raises(DataError, match="not safetensors"):
         stored(made)
+
+
+@FUZZ
+@given(st.binary(max_size=60), st.sampled_from([b"", b"---\n", struct.pack("<Q", 30)]))
+def test_whatever_a_file_holds_is_read_or_refused(rest: bytes, start: bytes) -> None:
+    with TemporaryDirectory() as place:
+        made = Files(
+            Path(place), None, None, "the folder", {"cardData": [1], "safetensors": {"parameters": [1]}}
+        )
+        for name in ("README.md", "model.safetensors"):
+            (made.folder / name).write_bytes(start + rest)
+        notes: list[str] = []
+        assert isinstance(read_card(made, notes.append), dict)
+        with suppress(RewildError):
+            found = stored(made)
+            assert found is None or found.bytes >= 0
+
+
+KEYS = (
+    "architectures",
+    "quantization_config",
+    "auto_map",
+    "dtype",
+    "vision_config",
+    "text_config",
+    "model_type",
+)
+SAID = ("tags", "safetensors", "cardData", "gated", "siblings")
+INNER = (
+    "quant_method",
+    "config_groups",
+    "weights",
+    "parameters",
+    "license",
+    "base_model",
+    "weight_map",
+    "metadata",
+)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 2**70) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(INNER), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@FUZZ
+@given(
+    st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4),
+    st.dictionaries(st.sampled_from(SAID), ANY, max_size=4),
+    ANY,
+)
+def test_whatever_files_and_hub_say_is_a_row_or_one_message(config: Any, said: Any, index: Any) -> None:
+    with TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(add_model, "find_python", lambda envs: None)
+        (Path(place) / "config.json").write_text(json.dumps(LLAMA | config))
+        (Path(place) / "model.safetensors.index.json").write_text(json.dumps(index))
+        found = Files(Path(place), "some/model", COMMIT, "the hub", said)
+        with suppress(RewildError):
+            made = add_model.draft(found, "some/model", None, Path(place), {})
+            row = yaml.safe_load(add_model.as_text(made, "some/model"))
+            assert row == {"model": made.row}
+
+
+def test_a_repository_of_too_many_files(config: Path, server: HubServer) -> None:
+    server.add("models", "some/model", files() | {f"{n}.json": b"{}" for n in range(60)})
+    assert "63 small files; no model that is known here has so many" in run(config, "some/model")[1]
+
+
+def test_vllms_registry_is_read_and_not_run(tmp_path: Path, monkeypatch) -> None:
+    place = tmp_path / "vllm/model_executor/models"
+    place.mkdir(parents=True)
+    (tmp_path / "vllm/__init__.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "vllm/_version.py").write_text("__version__ = version = '0.32.0'\n")
+    (place / "registry.py").write_text(
+        '_MODELS = {\n    "LlamaForCausalLM": ("llama", "LlamaForCausalLM"),\n}\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert _vllm_knows(["Other", "LlamaForCausalLM"]) == "0.32.0"
+    assert _vllm_knows(["LlamaForCausalL"]) is None
+    (place / "registry.py").unlink()
+    assert _vllm_knows(["LlamaForCausalLM"]) is None
 
 
 MXFP4 = {

@@ -79,8 +79,8 @@ def describe(model: dict[str, Any]) -> dict[str, Any]:
     path, name = Path(model["path"]), model["name"]
     found: dict[str, Any] = {"values": None, "total": None, "active": None, "near": "", "transformers": None}
     stated = json.loads(read_text(path / "config.json"))
-    kind, architectures = str(stated.get("model_type")), stated.get("architectures") or []
-    found["vllm"] = _vllm_knows([str(one) for one in architectures])
+    kind, named = str(stated.get("model_type")), stated.get("architectures")
+    found["vllm"] = _vllm_knows([str(one) for one in named] if isinstance(named, list) else [])
     problems: list[str] = []
     if kind in CONFIG_MAPPING:
         found["transformers"] = transformers.__version__

@@ -20,7 +20,7 @@ from rewild.core.escape import line
 from rewild.core.files import write_text
 from rewild.engines.config_file import ConfigFile
 from rewild.engines.dimensions import Found, dimensions_of
-from rewild.operate.model_files import CONFIG, Files, read_card, stored
+from rewild.operate.model_files import CONFIG, Files, as_dict, as_list, read_card, stored
 from rewild.operate.preflight_models import find_python, look_at
 
 EIGHT = ("fp8", "fbgemm_fp8")
@@ -74,7 +74,7 @@ def draft(files: Files, name: str, slug: str | None, envs: Path, known: Mapping[
     if said and not (said["transformers"] or said["vllm"] or own_code):
         raise ConfigError(
             f"{name}: nobody here knows the architecture '{stated['model_type']}' "
-            f"({', '.join(map(str, stated.get('architectures') or []))}){said['near']}; a newer "
+            f"({', '.join(map(str, as_list(stated.get('architectures'))))}){said['near']}; a newer "
             "transformers or vLLM may (envs/), or the row can be written by hand (docs/models.md)"
         )
     _where(made, files, name)
@@ -150,7 +150,7 @@ def _card(made: Draft, files: Files, chats: bool, known: Mapping[str, Model]) ->
     if licence == "other":
         licence = card.get("license_name") or licence
     if not isinstance(licence, str):
-        tags = [tag for tag in files.info.get("tags") or [] if isinstance(tag, str)]
+        tags = [tag for tag in as_list(files.info.get("tags")) if isinstance(tag, str)]
         licence = next((tag.partition(":")[2] for tag in tags if tag.startswith("license:")), None)
     if licence is None and card:
         made.notes.append("its card names no licence")
@@ -183,7 +183,7 @@ def _dimensions(complete: ConfigFile, stated: ConfigFile, name: str, said: Mappi
 def _weights(made: Draft, files: Files, stated: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     """Parameters, precision and bytes of the weights."""
     here, config = stored(files), ConfigFile(stated)
-    quantization = stated.get("quantization_config") or config.decoder.get("quantization_config") or {}
+    quantization = as_dict(stated.get("quantization_config") or config.decoder.get("quantization_config"))
     implied = Dimensions.model_validate(made.dimensions.values).parameters()
     counted: tuple[int | None, int | None] = (said.get("total"), said.get("active"))
     total: int | None
@@ -203,7 +203,7 @@ def _weights(made: Draft, files: Files, stated: Mapping[str, Any], said: Mapping
         made.put("parameters", {"total": total} | rest, source)
         if counted[0] and abs(counted[0] / total - 1) > TOLERANCE:
             made.notes.append(f"its weights are {total:,} numbers, and transformers counts {counted[0]:,}")
-    method = str(quantization.get("quant_method") or "") if isinstance(quantization, dict) else ""
+    method = str(quantization.get("quant_method") or "")
     eight = method in EIGHT or (method in ("compressed-tensors", "modelopt") and _is_eight(quantization))
     made.put("paper_precision", "fp8" if eight else "bf16", f"{CONFIG}: {method or 'dtype'}")
     if quantization:
@@ -223,13 +223,9 @@ def _is_eight(quantization: Mapping[str, Any]) -> bool:
     """Whether compressed-tensors or ModelOpt keep weights as 8-bit floating-point numbers."""
     if "FP8" in str(quantization.get("quant_algo", "")).upper():
         return True
-    groups = quantization.get("config_groups")
-    weights = (
-        [g.get("weights") for g in groups.values() if isinstance(g, dict)] if isinstance(groups, dict) else []
-    )
-    return bool(weights) and all(
-        isinstance(w, dict) and (w.get("num_bits"), w.get("type")) == (8, "float") for w in weights
-    )
+    groups = as_dict(quantization.get("config_groups"))
+    weights = [as_dict(as_dict(group).get("weights")) for group in groups.values()]
+    return bool(weights) and all((w.get("num_bits"), w.get("type")) == (8, "float") for w in weights)
 
 
 def _wrong_count(made: Draft) -> list[str]:

@@ -18,6 +18,8 @@ from rewild.core.reading_yaml import parse_yaml
 from rewild.core.weights import READ
 
 CARD, CONFIG, INDEX = "README.md", "config.json", "model.safetensors.index.json"
+MOST = 60
+"""Small files of a repository that are fetched; models have some ten."""
 HEADER = 100 << 20
 """Bytes of the head of a safetensors file, at most (its own limit)."""
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16}
@@ -56,6 +58,16 @@ class Files:
         return found
 
 
+def as_dict(value: Any) -> dict[str, Any]:
+    """An object of others' JSON; empty where it is something else."""
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list of others' JSON; empty where it is something else."""
+    return list(value) if isinstance(value, list) else []
+
+
 def find_files(model: str, work: Path, say: Callable[[str], None]) -> Files:
     """Find a model's configuration, tokenizer and card; at the hub only those are fetched.
 
@@ -86,11 +98,15 @@ def find_files(model: str, work: Path, say: Callable[[str], None]) -> Files:
 def _from_hub(model: str, work: Path, say: Callable[[str], None]) -> Files:
     with Hub(say=say) as hub:
         info = hub.info("models", model)
-        commit, listed = str(info["sha"]), info.get("siblings") or []
-        names = [str(one.get("rfilename")) for one in listed if isinstance(one, dict)]
+        commit, listed = str(info["sha"]), as_list(info.get("siblings"))
+        names = [str(as_dict(one).get("rfilename")) for one in listed]
         wanted = [name for name in names if name == CARD or _read(name)]
         if CONFIG not in wanted:
             raise DataError(f"model {model}: its repository has no {CONFIG}: it is no model of transformers")
+        if len(wanted) > MOST:
+            raise DataError(
+                f"model {model}: {len(wanted)} small files; no model that is known here has so many"
+            )
         for name in wanted:
             say(f"{model}: {name}")
             (work / name).write_bytes(hub.file(model, commit, name))
@@ -126,8 +142,7 @@ def read_card(files: Files, note: Callable[[str], None]) -> dict[str, Any]:
         files: the model's.
         note: called with what is wrong.
     """
-    path, said = files.folder / CARD, files.info.get("cardData")
-    fallback = dict(said) if isinstance(said, dict) else {}
+    path, fallback = files.folder / CARD, as_dict(files.info.get("cardData"))
     if not path.is_file():
         if not fallback:
             note(f"it has no card ({CARD}): its licence is not established")
@@ -168,7 +183,7 @@ def stored(files: Files) -> Stored | None:
         DataError: a file's head is broken.
     """
     weights = sorted(files.folder.glob("*.safetensors"))
-    named = set((files.json(INDEX).get("weight_map") or {}).values())
+    named = set(map(str, as_dict(files.json(INDEX).get("weight_map")).values()))
     if weights and named <= {path.name for path in weights}:
         counts: dict[str, int] = {}
         size = 0
@@ -176,11 +191,10 @@ def stored(files: Files) -> Stored | None:
             counts[kind] = counts.get(kind, 0) + prod(shape)
             size += length
         return Stored(counts, size, "the heads of its safetensors")
-    said = files.info.get("safetensors")
-    told = said.get("parameters") if isinstance(said, dict) else None
-    total = (files.json(INDEX).get("metadata") or {}).get("total_size")
-    counts = {str(k): v for k, v in told.items() if isinstance(v, int)} if isinstance(told, dict) else {}
-    if isinstance(total, int | float) and total > 0:
+    told = as_dict(as_dict(files.info.get("safetensors")).get("parameters"))
+    total = as_dict(files.json(INDEX).get("metadata")).get("total_size")
+    counts = {str(k): v for k, v in told.items() if isinstance(v, int) and v > 0}
+    if isinstance(total, int | float) and 0 < total < 1 << 60:
         return Stored(counts, int(total), INDEX)
     if counts:
         size = sum(count * BITS.get(kind, 8) // 8 for kind, count in counts.items())
