@@ -200,3 +200,43 @@ def test_a_text_tower_is_found_within(kind: str) -> None:
     assert (found.layers, found.hidden_size, found.heads, found.kv_heads) == (4, 64, 4, 2)
     assert total == active
     assert ConfigFile(values).vision
+
+
+PUBLISHED = {
+    # As their makers count. DeepSeek-V3 without its layer of multi-token prediction; 58 × 256 numbers that balance
+    # its router are no parameters of transformers' model. gpt-oss's 3.6B are without the matrix of the embeddings
+    "qwen3_next": (79_674_391_296, 3.9e9),
+    "deepseek_v3": (671_026_419_200, 37.6e9),
+    "gpt_oss": (20_914_757_184, 3.61e9 + 201088 * 2880),
+}
+FULL: dict[str, dict[str, Any]] = {
+    "qwen3_next": {"hidden_size": 2048, "num_hidden_layers": 48, "num_attention_heads": 16, "head_dim": 256}
+    | {"num_key_value_heads": 2, "intermediate_size": 5120, "moe_intermediate_size": 512, "num_experts": 512}
+    | {"shared_expert_intermediate_size": 512, "num_experts_per_tok": 10, "vocab_size": 151936}
+    | {"linear_num_value_heads": 32, "linear_num_key_heads": 16, "tie_word_embeddings": False},
+    "deepseek_v3": {
+        "hidden_size": 7168,
+        "num_hidden_layers": 61,
+        "num_attention_heads": 128,
+        "vocab_size": 129280,
+    }
+    | {"num_key_value_heads": 128, "intermediate_size": 18432, "moe_intermediate_size": 2048}
+    | {"n_routed_experts": 256, "num_experts_per_tok": 8, "n_shared_experts": 1, "first_k_dense_replace": 3}
+    | {
+        "q_lora_rank": 1536,
+        "kv_lora_rank": 512,
+        "qk_rope_head_dim": 64,
+        "qk_nope_head_dim": 128,
+        "v_head_dim": 128,
+    },
+    "gpt_oss": {"hidden_size": 2880, "num_hidden_layers": 24, "num_attention_heads": 64, "head_dim": 64}
+    | {"num_key_value_heads": 8, "intermediate_size": 2880, "num_local_experts": 32, "num_experts_per_tok": 4}
+    | {"vocab_size": 201088, "tie_word_embeddings": False},
+}
+
+
+@pytest.mark.parametrize("kind", list(PUBLISHED))
+def test_counts_without_weights_are_those_that_were_published(kind: str) -> None:
+    _, total, active = made(kind, FULL[kind])
+    assert total == PUBLISHED[kind][0] - (58 * 256 if kind == "deepseek_v3" else 0)
+    assert active == pytest.approx(PUBLISHED[kind][1], rel=0.02)

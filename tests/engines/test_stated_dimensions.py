@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fuzzing import FUZZ
-from rewild.config.models import Dimensions
+from rewild.config.models import Dimensions, Model
 from rewild.core.errors import ConfigError
 from rewild.engines.config_file import ConfigFile
 from rewild.engines.dimensions import dimensions_of
+from rewild.engines.plan import Architecture, architecture_of
 
 BASE = {
     "model_type": "new",
@@ -231,3 +233,33 @@ def test_whatever_a_configuration_holds_is_read_or_refused(values: dict[str, Any
     with suppress(ConfigError):
         found = dimensions_of(ConfigFile(BASE | values), "m")
         assert set(found.values) == set(found.sources) <= set(Dimensions.model_fields)
+
+
+def planned(**dimensions: Any) -> Architecture:
+    row = {"slug": "m", "family": "f", "roles": ["dgm"], "kind": "instruct", "native_context": 4096}
+    sizes = {"layers": 8, "hidden_size": 64, "heads": 4, "kv_heads": 2, "head_dim": 16, "vocab": 100}
+    more = {"intermediate_size": 32, "tie_embeddings": False}
+    model = Model.model_validate(
+        row | {"parameters": {"total": 10**6}, "dimensions": sizes | more | dimensions}, strict=False
+    )
+    return architecture_of(model)
+
+
+def test_a_plan_takes_states_shared_experts_and_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rewild.config.models.TOLERANCE", float("inf"))
+    hybrid = planned(attention_layers=2, state=5000)
+    assert (hybrid.attention_layers, hybrid.state_bytes) == (2, 10_000)
+    assert hybrid.sequence_bytes(100, 1) == 100 * 2 * 2 * 2 * 16 * 2 + 10_000
+    both = planned(state=5000)
+    assert (both.attention_layers, both.state_bytes) == (8, 10_000), "attention and a state in every layer"
+    mixture = {"experts": 8, "experts_per_token": 2, "moe_layers": 6, "dense_size": 128, "shared_size": 48}
+    assert planned(**mixture).inner_size == 2 * 32 + 48
+    assert planned(**mixture).expert_parameters == 3 * 64 * 32 * 8 * 6
+    assert planned(**mixture, gated=False).expert_parameters == 2 * 64 * 32 * 8 * 6
+
+
+def test_a_state_and_mamba_exclude_each_other() -> None:
+    mamba = {"state": 16, "conv": 4, "expand": 2, "dt_rank": 8}
+    with pytest.raises(ValidationError, match="mamba and state exclude each other"):
+        Dimensions.model_validate({"layers": 4, "attention_layers": 1, "mamba": mamba, "state": 5})
+    assert Dimensions.model_validate({"layers": 4, "attention_layers": 1, "state": 5}).parameters() is None
