@@ -203,8 +203,8 @@ def test_a_text_tower_is_found_within(kind: str) -> None:
 
 
 PUBLISHED = {
-    # As their makers count. DeepSeek-V3 without its layer of multi-token prediction; 58 × 256 numbers that balance
-    # its router are no parameters of transformers' model. gpt-oss's 3.6B are without the matrix of the embeddings
+    # As their makers count; of DeepSeek-V3 without its layer of multi-token prediction. 58 × 256 numbers that
+    # balance its router are no parameters of transformers' model. gpt-oss's 3.6B leave the embeddings out
     "qwen3_next": (79_674_391_296, 3.9e9),
     "deepseek_v3": (671_026_419_200, 37.6e9),
     "gpt_oss": (20_914_757_184, 3.61e9 + 201088 * 2880),
