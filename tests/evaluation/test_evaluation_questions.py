@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from rewild.cli.evaluation import pin_benchmarks
-from rewild.config import load_benchmarks
-from rewild.core.errors import ConfigError, DataError, RewildError
+from rewild.core.errors import ConfigError, DataError
 from rewild.evaluation.harness import sentences
-from rewild.evaluation.harness.pins import commits, hub_url, pinnable
 from rewild.evaluation.harness.questions import RELEASED, check_rows, convert, override, pin, splits_of
 from rewild.operate.demo import tasks as demo
 from rewild.operate.demo.world import load_material, questions
@@ -114,40 +109,6 @@ def test_definitions_point_lm_eval_elsewhere(tmp_path: Path) -> None:
     pinned = json.loads((tmp_path / "pinned/task_one.yaml").read_text())
     assert pinned["dataset_kwargs"] == {"revision": "0" * 40}
     assert "dataset_path" not in pinned
-
-
-def test_the_hubs_commits_are_read_and_checked(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: dict[str, tuple[int, str]] = {}
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, text = answers.get(self.path, (404, ""))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
-        for row in pinnable(load_benchmarks(ROOT / "config")):
-            sha = f"{len(answers):040x}"
-            answers.setdefault(f"/api/datasets/{row.dataset}/revision/main", (200, f'{{"sha": "{sha}"}}'))
-        pin_benchmarks(ROOT / "config")
-        said = capsys.readouterr().out
-        assert f"bbh:\n  revision: {0:040x} # SaylorTwift/bbh; not pinned" in said
-        assert said.count("wis-k/instruction-following-eval") == 2  # two rows, one data set
-        answers["/api/datasets/TAUR-Lab/MuSR/revision/main"] = (200, '{"sha": "main"}')
-        with pytest.raises(RewildError, match=r"data set TAUR-Lab/MuSR: 'main' of .* is no commit"):
-            commits(["TAUR-Lab/MuSR"], hub_url())
-        with pytest.raises(RewildError, match=r"data set a/b: the hub gives no commit at .*HTTP 404"):
-            commits(["a/b"], hub_url())
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_punkt_is_asked_for_only_where_it_is_needed() -> None:

@@ -110,20 +110,6 @@ def make_questions(
         typer.echo(f"{name}: {count} questions")
 
 
-@app.command("pin-benchmarks")
-def pin_benchmarks(config: ConfigFolder = Path("config")) -> None:
-    """Print the present commits of the hub's data sets, to be written into benchmarks.yaml as `revision`."""
-    from rewild.config import load_benchmarks
-    from rewild.evaluation.harness.pins import commits, hub_url, pinnable
-
-    rows = pinnable(load_benchmarks(config))
-    found = commits((str(row.dataset) for row in rows), hub_url())
-    for row in rows:
-        now = found[str(row.dataset)]
-        said = {None: "not pinned", now: "pinned"}.get(row.revision, f"pinned at {row.revision}")
-        typer.echo(f"{row.slug}:\n  revision: {now} # {row.dataset}; {said} in benchmarks.yaml")
-
-
 def _read(study: str, config: Path) -> tuple[Study, Tables]:
     from rewild.config import load_benchmarks, load_models, read_study
     from rewild.core.fetch import read_manifest

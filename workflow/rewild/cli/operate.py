@@ -11,6 +11,7 @@ from rewild.cli.options import ConfigFolder, Results, StudyName
 
 if TYPE_CHECKING:
     from rewild.config import Model
+    from rewild.config.pins import Pins
 
 app = typer.Typer()
 PANEL = "Operate: studies, cost, the cluster, environments"
@@ -322,6 +323,7 @@ def preflight(  # noqa: PLR0917
 
     from rewild.config import load_defaults
     from rewild.core.errors import ConfigError
+    from rewild.operate.licences import read_accepted
     from rewild.operate.preflight import check_profile, check_study, environment_of_jobs
     from rewild.operate.preflight_kernel import check_kernel
     from rewild.operate.preflight_models import check_models
@@ -330,7 +332,9 @@ def preflight(  # noqa: PLR0917
     inputs = inputs_of(study, models, runs, results, config)
     checks = check_profile(inputs, profile, config.parent)
     environ = environment_of_jobs(profile, os.environ)
-    checks += check_study(inputs, load_defaults(config).licences, environ)
+    known = {model.licence or "unknown" for model in inputs.models.values()}
+    accepted = [*load_defaults(config).licences, *(n for n in read_accepted(config) if n in known)]
+    checks += check_study(inputs, accepted, environ)
     if files:
         checks += check_models(inputs, environ, config.parent / ".envs")
         checks += check_kernel(inputs, environ, config.parent / ".envs")
@@ -339,8 +343,115 @@ def preflight(  # noqa: PLR0917
         raise ConfigError(f"study {inputs.study.name} cannot start here yet: {', '.join(failed)}")
 
 
-def inputs_of(study: str, models: str | None, runs: str | None, results: Path, config: Path) -> Any:
-    """Everything that an estimate of a study looks at."""
+@app.command("add-model")
+def add_model(
+    model: Annotated[str, typer.Argument(help="OWNER/NAME of the hub, or a folder with a model")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="Its name here (default: its own, in lower case)")
+    ] = None,
+    gpu: Annotated[str, typer.Option(help="GPU type of the plan that is shown")] = "H100-80",
+    dry: Annotated[bool, typer.Option("--dry", help="Show the row and write nothing")] = False,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Make a row of the models from a model's files: the hub's, those in its cache, or a folder's."""
+    from tempfile import TemporaryDirectory
+
+    from rewild.cli.options import say
+    from rewild.config import load_defaults, load_models
+    from rewild.config.responses import Responses
+    from rewild.core.errors import ConfigError
+    from rewild.engines.plan import architecture_of
+    from rewild.operate import add_model as adding
+    from rewild.operate.model_files import find_files
+    from rewild.responses.plans import print_plans
+
+    with TemporaryDirectory() as work:
+        files = find_files(model, Path(work), say)
+        made = adding.draft(files, model, name, config.parent / ".envs", load_models(config))
+    text = adding.as_text(made, model)
+    row = adding.check(config, made, text)
+    typer.echo(text)
+    adding.show(made, typer.echo)
+    settings = Responses.model_validate({"models": [row.slug]})
+    compute = settings.compute.model_copy(update={"gpu": gpu})
+    try:
+        planned = settings.model_copy(update={"compute": compute})
+        architecture_of(row)  # says what is missing
+        print_plans([row], planned, load_defaults(config).gpus, 1_000_000)
+    except ConfigError as error:
+        typer.echo(f"no plan: {error}")
+    if dry:
+        typer.echo("nothing is written (--dry)")
+    else:
+        typer.echo(f"{row.slug} is in {adding.add(config, text)}: name it under responses.models of a study")
+
+
+@app.command()
+def pin(
+    study: StudyName,
+    dry: Annotated[bool, typer.Option("--dry", help="Say what would be asked, and ask nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Overwrite what moved, without asking")] = False,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Pin what a study takes from the hub and nothing pins: the present commits, in config/pins.yaml."""
+    import os
+
+    from rewild.cli.options import say
+    from rewild.config.pins import NONE, load_pins
+    from rewild.core.hub import Hub
+    from rewild.operate import pins
+
+    known = load_pins(config)
+    wanted = pins.unpinned(inputs_of(study, None, None, Path("results"), config, NONE))
+    if not wanted:
+        typer.echo(f"{study}: everything that it takes from the hub is pinned in its rows")
+        return
+    if dry or os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+        with Hub() as hub:
+            pins.would_ask(hub, wanted, known, typer.echo)
+        typer.echo(f"nothing is asked ({'--dry' if dry else 'HF_HUB_OFFLINE is set'})")
+        return
+
+    def overwrite(moved: Any) -> bool:
+        return yes or typer.confirm(f"Overwrite {len(moved)} in {config / 'pins.yaml'}?")
+
+    pins.pin_study(config, wanted, known, overwrite, say)
+
+
+@app.command()
+def accept(
+    licence: Annotated[str, typer.Argument(help="The licence's name, as `rewild models` shows it")],
+    yes: Annotated[bool, typer.Option("--yes", help="You have read it: do not ask")] = False,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Accept a licence of models, once and by its name, after what it covers is shown."""
+    from rewild.config import load_models, load_study, study_names
+    from rewild.core.errors import ConfigError
+    from rewild.operate import licences
+
+    rows = licences.covered(licence, load_models(config))
+    if day := licences.read_accepted(config).get(licence):
+        typer.echo(f"{licence} is accepted already, on {day}")
+        return
+    licences.refuse_open(licence)
+    used = {name: load_study(config, name) for name in study_names(config)}
+    named = {name: found.responses.models for name, found in used.items() if found.responses}
+    for line in licences.describe(licence, rows, named):
+        typer.echo(line)
+    if not yes and not typer.confirm(f"Have you read {licence}, and do you accept it?"):
+        raise ConfigError(f"{licence} is not accepted; nothing is written")
+    typer.echo(f"accepted: {licences.accept(config, licence)}")
+
+
+def inputs_of(  # noqa: PLR0917
+    study: str,
+    models: str | None,
+    runs: str | None,
+    results: Path,
+    config: Path,
+    pins: Pins | None = None,
+) -> Any:
+    """Everything that an estimate of a study looks at; ``pins``: instead of the lock file."""
     import json
     import os
 
@@ -353,13 +464,13 @@ def inputs_of(study: str, models: str | None, runs: str | None, results: Path, c
     if models or runs:
         asked = {k: v for k, v in (("models", models), ("runs", runs)) if v}
         os.environ["REWILD_CONFIG"] = json.dumps(command_line() | asked | {"study": study})
-    found = read_study(study, config)
-    table = load_models(config, found)
+    found = read_study(study, config, pins)
+    table = load_models(config, found, pins.models if pins else None)
     return CostInputs(
         study=found,
         models=table,
         recipes=load_recipes(config),
-        benchmarks=load_benchmarks(config, table),
+        benchmarks=load_benchmarks(config, table, pins),
         gpus=load_defaults(config).gpus,
         assumed=load_assumptions(config.parent),
         results=results,

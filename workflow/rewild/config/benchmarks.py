@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, File, Section, part, read_rows, validate
 from rewild.config.models import Citation, Model, Slug, find_model
+from rewild.config.pins import Pins, load_pins, pinned
 from rewild.config.runners import RunnerName
 from rewild.core.errors import ConfigError, nearest
 
@@ -90,20 +91,24 @@ class Benchmark(Section):
         return self
 
 
-def load_benchmarks(folder: Path, models: Mapping[str, Model] | None = None) -> dict[str, Benchmark]:
+def load_benchmarks(
+    folder: Path, models: Mapping[str, Model] | None = None, pins: Pins | None = None
+) -> dict[str, Benchmark]:
     """Read and validate ``benchmarks.yaml``: slug to row, in the order of the paper's columns.
 
     Args:
         folder: the ``config`` folder.
         models: if given, judges must be judges of this registry and references models of it.
+        pins: commits of data sets whose rows have none; None is what ``pins.yaml`` has.
 
     Raises:
         ConfigError: an unknown key, a wrong value, an unknown model; the message names the benchmark.
     """
     path = folder / "benchmarks.yaml"
     benchmarks: dict[str, Benchmark] = {}
+    commits = load_pins(folder) if pins is None else pins
     for slug, row, where in read_rows(path, "benchmark"):
-        found = benchmarks[slug] = validate(Benchmark, row, where)
+        found = benchmarks[slug] = pinned(validate(Benchmark, row, where), commits)
         if models is not None:
             _check_models(found, models, where)
     nine = [b.slug for b in benchmarks.values() if b.nine]

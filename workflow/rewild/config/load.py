@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rewild.config.base import validate
+from rewild.config.pins import Pins, load_pins, pinned
 from rewild.config.study import Defaults, Study
 from rewild.config.subset import cut, split
 from rewild.config.templates import expand
@@ -36,7 +37,9 @@ def load_defaults(folder: Path, overrides: Mapping[str, Any] | None = None) -> D
     return validate(Defaults, merge(read_yaml(path), _parts(overrides)[0]), str(Path(*path.parts[-2:])))
 
 
-def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Study:
+def load_study(
+    folder: Path, name: str, overrides: Mapping[str, Any] | None = None, pins: Pins | None = None
+) -> Study:
     """Read, layer and validate one study.
 
     Args:
@@ -44,6 +47,7 @@ def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = No
         name: the study's file name without ``.yaml``.
         overrides: keys from the command line: those of ``config.yaml`` lie over that file, the others over
             the study's own; ``models`` and ``runs`` cut it (:mod:`rewild.config.subset`).
+        pins: commits of what it takes from the hub and does not pin; None is what ``pins.yaml`` has.
 
     Raises:
         ConfigError: an unknown study, key or value, with the nearest match.
@@ -60,7 +64,7 @@ def load_study(folder: Path, name: str, overrides: Mapping[str, Any] | None = No
     subset, over = split(_parts(overrides)[1])
     layers = merge(merge(load_defaults(folder, overrides).defaults, expand(given, where)), over)
     study = validate(Study, {**layers, "name": name}, where)
-    return cut(study, subset, f"study {name}")[0]
+    return cut(pinned(study, load_pins(folder) if pins is None else pins), subset, f"study {name}")[0]
 
 
 def left_out(folder: Path, overrides: Mapping[str, Any]) -> list[str]:
@@ -71,21 +75,21 @@ def left_out(folder: Path, overrides: Mapping[str, Any]) -> list[str]:
     return cut(load_study(folder, name, usual | over), subset, f"study {name}")[1] if subset else []
 
 
-def given_study(folder: Path, name: str, overrides: Mapping[str, Any]) -> Study:
+def given_study(folder: Path, name: str, overrides: Mapping[str, Any], pins: Pins | None = None) -> Study:
     """A study under a command line, whose keys of a study lie over the chosen one only."""
     usual, own = _parts(overrides)
     chosen = load_defaults(folder, usual).study == name
-    return load_study(folder, name, usual | own if chosen else usual)
+    return load_study(folder, name, usual | own if chosen else usual, pins)
 
 
-def read_study(study: str, folder: Path) -> Study:
+def read_study(study: str, folder: Path, pins: Pins | None = None) -> Study:
     """A study by its name, under what Snakemake's command line says; or from a resolved ``config.yaml``.
 
     The workflow hands the command line's keys to its jobs in the environment variable ``REWILD_CONFIG``.
     """
     if study.endswith((".yaml", ".yml")):
         return validate(Study, read_yaml(Path(study)), study)
-    return given_study(folder, study, command_line())
+    return given_study(folder, study, command_line(), pins)
 
 
 def command_line() -> dict[str, Any]:

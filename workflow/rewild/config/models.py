@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, read_rows, validate
 from rewild.config.endpoint import Takes
+from rewild.config.pins import load_pins, pin_row
 from rewild.core.errors import ConfigError, known_name, nearest
 
 Count = Annotated[int, Field(ge=1)]
@@ -73,7 +74,19 @@ class Dimensions(Section, marks=RESULT):
     experts: Count | None = Field(None, description="Experts per mixture layer; null if the model is dense")
     experts_per_token: Count | None = None
     moe_layers: Count | None = Field(None, description="Layers that have experts, if not all of them")
+    dense_size: Count | None = Field(
+        None, description="Width of the layers without experts, if not that of an expert"
+    )
+    shared_size: Count | None = Field(
+        None, description="Width of the experts that every token takes, all of a layer together"
+    )
+    gated: bool = Field(True, description="Feed-forward layers of three matrices, not two")
     mamba: Mamba | None = None
+    state: Count | None = Field(
+        None,
+        description="Values that a sequence keeps in layers with a state, all together: linear attention, "
+        "Mamba-2, convolutions",
+    )
     latent: Count | None = Field(
         None,
         description="Values per token and layer that multi-head latent attention keeps, in place of KV heads",
@@ -101,16 +114,25 @@ class Dimensions(Section, marks=RESULT):
             if part and self.layers and part > self.layers:
                 raise ValueError(f"{name} ({part}) exceeds layers ({self.layers})")
         hybrid = bool(self.attention_layers and self.layers and self.attention_layers < self.layers)
-        if hybrid != (self.mamba is not None):
-            raise ValueError("mamba is given exactly when attention_layers is fewer than layers")
+        if self.mamba is not None and self.state is not None:
+            raise ValueError(
+                "mamba and state exclude each other: both say what layers without attention keep"
+            )
+        if hybrid != (self.mamba is not None) and self.state is None:
+            raise ValueError(
+                "mamba is given exactly when attention_layers is fewer than layers (or 'state' is)"
+            )
         return self
 
     def parameters(self) -> tuple[int, int] | None:
         """Parameters that the dimensions imply, as ``(total, active per token)``; None if one is unknown.
 
         Decoder with gated feed-forward layers: embeddings, attention, feed-forward or experts with a router,
-        Mamba-1 mixers with the norms of Jamba (Lieber et al., 2024), norms. Vision towers are not counted.
+        Mamba-1 mixers with the norms of Jamba (Lieber et al., 2024), norms. Vision towers are not counted;
+        of latent attention's and of other mixers' matrices nothing is known.
         """
+        if self.state is not None:
+            return None
         needed = (self.layers, self.hidden_size, self.intermediate_size, self.heads, self.kv_heads)
         rest = (self.head_dim, self.vocab, self.tie_embeddings)
         if any(value is None for value in needed + rest):
@@ -125,9 +147,11 @@ class Dimensions(Section, marks=RESULT):
         shared = attending * attention + (layers - attending) * self._mamba_parameters(hidden)
         shared += layers * self.norms_per_layer * hidden + hidden
         shared += vocab * hidden * (1 if self.tie_embeddings else 2)
-        feed_forward = 3 * hidden * inner
+        each = (3 if self.gated else 2) * hidden
+        feed_forward = each * inner
         routed = (self.moe_layers or layers) if self.experts else 0
-        shared += (layers - routed) * feed_forward + routed * hidden * (self.experts or 0)
+        shared += (layers - routed) * each * (self.dense_size or inner)
+        shared += routed * (hidden * (self.experts or 0) + each * (self.shared_size or 0))
         total = shared + routed * feed_forward * (self.experts or 0)
         return total, shared + routed * feed_forward * (self.experts_per_token or 0)
 
@@ -208,6 +232,12 @@ class Model(Section):
     base: Annotated[Slug | None, SHOWN] = Field(None, description="The model it was trained from")
     parameters: Annotated[Parameters | None, HOW] = None
     dimensions: Annotated[Dimensions, HOW] = Field(default_factory=lambda: Dimensions.model_validate({}))
+    weight_bytes: Annotated[Count | None, HOW] = Field(
+        None, description="Of the checkpoint's weights as they are stored, where they are quantized"
+    )
+    end_tokens: Annotated[list[str], HOW] = Field(
+        default_factory=list, description="What ends its answers, as its files said when the row was written"
+    )
     vision: Annotated[bool, HOW] = Field(
         False, description="Also has a vision tower, which the dimensions leave out"
     )
@@ -305,24 +335,39 @@ class Made(Protocol):
         ...
 
 
-def load_models(folder: Path, study: Made | None = None) -> dict[str, Model]:
-    """Read and validate ``models.yaml``: slug to row, in the order of the file.
+OWN = "own_models.yaml"
+"""The rows that a user adds, in the ``config`` folder (``rewild add-model``)."""
+
+
+def load_models(
+    folder: Path, study: Made | None = None, pins: Mapping[str, str] | None = None
+) -> dict[str, Model]:
+    """Read and validate ``models.yaml`` and ``own_models.yaml``: slug to row, in the order of the files.
 
     Args:
         folder: the ``config`` folder.
         study: whose own models join the table.
+        pins: hub id → the commit of a checkpoint whose row has none; None is what ``pins.yaml`` has.
 
     Raises:
         ConfigError: an unknown key, a wrong value, an unknown base, a name that two rows claim; the message
             names the model and the nearest match.
     """
-    path = folder / "models.yaml"
-    rows = {slug: row for slug, row, _ in read_rows(path, "model")}
+    rows: dict[str, Any] = {}
+    of: dict[str, Path] = {}
+    for path in (folder / "models.yaml", folder / OWN):
+        for slug, row, where in read_rows(path, "model") if path.name != OWN or path.is_file() else ():
+            if slug in rows:
+                raise ConfigError(f"{where}: {of[slug]} has a row of this name; give this one another")
+            rows[slug], of[slug] = row, path
+    pinned = load_pins(folder).models if pins is None else pins
     models = {
-        slug: validate(Model, _inherit(rows, slug, path, ()) | {"slug": slug}, f"model {slug} ({path})")
-        for slug in rows
+        slug: validate(
+            Model, pin_row(_inherit(rows, slug, path, ()), pinned) | {"slug": slug}, f"model {slug} ({path})"
+        )
+        for slug, path in of.items()
     }
-    _unique(models, path)
+    _unique(models, " and ".join(str(path) for path in dict.fromkeys(of.values())))
     return models if study is None else models | dict(study.made)
 
 
@@ -362,7 +407,7 @@ def _inherit(rows: Mapping[str, Any], slug: str, path: Path, trail: tuple[str, .
     return row
 
 
-def _unique(models: Mapping[str, Model], path: Path) -> None:
+def _unique(models: Mapping[str, Model], path: str) -> None:
     for what, values in (
         ("hub id", {s: m.hub and m.hub.lower() for s, m in models.items()}),
         ("abbreviation", {s: m.abbreviation for s, m in models.items()}),

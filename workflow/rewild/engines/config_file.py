@@ -61,7 +61,8 @@ class ConfigFile:
     @property
     def own_code(self) -> bool:
         """Whether its configuration class is code of its repository."""
-        return "AutoConfig" in (self.values.get("auto_map") or {})
+        own = self.values.get("auto_map")
+        return isinstance(own, Mapping) and "AutoConfig" in own
 
 
 def read_config(path: Path | str, name: str, revision: str | None = None) -> ConfigFile:

@@ -63,6 +63,7 @@ class Architecture:
         latent: values per token and layer that multi-head latent attention keeps (0 without); ``kv_heads``
             and ``head_dim`` say nothing then.
         window, window_layers: tokens that so many of the attention layers keep at most.
+        stored_bytes: of all weights, where the checkpoint says it (MXFP4, AWQ); 0 follows from the precision.
     """
 
     name: str
@@ -86,10 +87,13 @@ class Architecture:
     latent: int = 0
     window: int = 0
     window_layers: int = 0
+    stored_bytes: int = 0
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of all weights. FP8 checkpoints keep the embeddings and the output layer in bf16."""
+        if self.stored_bytes:
+            return self.stored_bytes
         embeddings = self.vocabulary * self.hidden_size * (1 if self.tied_embeddings else 2)
         each = WEIGHT_BYTES[self.precision]
         return max(each, 2) * embeddings + each * max(self.parameters - embeddings, 0)
@@ -182,6 +186,8 @@ def architecture_of(model: Model, precision: str | None = None) -> Architecture:
     if d.mamba:
         channels = d.mamba.expand * number["hidden_size"]
         state = (number["layers"] - attending) * channels * (d.mamba.state + d.mamba.conv) * CACHE_BYTES
+    state += (d.state or 0) * CACHE_BYTES
+    stored = model.weight_bytes if precision in (None, model.paper_precision or "bf16") else None
     return Architecture(
         name=model.slug,
         parameters=number["parameters.total"],
@@ -196,11 +202,11 @@ def architecture_of(model: Model, precision: str | None = None) -> Architecture:
         precision=cast(Precision, precision or model.paper_precision or "bf16"),
         state_bytes=state,
         layers=number["layers"],
-        inner_size=(d.intermediate_size or 0) * (d.experts_per_token or 1),
+        inner_size=(d.intermediate_size or 0) * (d.experts_per_token or 1) + (d.shared_size or 0),
         active=(model.parameters.active if model.parameters else implied and implied[1]) or 0,
         experts=d.experts or 0,
         experts_per_token=d.experts_per_token or 0,
-        expert_parameters=3
+        expert_parameters=(3 if d.gated else 2)
         * number["hidden_size"]
         * (d.intermediate_size or 0)
         * (d.experts or 0)
@@ -208,6 +214,7 @@ def architecture_of(model: Model, precision: str | None = None) -> Architecture:
         latent=d.latent or 0,
         window=d.window or 0,
         window_layers=(d.window_layers or attending) if d.window else 0,
+        stored_bytes=stored or 0,
     )
 
 

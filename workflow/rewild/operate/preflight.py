@@ -236,13 +236,14 @@ def _revisions(inputs: CostInputs, used: Mapping[str, Used]) -> Check:
         return Check(
             "pinned revisions",
             "missing",
-            "not pinned: " + "; ".join(open_ends) + ". Unpinned weights may change while the study runs",
+            f"not pinned: {'; '.join(open_ends)}. `rewild pin {inputs.study.name}` asks the hub for all of "
+            "them; unpinned weights may change while the study runs",
         )
     return Check("pinned revisions", "ok", f"{len(used)} models and all data sets")
 
 
 def _licences(inputs: CostInputs, used: Mapping[str, Used], accepted: Sequence[str]) -> Check:
-    """Every licence is open, or accepted in config.yaml."""
+    """Every licence is open, or accepted by the person or in config.yaml."""
     known = {row.licence for row in inputs.models.values() if row.licence} | {UNKNOWN}
     for name in accepted:
         if name not in known:
@@ -260,7 +261,7 @@ def _licences(inputs: CostInputs, used: Mapping[str, Used], accepted: Sequence[s
         return Check(
             "licences",
             "missing",
-            f"not accepted ({shown}). Read them, then list them under 'licences' in config/config.yaml",
+            f"not accepted ({shown}). Read them, then accept each by its name: rewild accept {min(rest)}",
         )
     shown = ", ".join(f"{name} ({len(slugs)})" for name, slugs in sorted(by_licence.items()))
     return Check("licences", "ok", shown or "no models")

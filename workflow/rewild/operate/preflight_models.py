@@ -168,6 +168,26 @@ def _offline(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _look(python: Path, wanted: Sequence[dict[str, Any]], environ: Mapping[str, str]) -> dict[str, str]:
     """What is wrong, by model; a reason says HERE for the model's own place, so that like ones are alike."""
+    replies, ended = look_at(python, wanted, environ)
+    found = {}
+    for model in wanted:
+        for problem in replies.get(model["name"], {"problems": [ended]})["problems"][:1]:
+            found[model["name"]] = problem.replace(f" from {model['path']}", "").replace(
+                model["path"], "HERE"
+            )
+    return found
+
+
+def look_at(
+    python: Path, wanted: Sequence[dict[str, Any]], environ: Mapping[str, str]
+) -> tuple[dict[str, dict[str, Any]], str]:
+    """What :mod:`rewild.engines.look` replies of each model, by name; and why others have no reply.
+
+    Args:
+        python: one that has transformers.
+        wanted: what is asked of each model.
+        environ: variables over those here.
+    """
     variables = {**os.environ, **environ, "PYTHONPATH": str(FOLDER)}
     command = [str(python), "-m", "rewild.engines.look"]
     asked = json.dumps(list(wanted))
@@ -180,11 +200,4 @@ def _look(python: Path, wanted: Sequence[dict[str, Any]], environ: Mapping[str, 
     except subprocess.TimeoutExpired as late:
         out = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
         ended = f"not reached within {PATIENCE} seconds"
-    replies = {r["name"]: r["problems"] for r in map(json.loads, out.splitlines())}
-    found = {}
-    for model in wanted:
-        for problem in replies.get(model["name"], [ended])[:1]:
-            found[model["name"]] = problem.replace(f" from {model['path']}", "").replace(
-                model["path"], "HERE"
-            )
-    return found
+    return {reply["name"]: reply for reply in map(json.loads, out.splitlines())}, ended
