@@ -201,7 +201,7 @@ def test_figures_tables_and_the_page(tmp_path: Path) -> None:
     place.run("judge-teachers", "s", "--folder", place.out, "--scores", place.scores(SCORED))
     plan = plan_teachers(study(), make_roster(study(), load_models(ROOT / "config")))
     assert set(plan.views) == {
-        "candidates", "open", "correlations", "benchmarks", "performance", "rewards", "lengths", "perplexity",
+        "candidates", "correlations", "benchmarks", "performance", "rewards", "lengths", "perplexity",
         "ifd", "beta",
     }  # fmt: skip
     for name in plan.views:
@@ -220,7 +220,7 @@ def test_figures_tables_and_the_page(tmp_path: Path) -> None:
     assert "<script" not in page
     assert page.count("data:image/svg+xml;base64,") == 6
     left = read_table(place.out / "left_out.csv", LEFT_OUT)
-    assert set(left["shown"]) == {"sampling", "rejection", "others"}
+    assert set(left["shown"]) == {"sampling", "rejection", "outside", "others"}
     assert "group 'sampling'" in left.filter(shown="sampling")["reason"][0]
     why = place.run(
         "view-teachers", "s", "sampling", "--folder", place.out, "--out", tmp_path / "x", fails=True
@@ -394,6 +394,64 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file of the measure reward of gemma-2-27b-it"):
         place.run("rank-teachers", "s", *files, "--out", place.out)
     assert "is not there yet" in place.run("teachers", "s", "--results", tmp_path / "results", fails=True)
+
+
+def test_only_answers_to_some_prompts_count(tmp_path: Path) -> None:
+    place = Place(tmp_path, RAW | teaching(origins=["p"]))
+    files = place.measures([3.0, 5.0, 4.0, 6.0, 2.0])
+    prompts = d.write_prompts(tmp_path / "results/s", 20, ("p", "q"))
+    given = [f"--prompts={path}" for path in prompts]
+    place.run("rank-teachers", "s", *files, *given, "--out", place.out)
+    found = read_table(place.out / "ranking.csv", schema.RANKING)
+    assert found["responses"].unique().to_list() == [
+        10
+    ]  # those with an even number, whose reward is a half lower
+    assert found.filter(teacher=TEACHERS[0])["reward"].unique().to_list() == [3.0]
+    assert "no prompt given is from p" in place.run(
+        "rank-teachers", "s", *files, "--out", place.out, fails=True
+    )
+    with pytest.raises(ConfigError, match="teachers: origins: 'x' is not among the sources"):
+        study(**teaching(origins=["x"]))
+
+
+def test_variants_are_shown_and_stated(tmp_path: Path) -> None:
+    """Ways of sampling and choosing answers of one teacher, and answers from elsewhere."""
+    ways = {
+        "cool": ({"group": "sampling", "temperature": 0.5, "top_p": 0.9}, 10.0),
+        "warm": ({"group": "sampling", "temperature": 0.8, "top_p": 1.0}, 12.0),
+        "hot": ({"group": "sampling", "temperature": 1.0, "top_p": 1.0}, 14.0),
+        "five-best": ({"group": "rejection", "choose": "best"}, 20.0),
+        "five-worst": ({"group": "rejection", "choose": "worst"}, 10.0),
+        "five-first": ({"group": "rejection", "choose": "sampled"}, 19.0),
+        "gpt-4": ({"group": "outside"}, 5.0),
+    }
+    extra = {
+        name: {"model": BASES[0], "mix": f"m-{TEACHERS[0]}", "recipe": "demo", "seed": n}
+        for n, name in enumerate(ways)
+    }
+    variants = {name: {"run": name} | one for name, (one, _) in ways.items()}
+    raw = RAW | {"runs": RAW["runs"] | extra} | teaching(variants=variants)
+    place = Place(tmp_path, raw)
+    place.run("rank-teachers", "s", *place.measures([3.0, 5.0, 4.0, 6.0, 2.0]), "--out", place.out)
+    scored = SCORED | {name: (value, value) for name, (_, value) in ways.items()}
+    place.run("judge-teachers", "s", "--folder", place.out, "--scores", place.scores(scored))
+    found = read_table(place.out / "findings.csv", schema.FINDINGS)
+    sampled = found.filter(finding="sampling")
+    assert sampled["value"].to_list() == pytest.approx(
+        [1.0, spearmanr([0.9, 1.0, 1.0], [10, 12, 14]).statistic]
+    )
+    assert "hot is the best with 14.00" in sampled["statement"][0]
+    chosen = found.filter(finding="rejection")
+    half = 1.96 * math.hypot(*[math.hypot(1.5, 1.5) / 2] * 2)
+    assert chosen["value"].to_list() == [10.0, 1.0]
+    assert chosen["low"].to_list() == pytest.approx([10 - half, 1 - half])
+    assert [("not told apart" in text) for text in chosen["statement"]] == [False, True]
+    for name, rows in (("sampling", 3), ("rejection", 9), ("outside", 3)):
+        place.run("view-teachers", "s", name, "--folder", place.out, "--out", place.out / "views" / name)
+        assert read_table(place.out / f"views/{name}.csv", schema.POINTS).height == rows
+    whole = read_table(place.out / "performance.csv", schema.PERFORMANCE)
+    assert whole.filter("variant").height == 3 * len(ways)  # and no run of a variant is taken for a teacher's
+    assert whole.filter(~pl.col("variant")).height == 3 * len(BASES) * len(TEACHERS)
 
 
 def test_the_interval_of_a_rank_is_as_wide_as_chance(tmp_path: Path) -> None:

@@ -33,12 +33,16 @@ def rank_teachers(
     answered: Annotated[
         list[Path] | None, typer.Option(help="Measurements of shards, responses/MODEL/SHARD.json")
     ] = None,
+    prompts: Annotated[
+        list[Path] | None, typer.Option(help="The study's shards of prompts, where `origins` names sources")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder for values.csv and ranking.csv")],
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Rank a study's teachers for each base model, by what is known before any training."""
     from rewild.core.table import provenance, write_table
     from rewild.report.teachers.cost import prices
+    from rewild.report.teachers.open import conversations_of
     from rewild.report.teachers.predict import Asked, Files, predict
     from rewild.report.teachers.schema import RANKING, VALUES
 
@@ -46,7 +50,8 @@ def rank_teachers(
     plan, given = found.plan, found.given
     costs = prices(found.study, plan.teachers, found.models, found.gpus, answered or [])
     asked = Asked(plan, given, found.models, costs, found.study.seed)
-    values, ranking = predict(asked, Files(measures or []))
+    only = conversations_of(prompts or [], given.origins) if given.origins else None
+    values, ranking = predict(asked, Files(measures or [], only))
     made = provenance(
         [*(measures or []), *(answered or [])], seed=found.study.seed, resamples=given.resamples
     )

@@ -225,6 +225,8 @@ class Study(Section, marks=LISTED):
                 if s.kind in ("responses", "prompts")
             ]
         named += [(f"preferences.{name}", p.origins, None) for name, p in self.preferences.items()]
+        if self.teachers:
+            named.append(("teachers", self.teachers.origins, None))
         known = [source.name for source in self.prompts.sources] if self.prompts else []
         for where, origins, model in named:
             for origin in origins:
@@ -283,6 +285,14 @@ class Study(Section, marks=LISTED):
         """Mixes and pairs name models that answer here; a run names either, so their names differ."""
         answering = self.responses.models if self.responses else []
         for name, mix in self.mixes.items():
+            for source in mix.sources:
+                if source.kind == "samples":
+                    where = f"mixes.{name}: {source.label}: of: no set of pairs"
+                    known_name(source.of, self.preferences, where, error=ValueError)
+                    if source.model != (who := self.preferences[source.of].model):
+                        raise ValueError(
+                            f"mixes.{name}: {source.label}: model: it is {who} who answers there"
+                        )
             for model in mix.models():
                 if self.responses:
                     _answers(model, answering, f"mixes.{name}")

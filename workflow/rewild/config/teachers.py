@@ -63,7 +63,7 @@ class Variant(Section, marks=RESULT):
     run: Slug = Field(description="The fine-tune")
     group: Literal["sampling", "rejection", "outside"] = Field(
         description="sampling: another temperature or top-p (Figure 3); rejection: another choice among "
-        "samples (Table 3); outside: a teacher whose answers were imported (Table 2)"
+        "samples (Table 3); outside: on other instructions, or on answers from elsewhere (Table 2)"
     )
     temperature: float | None = Field(None, ge=0, description="Of the answers; 0 is greedy")
     top_p: float | None = Field(None, gt=0, le=1, description="Of the answers")
@@ -88,6 +88,10 @@ class Teachers(Section, marks=RESULT):
         default_factory=list,
         max_length=MOST_TEACHERS,
         description="Models whose responses the study has; empty: all that answer its prompts",
+    )
+    origins: list[str] = Field(
+        default_factory=list,
+        description="Sources of the study's prompts: only answers to these tell a teacher; empty: to all",
     )
     benchmarks: list[str] = Field(
         min_length=1,

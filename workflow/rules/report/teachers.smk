@@ -32,6 +32,13 @@ def teacher_shards(wildcards):
     ]
 
 
+def teacher_prompts(wildcards):
+    """The study's prompts, where only some of their sources count."""
+    study = STUDIES[wildcards.study]
+    names = shards(study.name) if study.teachers.origins else []
+    return [f"results/{study.name}/prompts/shards/{name}.parquet" for name in names]
+
+
 def teacher_trainings(wildcards):
     """What the fine-tunes' trainings took."""
     return [
@@ -83,6 +90,7 @@ rule rank_teachers:
     input:
         measures=teacher_measures,
         answered=teacher_shards,
+        prompts=teacher_prompts,
         models=configured("models.yaml"),
         prices=own("resources/cost/assumptions.yaml"),
     output:
@@ -109,12 +117,13 @@ rule rank_teachers:
         answered=lambda wildcards, input: [
             f"--answered={path}" for path in input.answered
         ],
+        prompts=lambda wildcards, input: [f"--prompts={path}" for path in input.prompts],
         out=subpath(output.ranking, parent=True),
         code=code("rank-teachers"),
     message:
         "{wildcards.study}: ranking teachers by what is known before any training"
     shell:
-        "rewild --words <(words {params.answered:q} {input.measures:q})"
+        "rewild --words <(words {params.prompts:q} {params.answered:q} {input.measures:q})"
         " rank-teachers {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from rewild.config import load_benchmarks, load_defaults, load_models, read_study
 from rewild.config.benchmarks import Benchmark
 from rewild.config.gpus import Gpu
@@ -16,6 +18,7 @@ from rewild.config.study import Study
 from rewild.config.teachers import Teachers
 from rewild.core.errors import DataError
 from rewild.core.reading import read_json
+from rewild.prompts.schema import read_shard
 from rewild.report.teachers.plan import Plan, plan_teachers, settings_of
 from rewild.report.teachers.views import Named
 
@@ -55,6 +58,19 @@ def open_study(study: str, config: Path) -> Opened:
     plan = plan_teachers(found, roster)
     known = load_defaults(config).gpus
     return Opened(found, given, plan, roster, models, benchmarks, known, gpus, Named(models, titles))
+
+
+def conversations_of(prompts: Sequence[Path], origins: Sequence[str]) -> pl.Series:
+    """The conversations that come from some sources of the prompts.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = [read_shard(path, origins)["conversation_id"] for path in prompts]
+    ids = pl.concat(found) if found else pl.Series("conversation_id", [], pl.String)
+    if ids.is_empty():
+        raise DataError(f"teachers.origins: no prompt given is from {', '.join(origins)} (--prompts)")
+    return ids
 
 
 def hours_of(trained: Sequence[Path], gpus: Mapping[str, int]) -> dict[str, float]:

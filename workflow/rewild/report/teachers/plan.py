@@ -40,7 +40,7 @@ class View:
 
 VIEWS: dict[str, View] = {
     "candidates": View("The teachers", "Table 1", "table", scores=False),
-    "open": View("Teachers of one base model, outside ones among them", "Table 2", "table"),
+    "outside": View("On other instructions, or on answers from elsewhere", "Table 2", "table"),
     "rejection": View("Answers chosen among samples", "Table 3", "table"),
     "correlations": View("Rank correlation of what is known before with what came out", "Table 4", "table"),
     "benchmarks": View("Every base model on every teacher's answers", "Table 6", "table"),
@@ -180,7 +180,7 @@ def _left_out(
         return LeftOut(shown, reason)
 
     if not runs:
-        for shown in ("open", "benchmarks", "performance"):
+        for shown in ("benchmarks", "performance"):
             yield without(shown, "no base model was fine-tuned on one teacher's answers and is evaluated")
     most = max((sum((b, t) in runs for t in names) for b in given.bases), default=0)
     if most < FEWEST:
@@ -189,7 +189,7 @@ def _left_out(
         yield without("beta", reason)
     elif given.car is None:
         yield without("beta", "the study has no teachers.car")
-    for group in ("sampling", "rejection"):
+    for group in ("sampling", "rejection", "outside"):
         if not any(variant.group == group for variant in given.variants.values()):
             yield without(group, f"the study has no teachers.variants of the group '{group}'")
     for shown, needed in (("rewards", "reward"), ("lengths", "length")):

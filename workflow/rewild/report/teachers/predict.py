@@ -27,9 +27,15 @@ CHUNK = 32
 
 
 class Files:
-    """Files of measures, each opened once to see what it is of."""
+    """Files of measures, each opened once to see what it is of.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    Args:
+        paths: the files.
+        only: conversations that are looked at; None: all.
+    """
+
+    def __init__(self, paths: Sequence[Path], only: pl.Series | None = None) -> None:
+        self._only = only
         self._by: dict[tuple[str, str], list[Path]] = {}
         self._paths = list(paths)
         for path in paths:
@@ -38,7 +44,11 @@ class Files:
 
     def read(self, measure: str, subject: str, columns: Sequence[str]) -> pl.DataFrame:
         """:func:`rewild.core.measures.read_measure`."""
-        return read_measure(self._by.get((measure, subject), self._paths), measure, subject, columns)
+        mine = self._by.get((measure, subject), self._paths)
+        frame = read_measure(mine, measure, subject, columns)
+        if self._only is None:
+            return frame
+        return frame.filter(pl.col("conversation_id").is_in(self._only.implode()))
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def points(shown: str, plan: Plan, given: Teachers, tables: Tables, named: Named
             point(named.model(r["base"]), f"{r['beta']:g}", "ρ", r["rho"], (r["low"], r["high"]))
             for r in tables.beta.iter_rows(named=True)
         ]
-    if shown in ("sampling", "rejection", "open", "benchmarks", "performance"):
+    if shown in ("sampling", "rejection", "outside", "benchmarks", "performance"):
         return list(_scores(shown, plan, given, tables.performance, named))
     return list(_values(shown, plan, given, tables.values, named))
 
@@ -100,14 +100,9 @@ def _scores(
     shown: str, plan: Plan, given: Teachers, frame: pl.DataFrame, named: Named
 ) -> Iterator[tuple[Any, ...]]:
     kept = frame
-    if shown in ("sampling", "rejection"):
+    if shown in ("sampling", "rejection", "outside"):
         names = [name for name, one in given.variants.items() if one.group == shown]
         kept = frame.filter("variant", pl.col("teacher").is_in(names))
-    elif shown == "open":
-        outside = [name for name, one in given.variants.items() if one.group == "outside"]
-        there = frame.filter("variant", pl.col("teacher").is_in(outside))
-        base = there["base"][0] if there.height else plan.bases[0]
-        kept = frame.filter(pl.col("base") == base, ~pl.col("variant") | pl.col("teacher").is_in(outside))
     else:
         kept = frame.filter(~pl.col("variant"))
     if shown in ("performance", "sampling"):
