@@ -116,11 +116,12 @@ class Pair(Section, marks=RESULT):
         "holds text; null: Alpaca's `input` if the question is in `instruction`, else none",
     )
 
-    @model_validator(mode="after")
-    def _alpaca(self) -> Self:
-        if self.input is None and self.prompt == "instruction":
-            self.input = "input"
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _alpaca(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("input") is None and given.get("prompt") == "instruction":
+            return given | {"input": "input"}
+        return given
 
     @property
     def columns(self) -> list[str]:

@@ -99,7 +99,9 @@ class Teachers(Section, marks=RESULT):
         "AlpacaEval 2 and Arena-Hard",
     )
     runs: list[Slug] | None = Field(
-        None, description="Fine-tunes that count; null: all of a base on one teacher's answers"
+        None,
+        description="Fine-tunes that count; null: all of a base on one teacher's answers that are no variant, "
+        "the greedy one excepted",
     )
     predictors: dict[Slug, Predictor] = Field(
         default_factory=dict,

@@ -137,7 +137,8 @@ def plan_teachers(study: Study, roster: Roster) -> Plan:
 def _runs(
     study: Study, given: Teachers, roster: Roster, names: Collection[str]
 ) -> Iterator[tuple[tuple[str, str], str]]:
-    scored, variants = evaluated(study), {variant.run for variant in given.variants.values()}
+    scored = evaluated(study)
+    variants = {variant.run for variant in given.variants.values() if variant.choose != "greedy"}
     for base in given.bases:
         for teacher in names:
             found = [
