@@ -44,7 +44,7 @@ RAW: dict[str, Any] = {
     "prompts": {"sources": [{"kind": "files", "name": "p", "files": ["p.jsonl"]}]},
     "responses": {"engine": "transformers", "models": TEACHERS},
     "measures": {
-        "reward": {"kind": "reward", "model": "x/rm"},
+        "reward": {"kind": "reward", "model": "skywork-reward-gemma-2-27b"},
         "size": {"kind": "length"},
         **{f"loss-{b}": {"kind": "likelihood", "model": b} for b in BASES},
     },

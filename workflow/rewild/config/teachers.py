@@ -100,8 +100,8 @@ class Teachers(Section, marks=RESULT):
     )
     runs: list[Slug] | None = Field(
         None,
-        description="Fine-tunes that count; null: all of a base on one teacher's answers that are no variant, "
-        "the greedy one excepted",
+        description="Fine-tunes that count; null: all of a base on one teacher's answers but variants that "
+        "are not greedy",
     )
     predictors: dict[Slug, Predictor] = Field(
         default_factory=dict,
