@@ -145,7 +145,7 @@ class Place:
 
 
 SCORED = {
-    f"{b}-on-{t}": (10.0 + (i * 3) % 5 + n, 12.0 + (i * 2) % 5)
+    f"{b}-on-{t}": (10.0 + (i * 3) % 5 + n * (i % 2), 12.0 + (i * i) % 7)
     for n, b in enumerate(BASES)
     for i, t in enumerate(TEACHERS)
 }  # fmt: skip

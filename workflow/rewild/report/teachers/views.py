@@ -13,7 +13,7 @@ from rewild.config.teachers import CAR, Teachers
 from rewild.report.teachers.plan import Plan, columns_of, label_of, predictors_of
 from rewild.report.teachers.schema import MEAN
 
-AP = "Mean"
+AP = "Mean (%)"
 
 
 @dataclass(frozen=True)
