@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import test_teachers as t
+import test_teachers_ranked as t
 from rewild.core.table import read_table
 from rewild.report.teachers import schema
 
