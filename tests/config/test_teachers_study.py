@@ -90,3 +90,25 @@ def test_all_figures_and_tables_can_be_made(study: Study, plan: Plan) -> None:
         "rm1", "rm2", "rm3", "ifd-gpt2", "ifd-self", "ppl-gpt2", "ppl-self", "length"
     }  # fmt: skip
     assert set(plan.likelihoods) == set(plan.bases)
+
+
+def test_a_part_of_it_can_be_laid_out(study: Study) -> None:
+    """What was left out is compared with nothing."""
+    models = load_models(CONFIG)
+
+    def part(**over: object) -> tuple[Study, Plan]:
+        found = load_study(CONFIG, "teachers", over)
+        return found, plan_teachers(found, make_roster(found, models))
+
+    _, plan = part(models=["gemma-2-2b-it", "gemma-2-9b-it", "phi-3-mini-128k-instruct"])
+    assert len(plan.runs) == 5 * 3
+    assert len(plan.bases) == 5
+    _, plan = part(runs="q15-*")
+    assert (plan.bases, len(plan.runs), len(plan.teachers)) == (("qwen2-1.5b",), 19, 19)
+    found, plan = part(runs="m4-five-best")
+    assert found.responses is not None
+    assert (found.responses.models, list(found.preferences)) == (["gemma-2-9b-it"], ["five"])
+    assert (plan.bases, dict(plan.runs)) == (("llama-3.1-minitron-4b-width-base",), {})
+    assert found.teachers is not None
+    assert list(found.teachers.variants) == ["m4-five-best"]
+    assert "rejection" in plan.views
