@@ -54,7 +54,7 @@ BESIDE = {
 # Data in a paper's room of the package, or among its resources, whose code knows them by name.
 IN_ROOM = {
     *(("fill_table", "published"), ("note_figures", "texts"), ("tabulate_data", "prices")),
-    ("rank_teachers", "prices"),
+    ("rank_candidates", "prices"),
 }
 EXCEPTIONS = NAMED_IN_SETTINGS | ONLY_TRIGGERS | BESIDE | IN_ROOM
 

@@ -12,7 +12,7 @@ from rewild.core.table import read_table
 from rewild.report.teachers import schema
 
 pytestmark = pytest.mark.workflow
-RULES = ("rank_teachers", "judge_teachers", "draw_teachers", "tabulate_teachers", "show_teachers")
+RULES = ("rank_candidates", "judge_candidates", "draw_candidates", "tabulate_candidates", "show_candidates")
 MEASURED = {
     "study": "s", "shard": "0000", "engine": "vllm", "engine_arguments": {}, "sampling": {}, "context": 8192,
     "parameters": 9.0, "gpus": 2, "conversations": 20, "rows": 20, "failures": 0, "input_tokens": 1,

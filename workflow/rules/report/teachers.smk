@@ -86,7 +86,7 @@ def teachers_of_study(study):
     return [f"results/{study.name}/teachers/teachers.html"] if study.teachers else []
 
 
-rule rank_teachers:
+rule rank_candidates:
     input:
         measures=teacher_measures,
         answered=teacher_shards,
@@ -102,16 +102,16 @@ rule rank_teachers:
         ),
         values="results/{study}/teachers/values.csv",
     log:
-        "logs/{study}/rank_teachers.log",
+        "logs/{study}/rank_candidates.log",
     benchmark:
-        "logs/{study}/rank_teachers.benchmark.tsv"
+        "logs/{study}/rank_candidates.benchmark.tsv"
     wildcard_constraints:
         study=teacher_studies(),
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("rank_teachers", 6000),
-        runtime=minutes("rank_teachers", 60),
+        mem_mb=memory("rank_candidates", 6000),
+        runtime=minutes("rank_candidates", 60),
     params:
         settings=teacher_settings,
         answered=lambda wildcards, input: [
@@ -127,7 +127,7 @@ rule rank_teachers:
         " rank-teachers {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
 
 
-rule judge_teachers:
+rule judge_candidates:
     input:
         values="results/{study}/teachers/values.csv",
         ranking="results/{study}/teachers/ranking.csv",
@@ -145,16 +145,16 @@ rule judge_teachers:
         beta="results/{study}/teachers/beta.csv",
         stated="results/{study}/teachers/findings.csv",
     log:
-        "logs/{study}/judge_teachers.log",
+        "logs/{study}/judge_candidates.log",
     benchmark:
-        "logs/{study}/judge_teachers.benchmark.tsv"
+        "logs/{study}/judge_candidates.benchmark.tsv"
     wildcard_constraints:
         study=teacher_studies(),
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("judge_teachers", 2000),
-        runtime=minutes("judge_teachers", 30),
+        mem_mb=memory("judge_candidates", 2000),
+        runtime=minutes("judge_candidates", 30),
     params:
         settings=teacher_settings,
         trained=lambda wildcards, input: [f"--trained={path}" for path in input.trained],
@@ -168,7 +168,7 @@ rule judge_teachers:
         " --folder {params.folder:q} --scores {params.scores:q} > {log:q} 2>&1"
 
 
-rule draw_teachers:
+rule draw_candidates:
     input:
         tables=teacher_tables,
     output:
@@ -181,9 +181,9 @@ rule draw_teachers:
         numbers="results/{study}/teachers/views/{shown}.csv",
         others=multiext("results/{study}/teachers/views/{shown}", ".pdf", ".png"),
     log:
-        "logs/{study}/draw_teachers/{shown}.log",
+        "logs/{study}/draw_candidates/{shown}.log",
     benchmark:
-        "logs/{study}/draw_teachers/{shown}.benchmark.tsv"
+        "logs/{study}/draw_candidates/{shown}.benchmark.tsv"
     wildcard_constraints:
         study=teacher_studies(),
         shown=one_of(
@@ -192,8 +192,8 @@ rule draw_teachers:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("draw_teachers", 1000),
-        runtime=minutes("draw_teachers", 10),
+        mem_mb=memory("draw_candidates", 1000),
+        runtime=minutes("draw_candidates", 10),
     params:
         settings=teacher_settings,
         folder=lambda wildcards: f"results/{wildcards.study}/teachers",
@@ -206,7 +206,7 @@ rule draw_teachers:
         " > {log:q} 2>&1"
 
 
-rule tabulate_teachers:
+rule tabulate_candidates:
     input:
         tables=teacher_tables,
     output:
@@ -218,9 +218,9 @@ rule tabulate_teachers:
         ),
         md="results/{study}/teachers/views/{shown}.md",
     log:
-        "logs/{study}/tabulate_teachers/{shown}.log",
+        "logs/{study}/tabulate_candidates/{shown}.log",
     benchmark:
-        "logs/{study}/tabulate_teachers/{shown}.benchmark.tsv"
+        "logs/{study}/tabulate_candidates/{shown}.benchmark.tsv"
     wildcard_constraints:
         study=teacher_studies(),
         shown=one_of(
@@ -229,8 +229,8 @@ rule tabulate_teachers:
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("tabulate_teachers", 1000),
-        runtime=minutes("tabulate_teachers", 10),
+        mem_mb=memory("tabulate_candidates", 1000),
+        runtime=minutes("tabulate_candidates", 10),
     params:
         settings=teacher_settings,
         folder=lambda wildcards: f"results/{wildcards.study}/teachers",
@@ -243,7 +243,7 @@ rule tabulate_teachers:
         " > {log:q} 2>&1"
 
 
-rule show_teachers:
+rule show_candidates:
     input:
         ranking="results/{study}/teachers/ranking.csv",
         values="results/{study}/teachers/values.csv",
@@ -264,17 +264,17 @@ rule show_teachers:
         md="results/{study}/teachers/teachers.md",
         left_out="results/{study}/teachers/left_out.csv",
     log:
-        "logs/{study}/show_teachers.log",
+        "logs/{study}/show_candidates.log",
     benchmark:
-        "logs/{study}/show_teachers.benchmark.tsv"
+        "logs/{study}/show_candidates.benchmark.tsv"
     wildcard_constraints:
         study=teacher_studies(),
     localrule: True
     conda:
         conda_of("workflow")
     resources:
-        mem_mb=memory("show_teachers", 500),
-        runtime=minutes("show_teachers", 5),
+        mem_mb=memory("show_candidates", 500),
+        runtime=minutes("show_candidates", 5),
     params:
         settings=teacher_settings,
         title=lambda wildcards: STUDIES[wildcards.study].title,
