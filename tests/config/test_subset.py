@@ -132,12 +132,12 @@ def test_a_section_called_runs_is_no_subset() -> None:
 def test_a_benchmark_compared_with_a_run_left_out_goes_too() -> None:
     demo = load_study(ROOT / "config", "demo")
     assert demo.evaluation
-    part = load_study(ROOT / "config", "demo", {"runs": "demo-mini"})
+    part = load_study(ROOT / "config", "demo", {"runs": "demo-herald"})
     assert part.evaluation
     assert part.evaluation.benchmarks == [b for b in demo.evaluation.benchmarks if b != "demo-pairs"]
     assert part.judging.baselines == {}
-    lines = left_out(ROOT / "config", {"study": "demo", "runs": "demo-mini"})
+    lines = left_out(ROOT / "config", {"study": "demo", "runs": "demo-herald"})
     assert "'demo-pairs' (compared with a run that is left out)" in lines
-    whole = load_study(ROOT / "config", "demo", {"runs": "demo-mini,demo-plain"})
+    whole = load_study(ROOT / "config", "demo", {"runs": "demo-herald,demo-plain"})
     assert whole.evaluation
     assert "demo-pairs" in whole.evaluation.benchmarks
