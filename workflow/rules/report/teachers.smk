@@ -47,15 +47,26 @@ def teacher_trainings(wildcards):
     ]
 
 
-def teacher_settings(wildcards):
-    """The settings that a study's comparison of teachers follows from."""
-    study = STUDIES[wildcards.study]
-    return (
-        study.seed,
-        trigger(study.teachers),
-        str(teachers_plan(study.name)),
-        repr(ROSTERS[study.name]),
-    )
+def teacher_settings(*more):
+    """An input function: the settings that a study's comparison of teachers follows from, and what is known of models.
+
+    `more` names parts of the section besides its result.
+    """
+
+    def found(wildcards):
+        study, plan = STUDIES[wildcards.study], teachers_plan(wildcards.study)
+        rows = REGISTRY[study.name]
+        known = [
+            (slug, row.name, row.family, row.licence, row.parameters)
+            for slug in dict.fromkeys([*plan.teachers, *plan.bases])
+            if (row := rows.get(slug))
+        ]
+        runs = [*plan.runs.values(), *(v.run for v in study.teachers.variants.values())]
+        made = [(run, study.runs[run].model) for run in runs if run in study.runs]
+        given = trigger(study.teachers, "result", *more)
+        return study.seed, given, str(plan), str(known), str(made)
+
+    return found
 
 
 def teacher_tables(wildcards):
@@ -91,7 +102,6 @@ rule rank_candidates:
         measures=teacher_measures,
         answered=teacher_shards,
         prompts=teacher_prompts,
-        models=configured("models.yaml"),
         prices=own("resources/cost/assumptions.yaml"),
     output:
         ranking=report(
@@ -113,7 +123,7 @@ rule rank_candidates:
         mem_mb=memory("rank_candidates", 6000),
         runtime=minutes("rank_candidates", 60),
     params:
-        settings=teacher_settings,
+        settings=teacher_settings(),
         answered=lambda wildcards, input: [
             f"--answered={path}" for path in input.answered
         ],
@@ -156,7 +166,7 @@ rule judge_candidates:
         mem_mb=memory("judge_candidates", 2000),
         runtime=minutes("judge_candidates", 30),
     params:
-        settings=teacher_settings,
+        settings=teacher_settings(),
         trained=lambda wildcards, input: [f"--trained={path}" for path in input.trained],
         scores=subpath(input.scores, parent=True),
         folder=subpath(output.correlation, parent=True),
@@ -195,7 +205,7 @@ rule draw_candidates:
         mem_mb=memory("draw_candidates", 1000),
         runtime=minutes("draw_candidates", 10),
     params:
-        settings=teacher_settings,
+        settings=teacher_settings("shown"),
         folder=lambda wildcards: f"results/{wildcards.study}/teachers",
         out=lambda wildcards, output: str(Path(output.figure).with_suffix("")),
         code=code("view-teachers"),
@@ -232,7 +242,7 @@ rule tabulate_candidates:
         mem_mb=memory("tabulate_candidates", 1000),
         runtime=minutes("tabulate_candidates", 10),
     params:
-        settings=teacher_settings,
+        settings=teacher_settings("shown"),
         folder=lambda wildcards: f"results/{wildcards.study}/teachers",
         out=lambda wildcards, output: str(Path(output.cells).with_suffix("")),
         code=code("view-teachers"),
@@ -276,7 +286,7 @@ rule show_candidates:
         mem_mb=memory("show_candidates", 500),
         runtime=minutes("show_candidates", 5),
     params:
-        settings=teacher_settings,
+        settings=teacher_settings("shown"),
         title=lambda wildcards: STUDIES[wildcards.study].title,
         folder=subpath(output.html, parent=True),
         code=code("show-teachers"),
