@@ -24,6 +24,8 @@ from rewild.core.table import read_table, write_table
 from rewild.evaluation.scores.tidy import SCORES, scores_frame
 from rewild.measures.teachers.car import car
 from rewild.report.teachers import schema
+from rewild.report.teachers.cost import prices
+from rewild.report.teachers.open import hours_of
 from rewild.report.teachers.page import LEFT_OUT
 from rewild.report.teachers.plan import check_study, plan_teachers
 
@@ -468,3 +470,39 @@ def test_the_interval_of_a_rank_is_as_wide_as_chance(tmp_path: Path) -> None:
     assert [(rows[t]["rank_low"], rows[t]["rank_high"]) for t in TEACHERS[:3]] == [(1, 2), (1, 2), (3, 3)]
     assert 0.1 < rows[TEACHERS[0]]["first"] < 0.9
     assert rows[TEACHERS[2]]["first"] == 0
+
+
+def test_what_answers_cost_is_measured_or_predicted_or_said_to_be_unknown(tmp_path: Path) -> None:
+    models = load_models(ROOT / "config")
+    on_gpus = study(responses=RAW["responses"] | {"engine": "vllm", "compute": {"gpu": "H100-80"}})
+    found = prices(on_gpus, [*TEACHERS, "nobody"], models, {}, [])
+    assert {found[t].basis for t in TEACHERS} == {"predicted, on H100-80"}
+    hours = {t: found[t].gpu_hours or 0 for t in TEACHERS}
+    assert hours["gemma-2-9b-it"] < hours["gemma-2-27b-it"] < hours["qwen2.5-72b-instruct"]
+    assert found[TEACHERS[0]].dollars == pytest.approx(2.99 * hours[TEACHERS[0]])
+    assert (found["nobody"].gpu_hours, found["nobody"].basis) == (None, "models.yaml does not have it")
+    assert prices(study(), TEACHERS[:1], models, {}, [])[TEACHERS[0]].dollars is None
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/training.json").write_text('{"hours": 0.5}')
+    assert hours_of([tmp_path / "run/training.json"], {"run": 4}) == {"run": 2.0}
+    assert hours_of([tmp_path / "run/training.json"], {"run": 0}) == {}  # without a GPU
+    (tmp_path / "run/training.json").write_text('{"hours": "x"}')
+    with pytest.raises(DataError, match="does not say the hours"):
+        hours_of([tmp_path / "run/training.json"], {"run": 4})
+
+
+def test_teachers_of_imported_responses_are_named_and_known() -> None:
+    models = load_models(ROOT / "config")
+    files = {t: f"{t}.jsonl" for t in TEACHERS}
+    raw = {k: v for k, v in RAW.items() if k not in ("responses", "prompts")}
+    raw["imports"] = [{"kind": "files", "name": "others", "models": files}]
+    with pytest.raises(ConfigError, match=r"teachers\.teachers: name those whose responses are imported"):
+        validate(Study, raw, "study s")
+    named = validate(Study, raw | teaching(teachers=[*TEACHERS[:4], "qwen2-7b-instrct"]), "study s")
+    with pytest.raises(ConfigError, match="imported responses; did you mean 'qwen2-7b-instruct'"):
+        check_study(named, make_roster(named, models), models, TEACHERS)
+    good = validate(Study, raw | teaching(teachers=TEACHERS), "study s")
+    check_study(good, make_roster(good, models), models, TEACHERS)
+    found = prices(good, TEACHERS, models, {}, [])
+    assert {one.basis for one in found.values()} == {"predicted, on H100-80"}
+    assert all(one.dollars for one in found.values())

@@ -206,7 +206,7 @@ rule draw_candidates:
         runtime=minutes("draw_candidates", 10),
     params:
         settings=teacher_settings("shown"),
-        folder=lambda wildcards: f"results/{wildcards.study}/teachers",
+        folder=lambda wildcards, input: str(Path(input.tables[0]).parent),
         out=lambda wildcards, output: str(Path(output.figure).with_suffix("")),
         code=code("view-teachers"),
     message:
@@ -243,7 +243,7 @@ rule tabulate_candidates:
         runtime=minutes("tabulate_candidates", 10),
     params:
         settings=teacher_settings("shown"),
-        folder=lambda wildcards: f"results/{wildcards.study}/teachers",
+        folder=lambda wildcards, input: str(Path(input.tables[0]).parent),
         out=lambda wildcards, output: str(Path(output.cells).with_suffix("")),
         code=code("view-teachers"),
     message:
