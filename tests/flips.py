@@ -62,6 +62,7 @@ def general(path: Path) -> str:
         "sources",
         "settings",
         "templates",
+        "predictors",
         *TABLES,
     )
     names = []
@@ -135,7 +136,7 @@ class Planned:
 
     def triggers(self) -> dict[tuple[str, str], str]:
         """Job → what Snakemake compares of it: the parameters that follow from no file, and the inputs."""
-        for name in ("mix_inputs_of", "fetched"):
+        for name in ("mix_inputs_of", "fetched", "teachers_plan"):
             self.world[name].cache_clear()
         found = {}
         for key, job in self.jobs.items():

@@ -10,9 +10,9 @@ from rewild.config import study_names
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = study_names(ROOT / "config")
-LARGE = ("magpie", "wildchat50m")
-"""Studies of many shards, of which one is like the other: two of each do, but for test_full_study.py and
-test_magpie_study.py of tests/config."""
+LARGE = ("magpie", "teachers", "wildchat50m")
+"""Studies of many shards, of which one is like the other: two of each do, but for test_full_study.py,
+test_magpie_study.py and test_teachers_study.py of tests/config."""
 
 
 def rules() -> list[Any]:

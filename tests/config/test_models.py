@@ -118,7 +118,7 @@ def count_listed(models: Mapping[str, Model]) -> dict[str, int]:
 
 def test_what_is_listed_is_counted(models: dict[str, Model]) -> None:
     assert count_listed(models) == {
-        "models": 93,
+        "models": 110,
         "dgms": 54,
         "appendix_c": 52,
         "appendix_c_copy_entries": 52,
@@ -212,7 +212,7 @@ def test_every_stated_count_follows_from_its_dimensions(models: dict[str, Model]
         assert implied[0] == model.parameters.total, model.slug
         assert implied[1] == (model.parameters.active or model.parameters.total), model.slug
         checked += 1
-    assert checked == 81
+    assert checked == 97
 
 
 @pytest.mark.parametrize(
@@ -371,12 +371,12 @@ def test_the_command_lists_and_filters(models: dict[str, Model], root: Path) -> 
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[3:-2]] == list(models)  # one line a model, whole slugs
-    assert lines[-1] == "93 of 93 models"
+    assert lines[-1] == "110 of 110 models"
     some = rewild(root, "models", "--family", "llama-3.3", "--role", "dgm").stdout
     assert some.splitlines()[3].split() == [
         "llama-3.3-70b-instruct", "L70", "llama-3.3", "instruct", "70.6B", "131,072", "llama3.3", "gated",
     ]  # fmt: skip
-    assert some.splitlines()[-1] == "1 of 93 models"
+    assert some.splitlines()[-1] == "1 of 110 models"
     assert "46.7B (12.9B)" in rewild(root, "models", "--family", "mixtral").stdout
 
 
@@ -394,7 +394,7 @@ def test_validate_counts_the_tables(root: Path) -> None:
     assert done.returncode == 0, done.stderr
     judged = [b.judged for b in load_benchmarks(root / "config").values()]
     assert done.stdout.splitlines()[:2] == [
-        "models: 93, of which 54 generate data",
+        "models: 110, of which 54 generate data",
         f"benchmarks: {len(judged)}, of which {sum(judged)} judged",
     ]
 

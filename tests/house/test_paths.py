@@ -52,7 +52,10 @@ BESIDE = {
     *((rule, "vectors") for rule in ("embed_texts", "measure_space", "project_prompts")),
 }
 # Data in a paper's room of the package, or among its resources, whose code knows them by name.
-IN_ROOM = {("fill_table", "published"), ("note_figures", "texts"), ("tabulate_data", "prices")}
+IN_ROOM = {
+    *(("fill_table", "published"), ("note_figures", "texts"), ("tabulate_data", "prices")),
+    ("rank_candidates", "prices"),
+}
 EXCEPTIONS = NAMED_IN_SETTINGS | ONLY_TRIGGERS | BESIDE | IN_ROOM
 
 

@@ -27,6 +27,7 @@ EXPENSIVE = {
 AFTER = {
     *("collect_scores", "fill_table", "compare_judgments", "make_table"),
     *("draw_figure", "state_findings"),
+    *("judge_candidates", "draw_candidates", "tabulate_candidates", "show_candidates"),
 }
 RUNS = 6  # of the demo
 

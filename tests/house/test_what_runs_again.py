@@ -25,6 +25,8 @@ TRAINS = {"preflight_run", "train_run", "postflight_run"}
 NAMES = {"collect_scores", "draw_loss", "state_findings"}  # the names of runs are in what they make
 STATES = {"draw_figure", "fill_table", "compare_judgments", "state_findings"}
 CARDS = {"describe_mix", "describe_pairs"}
+VIEWS = {"draw_candidates", "tabulate_candidates", "show_candidates"}
+RANKS = {"rank_candidates", "judge_candidates", *VIEWS}
 WRITES = {"pilot_synthesis", "synthesise_shard", "collect_synthesis"}
 PLAN = re.compile(r"study\.responses\.compute\.gpu|models\.\*\.(dimensions|parameters)\.")
 """They reach answers as the context of the engine plan, where the study sets none."""
@@ -32,12 +34,12 @@ PLAN = re.compile(r"study\.responses\.compute\.gpu|models\.\*\.(dimensions|param
 Expected = tuple[set[str], set[str]]
 TABLE: dict[str, Expected] = {
     # field, or those that begin so → rules that run again, and those that may, by what the value touches
-    "study.title": ({"make_viewer", "list_data"}, set()),
+    "study.title": ({"make_viewer", "list_data", "show_candidates"}, set()),
     "study.source": ({"make_table", "draw_figure"}, {"fill_table"}),
     "study.seed": (
         {"run_pilot", "answer_shard", "make_mix", "evaluate_run", "answer_benchmarks", "judge_answers"}
         | {"draw_preference_prompts", "sample_answers", "score_similarity", "merge_similarity"}
-        | {"measure_diversity", *TRAINS, *STATES},
+        | {"measure_diversity", *TRAINS, *STATES, *RANKS},
         {"summarise_measure", "draw_data", "tabulate_data", *WRITES},
     ),
     "study.data.": ({"draw_data", "tabulate_data"}, {"list_data"}),
@@ -49,12 +51,14 @@ TABLE: dict[str, Expected] = {
     "study.prompts.shards": (
         {"prepare_prompts", "collect_responses"},
         {"run_pilot", "draw_preference_prompts", "measure_throughput", "measure_texts", "postflight_run"}
-        | {"draw_data", "tabulate_data", "make_mix", "summarise_measure"},
+        | {"draw_data", "tabulate_data", "make_mix", "summarise_measure", "rank_candidates"},
     ),
     "study.measures.": (
         {"measure_texts"},
         {"summarise_measure", "draw_data", "tabulate_data", "list_data"},
     ),
+    "study.teachers.": (RANKS, set()),
+    "study.teachers.predictors.*.label": (VIEWS, set()),
     "study.similarity.": ({"score_similarity"}, set()),
     "study.similarity.blocks": ({"score_similarity", "merge_similarity"}, {"make_viewer"}),
     "study.similarity.drawn": (set(), set()),
@@ -72,7 +76,10 @@ TABLE: dict[str, Expected] = {
     "gates.repetition": ({"run_pilot"}, set()),
     "gates.garbage": ({"run_pilot"}, set()),
     "study.demo.text": ({"make_demo_model", "make_questions"}, set()),
-    "study.demo.models.": ({"make_demo_model"}, {"collect_scores", "plot_similarity", "evaluate_run"}),
+    "study.demo.models.": (
+        {"make_demo_model"},
+        {"collect_scores", "plot_similarity", "evaluate_run", *RANKS},
+    ),
     "study.mixes.": ({"make_mix"}, NAMES),
     "study.mixes.*.label": ({"describe_mix"}, NAMES),
     "study.mixes.*.title": ({"describe_mix"}, set()),
@@ -143,6 +150,7 @@ TABLE: dict[str, Expected] = {
 UNTRIED = re.compile(
     r"""^(
     study\.(imports|demo|measures|coverage|filters|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
+    |study\.teachers\.(bases|teachers|origins|benchmarks|runs|likelihoods|variants|predictors|car)(\..*)?
     |study\.responses\.overrides\.\*\.gpus          # needs a GPU
     |study\.measures\.\*\.constrained             # needs vLLM
     |study\.evaluation\.backend                     # vllm needs one

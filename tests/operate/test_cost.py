@@ -380,3 +380,9 @@ def test_a_mix_that_a_filter_cuts_is_as_large_as_what_it_keeps(tmp_path: Path) -
         "pro-filtered": 300_000,
         "pro-mix": 450_000,
     }
+
+
+def test_a_mix_of_samples_is_as_large_as_the_set_that_sampled_them(tmp_path: Path) -> None:
+    found = make_inputs(tmp_path, "teachers")
+    mixes = found.study.mixes
+    assert {mix_size(found, mixes[name]) for name in ("five-best", "t0.3-p1.0")} == {100_000}

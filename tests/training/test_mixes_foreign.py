@@ -13,12 +13,12 @@ import pytest
 from mixes_data import a_mix
 from rewild.cli.training import fetch_dataset
 from rewild.config.base import validate
-from rewild.config.mixes import FromHub, Mix, MultipleChoice, dataset_file
+from rewild.config.mixes import FromFiles, FromHub, Mix, MultipleChoice, dataset_file
 from rewild.core.conversations import conversation_id
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.table import read_table
 from rewild.training.mixes.build import build
-from rewild.training.mixes.foreign import to_messages
+from rewild.training.mixes.foreign import read_foreign, to_messages
 from rewild.training.mixes.read import Place
 from rewild.training.mixes.schema import TRAIN
 
@@ -277,3 +277,14 @@ def test_a_dataset_without_a_revision_is_a_message(rewild: Any, tmp_path: Path) 
     assert done.returncode != 0
     assert "the dataset owner/quiz has no commit: put all 40 digits where it is named" in done.stdout
     assert not (tmp_path / "x.parquet").exists()
+
+
+@pytest.mark.parametrize("given", [{}, {"input": "context"}])
+def test_what_a_question_is_about_is_read_of_a_table_too(tmp_path: Path, given: dict[str, str]) -> None:
+    column = given.get("input", "input")
+    rows = {"instruction": ["Sum up", "Why?"], "output": ["x", "y"], column: ["A text.", ""], "more": [1, 2]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "alpaca.parquet")
+    form = {"kind": "pair", "prompt": "instruction", "response": "output", **given}
+    source = {"kind": "files", "files": ["alpaca.parquet"], "licence": "x", "format": form}
+    [batch] = read_foreign(validate(FromFiles, source, "source"), tmp_path)
+    assert [chat[0]["content"] for chat in batch["messages"]] == ["Sum up\n\nA text.", "Why?"]

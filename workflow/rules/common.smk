@@ -94,6 +94,7 @@ from rewild.papers import papers
 from rewild.papers.room import Case
 from rewild.papers.studies import check_papers, shown, what_fits
 from rewild.report.findings.select import check_findings
+from rewild.report.teachers.plan import check_study as check_teachers
 from rewild.training.preferences.job import preference_spec, seed_of
 from rewild.generation.spec import memory_mb, settings_of
 from rewild.prompts.synthesis.spec import settings_of as settings_of_synthesis
@@ -149,9 +150,10 @@ def read_whole(name):
     case = Case(study, roster, BENCHMARKS)
     check_papers(case)
     imports = [imported(source, RELEASED, models) for source in study.imports]
+    others = {file.model for files in imports for file in files}
     if imports:
-        others = {file.model for files in imports for file in files}
         check_subjects(f"study {name}", study.measures, others)
+    check_teachers(study, roster, models, others)
     judged = judged_rows(
         study.evaluation.benchmarks if study.evaluation else [], BENCHMARKS
     )

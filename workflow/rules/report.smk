@@ -318,3 +318,4 @@ rule make_viewer:
 
 
 include: "report/data.smk"
+include: "report/teachers.smk"

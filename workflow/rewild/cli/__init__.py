@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from rewild.cli import evaluation, measures, operate, papers, prompts, report, responses, training
+from rewild.cli import evaluation, measures, operate, papers, prompts, report, responses, teachers, training
 
 PHASES: tuple[ModuleType, ...] = (
     operate,
@@ -14,6 +14,7 @@ PHASES: tuple[ModuleType, ...] = (
     training,
     evaluation,
     report,
+    teachers,
     papers,
 )
 """In the order of ``rewild --help``, where each is a panel."""

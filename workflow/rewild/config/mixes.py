@@ -11,6 +11,7 @@ from itertools import accumulate
 from operator import not_
 from pathlib import Path
 from string import Formatter
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -115,11 +116,12 @@ class Pair(Section, marks=RESULT):
         "holds text; null: Alpaca's `input` if the question is in `instruction`, else none",
     )
 
-    @model_validator(mode="after")
-    def _alpaca(self) -> Self:
-        if self.input is None and self.prompt == "instruction":
-            self.input = "input"
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _alpaca(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("input") is None and given.get("prompt") == "instruction":
+            return given | {"input": "input"}
+        return given
 
     @property
     def columns(self) -> list[str]:
@@ -232,6 +234,26 @@ class FromPrompts(_Source):
         return self.name or "original"
 
 
+class FromSamples(_Source):
+    """One of several answers that the study's pairs sampled to each prompt (papers/004, Table 3)."""
+
+    kind: Literal["samples"]
+    of: Slug = Field(description="A set of the study's `preferences`")
+    model: Slug = Field(description="Who answers in it")
+    choose: Literal["best", "worst", "sampled"] = Field(
+        description="best, worst: by the scorer's grade, of prompts that gave a pair; sampled: the first of "
+        "the answers, of all prompts: none is graded for it"
+    )
+    licence: Annotated[str | None, SHOWN] = Field(
+        None, description="Terms of the prompts, for the card; the model's are in models.yaml"
+    )
+
+    @property
+    def label(self) -> str:
+        """Its name in the mix."""
+        return self.name or f"{self.of}-{self.choose}"
+
+
 class _Foreign(_Source):
     """Data that this study did not make."""
 
@@ -274,7 +296,9 @@ class FromFiles(_Foreign):
         return self.name or slugged(Path(self.files[0]).stem)
 
 
-Source = Annotated[FromResponses | FromPrompts | FromHub | FromFiles, Field(discriminator="kind")]
+Source = Annotated[
+    FromResponses | FromPrompts | FromSamples | FromHub | FromFiles, Field(discriminator="kind")
+]
 
 
 class MixContamination(Contamination):
@@ -357,7 +381,8 @@ class Mix(Section, marks=RESULT):
         """Who answers the study's prompts, source by source; nobody if the mix holds other data too."""
         if any(isinstance(source, FromHub | FromFiles) for source in self.sources):
             return []
-        return [s.model if isinstance(s, FromResponses) else s.label for s in self.sources]
+        known = FromResponses | FromSamples
+        return [s.model if isinstance(s, known) else s.label for s in self.sources]
 
     @property
     def truncated(self) -> bool:
@@ -445,8 +470,26 @@ def benchmark_files(mix: Mix, root: Path = Path()) -> list[str]:
     return files_matching(mix.contamination.files, root, "mixes") if mix.contamination else []
 
 
+def sample_files(results: str, source: FromSamples, shards: Sequence[str]) -> list[str]:
+    """What a source of samples reads.
+
+    Args:
+        results: ``results/{study}``.
+        source: which answers.
+        shards: of the set.
+    """
+    folder = f"{results}/preferences/{source.of}"
+    if source.choose != "sampled":
+        return [f"{folder}/train.parquet"]
+    return [f"{folder}/prompts.parquet", *(f"{folder}/answers/{name}.parquet" for name in shards)]
+
+
 def mix_inputs(
-    study: str, mix: Mix, prompt_shards: Sequence[str], root: Path = Path()
+    study: str,
+    mix: Mix,
+    prompt_shards: Sequence[str],
+    root: Path = Path(),
+    shards_of: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, list[str]]:
     """Every file that a mix is made from, by kind: what its rule depends on.
 
@@ -455,6 +498,7 @@ def mix_inputs(
         mix: the row.
         prompt_shards: the names of the study's shards of prompts.
         root: the repository, to which all paths are relative.
+        shards_of: set of pairs → the names of its shards.
 
     Raises:
         ConfigError: a pattern that no file matches, an unknown collection.
@@ -462,6 +506,9 @@ def mix_inputs(
     sources = mix.sources
     asked = any(isinstance(s, FromPrompts) or (isinstance(s, FromResponses) and s.origins) for s in sources)
     foreign = {f for s in sources if isinstance(s, FromHub | FromFiles) for f in data_files(s, root)}
+    for s in sources:
+        if isinstance(s, FromSamples):
+            foreign |= set(sample_files(f"results/{study}", s, shards_of.get(s.of, ())))
     return {
         "manifests": [f"results/{study}/responses/{model}/manifest.json" for model in mix.models()],
         "prompts": [f"results/{study}/prompts/shards/{n}.parquet" for n in prompt_shards if asked],

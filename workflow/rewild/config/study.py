@@ -30,6 +30,7 @@ from rewild.config.prompts import Prompts
 from rewild.config.responses import Responses
 from rewild.config.runs import InheritedStyle, Run
 from rewild.config.similarity import Diversity, Similarity
+from rewild.config.teachers import Teachers, check_teachers
 from rewild.core.errors import known_name, twice
 
 MOVED = ("tables", "figures", "audit")
@@ -142,6 +143,9 @@ class Study(Section, marks=LISTED):
     findings: Findings | None = Field(
         None, description="State the paper's key findings of the study's own runs"
     )
+    teachers: Teachers | None = Field(
+        None, exclude_if=not_, description="Models to learn from, ranked before and after base models did"
+    )
     throughput: bool = Field(False, description="Speed of the study's models, as their shards measured")
     judging: Judging = Field(
         default_factory=lambda: validate(Judging, {}, "judging"),
@@ -186,6 +190,10 @@ class Study(Section, marks=LISTED):
         self._check_measures()
         if self.data:
             check_data(self.data, self.written, self.answering, self.measures, self.mixes)
+        if self.teachers:
+            answering = self.responses.models if self.responses else None if self.imports else []
+            taken = self.evaluation.benchmarks if self.evaluation else None
+            check_teachers(self.teachers, self.measures, answering, self.runs, taken)
         return self
 
     @property
@@ -217,6 +225,8 @@ class Study(Section, marks=LISTED):
                 if s.kind in ("responses", "prompts")
             ]
         named += [(f"preferences.{name}", p.origins, None) for name, p in self.preferences.items()]
+        if self.teachers:
+            named.append(("teachers", self.teachers.origins, None))
         known = [source.name for source in self.prompts.sources] if self.prompts else []
         for where, origins, model in named:
             for origin in origins:
@@ -275,6 +285,14 @@ class Study(Section, marks=LISTED):
         """Mixes and pairs name models that answer here; a run names either, so their names differ."""
         answering = self.responses.models if self.responses else []
         for name, mix in self.mixes.items():
+            for source in mix.sources:
+                if source.kind == "samples":
+                    where = f"mixes.{name}: {source.label}: of: no set of pairs"
+                    known_name(source.of, self.preferences, where, error=ValueError)
+                    if source.model != (who := self.preferences[source.of].model):
+                        raise ValueError(
+                            f"mixes.{name}: {source.label}: model: it is {who} who answers there"
+                        )
             for model in mix.models():
                 if self.responses:
                     _answers(model, answering, f"mixes.{name}")

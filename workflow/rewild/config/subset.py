@@ -18,6 +18,7 @@ from rewild.config.evaluation import Evaluation
 from rewild.config.measures.derived import named_subjects
 from rewild.config.mixes import Mix
 from rewild.config.study import Study
+from rewild.config.teachers import Teachers
 from rewild.core.errors import ConfigError, nearest
 
 KEYS = ("models", "runs")
@@ -120,10 +121,11 @@ def _keep(
         for name, mix in study.mixes.items()
         if not gone & set(_mixed(study, mix)) and (keep_mixes or name in trained)
     }
+    sampled = {s.of for mix in mixes.values() for s in mix.sources if s.kind == "samples"}
     pairs = {
         name: pair
         for name, pair in study.preferences.items()
-        if pair.model not in gone and (keep_mixes or name in trained)
+        if pair.model not in gone and (keep_mixes or name in trained | sampled)
     }
     change: dict[str, Any] = {
         "measures": measures,
@@ -151,10 +153,37 @@ def _keep(
             change["similarity"] = None
             left_out.append("similarity (it compares models, and one is left)")
     change |= _follow(study, set(runs), kept)
+    if study.teachers:
+        change["teachers"] = _teachers(study, study.teachers, change)
     if without := _compared_with_nobody(study, change.get("evaluation", study.evaluation), set(runs)):
         change |= _without_benchmarks(study, change.get("evaluation", study.evaluation), without)
         left_out.append(f"{_list(without)} (compared with a run that is left out)")
     return study.model_copy(update=change), [line for line in left_out if line]
+
+
+def _teachers(study: Study, found: Teachers, change: Mapping[str, Any]) -> Teachers | None:
+    """The section without what was left out; None if nothing is left to compare."""
+    runs, measures = change["runs"], change["measures"]
+    models = study.responses.models if study.responses else []
+    kept = change.get("responses", study.responses)
+    gone = set(models) - set(kept.models if kept else [])
+    starts = {row.model for row in runs.values()}
+    bases = [base for base in found.bases if base in starts]
+    predictors = {n: p for n, p in found.predictors.items() if p.measure is None or p.measure in measures}
+    car = found.car if found.car and found.car.reward in measures else None
+    over: dict[str, Any] = {
+        "bases": bases,
+        "teachers": [teacher for teacher in found.teachers if teacher not in gone],
+        "runs": None if found.runs is None else [run for run in found.runs if run in runs],
+        "variants": {name: one for name, one in found.variants.items() if one.run in runs},
+        "predictors": predictors,
+        "car": car,
+    }
+    lost = (found.teachers and not over["teachers"]) or (kept is None and not study.imports)
+    evaluated = change.get("evaluation", study.evaluation)
+    if not bases or lost or evaluated is None or not (predictors or car):
+        return None
+    return found.model_copy(update=over)
 
 
 def _findings(study: Study, runs: set[str], models: set[str]) -> dict[str, Any]:
@@ -233,7 +262,8 @@ def _needs(study: Study, run: str, dgms: set[str], seen: frozenset[str] = frozen
 def _mixed(study: Study, mix: Mix) -> list[str]:
     """The models that a mix rests on: whose responses it reads, and those that its measures compare with."""
     named = {m for c in mix.conditions() for m in named_subjects(c[1].measure, study.measures)}
-    return [*mix.models(), *sorted(named)]
+    sampled = [source.model for source in mix.sources if source.kind == "samples"]
+    return [*mix.models(), *sampled, *sorted(named)]
 
 
 def _lacks(study: Study, run: str, kept: set[str], everything: set[str]) -> list[str]:

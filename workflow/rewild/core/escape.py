@@ -72,16 +72,17 @@ def templates() -> Environment:
     return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=shown)
 
 
-def page(package: str, more_style: str = "", **given: Any) -> str:
+def page(package: str, more_style: str = "", *, styled: str = "", **given: Any) -> str:
     """One page of a package's ``report.html`` and ``report.css``: no script, no outside resource.
 
     Args:
         package: such as ``rewild.audit``.
         more_style: rules of CSS beside those of the file.
+        styled: the package whose ``report.css`` it is; its own if none is named.
         given: what the template shows; beside it, it gets ``style`` and the ``digest`` that allows it.
     """
     folder = files(package)
-    style = folder.joinpath("report.css").read_text(encoding="utf-8").strip() + more_style
+    style = files(styled or package).joinpath("report.css").read_text(encoding="utf-8").strip() + more_style
     digest = b64encode(sha256(style.encode()).digest()).decode()
     template = templates().from_string(folder.joinpath("report.html").read_text(encoding="utf-8"))
     return template.render(style=style, digest=digest, **given)

@@ -13,7 +13,9 @@ def mix_seed(wildcards):
 @cache
 def mix_inputs_of(study, mix):
     """All files that a mix is made from, by kind; found once, not once per kind and job."""
-    return mix_inputs(study, STUDIES[study].mixes[mix], shards(study))
+    sets = STUDIES[study].preferences
+    cut = {name: preference_shards(row) for name, row in sets.items()}
+    return mix_inputs(study, STUDIES[study].mixes[mix], shards(study), shards_of=cut)
 
 
 def mix_files(kind):

@@ -54,8 +54,22 @@ class Teacher:
     failures: Mapping[str, int]
 
 
-def measured(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "reward") -> Teacher:
-    """Average a reward and a likelihood over the responses that have both.
+SUMS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+    {
+        f"{how}-{given}": (f"{what}_{given}", over and {"given": "tokens", "alone": "tokens_alone"}[given])
+        for given in ("alone", "given")
+        for how, what, over in (
+            ("mean", "logprob", None),
+            ("pooled", "total", "tokens"),
+            ("sum", "total", None),
+        )
+    }
+)
+"""Reading → the column that is summed up, and the one whose sum divides it; None: the number of responses."""
+
+
+def joined(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "reward") -> pl.DataFrame:
+    """A reward and a likelihood side by side, and why a response lacks one (``why``; null where it has both).
 
     Args:
         rewards: of one teacher's answers, as :func:`rewild.core.measures.read_measure` gives them.
@@ -66,7 +80,7 @@ def measured(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "re
         DataError: a column is missing.
     """
     known_name(column, rewards.columns, "the measure of rewards has no column", error=DataError)
-    sides = {"reward": ([column], rewards), "likelihood": (_needed(), likelihoods)}
+    sides = {"reward": ([column], rewards), "likelihood": (needed(), likelihoods)}
     for side, (names, frame) in sides.items():
         for name in names:
             known_name(name, frame.columns, f"the measure of {side} has no column", error=DataError)
@@ -78,21 +92,26 @@ def measured(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "re
     ]
     both = frames[0].join(frames[1], on=list(KEY), how="full", coalesce=True)
     why = [_reason(side, names) for side, (names, _) in sides.items()]
-    both = both.with_columns(why=pl.coalesce(*why))
-    failures = Counter(both["why"].drop_nulls().to_list())
+    return both.with_columns(why=pl.coalesce(*why))
+
+
+def measured(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "reward") -> Teacher:
+    """Average a reward and a likelihood over the responses that have both; arguments as of :func:`joined`."""
+    return averaged(joined(rewards, likelihoods, column), column)
+
+
+def averaged(both: pl.DataFrame, column: str = "reward") -> Teacher:
+    """What :func:`joined` gives, averaged over the responses that have both."""
+    failures = dict(sorted(Counter(both["why"].drop_nulls().to_list()).items()))
     whole = both.filter(pl.col("why").is_null())
     if not whole.height:
-        return Teacher(None, {}, 0, dict(sorted(failures.items())))
-    sums = {name: math.fsum(whole[name]) for name in (column, *_needed())}
-    losses: dict[str, float] = {}
-    for given, tokens in (("alone", "tokens_alone"), ("given", "tokens")):
-        losses[f"mean-{given}"] = -sums[f"logprob_{given}"] / whole.height
-        losses[f"pooled-{given}"] = -sums[f"total_{given}"] / sums[tokens]
-        losses[f"sum-{given}"] = -sums[f"total_{given}"] / whole.height
-    reward = sums[column] / whole.height
-    return Teacher(
-        reward, {name: losses[name] for name in READINGS}, whole.height, dict(sorted(failures.items()))
-    )
+        return Teacher(None, {}, 0, failures)
+    sums = {name: math.fsum(whole[name]) for name in (column, *needed())}
+    losses = {
+        name: -sums[what] / (sums[over] if over else whole.height)
+        for name, (what, over) in ((name, SUMS[name]) for name in READINGS)
+    }
+    return Teacher(sums[column] / whole.height, losses, whole.height, failures)
 
 
 def car(reward: float, loss: float, beta: float = BETA, shift: float = 0.0) -> float:
@@ -137,7 +156,8 @@ def curve(
     return [[car(r, loss, beta, shift) for r, loss in zip(rewards, losses, strict=True)] for beta in betas]
 
 
-def _needed() -> list[str]:
+def needed() -> list[str]:
+    """The columns of a likelihood that CAR reads."""
     return [f"{what}_{given}" for given in ("alone", "given") for what in ("logprob", "total")] + [
         "tokens",
         "tokens_alone",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from rewild.config.mixes import FromHub, FromPrompts, FromResponses, Mix
+from rewild.config.mixes import FromHub, FromPrompts, FromResponses, FromSamples, Mix
 from rewild.config.preferences import Preference
 from rewild.config.synthesis import Synthesis
 from rewild.config.trainings import start_of
@@ -185,6 +185,8 @@ def mix_size(inputs: CostInputs, mix: Mix) -> int:
         if amount is None and isinstance(source, FromResponses | FromPrompts):
             kept = [c.top for c in (source.filters or mix.filters).measures if c.top]
             amount = min([conversations(inputs, source.origins) or 0, *kept])  # noqa: PLW2901
+        elif amount is None and isinstance(source, FromSamples):
+            amount = inputs.study.preferences[source.of].prompts  # noqa: PLW2901
         found += amount or 0
     return found
 

@@ -29,6 +29,7 @@ from rewild.config.mixes import (
     FromHub,
     FromPrompts,
     FromResponses,
+    FromSamples,
     Mix,
     Source,
     benchmark_files,
@@ -44,7 +45,7 @@ from rewild.prompts.contamination import Benchmarks, load_benchmarks
 from rewild.prompts.filters import apply_conditions
 from rewild.training.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.training.mixes.measured import digests
-from rewild.training.mixes.read import Place, check_sums, read_source
+from rewild.training.mixes.read import Place, check_sums, read_source, sample_inputs
 from rewild.training.mixes.schema import BATCH, SOURCES, TRAIN
 
 CELL = 8192
@@ -136,6 +137,8 @@ def _data_of(source: Source, place: Place) -> dict[str, Any]:
             other = source.length_control.model
             found["length_control_recipe"] = read_manifest(place.manifest(other)).recipe
         return found
+    if isinstance(source, FromSamples):
+        return {"files": {path.name: sha256(path) for path in sample_inputs(source, place)}}
     if isinstance(source, FromHub):
         return {"repository": source.repository, "revision": source.revision}
     if isinstance(source, FromFiles):
@@ -210,7 +213,7 @@ def _scan(
         )
     if conditions := (source.filters or mix.filters).measures:
         frame = _measured(frame, conditions, source, place, f"mix {name}: source '{source.label}'")
-    shared = isinstance(source, FromResponses | FromPrompts)
+    shared = isinstance(source, FromResponses | FromPrompts | FromSamples)
     salt = "" if shared and mix.draw == "once" else source.label
     priority, order = priorities(seed, salt, frame["source_id"].to_list())
     frame = frame.with_columns(priority=pl.Series(priority), order=pl.Series(order))
@@ -252,7 +255,7 @@ def _draw(name: str, mix: Mix, scanned: Sequence[Scanned]) -> None:
     together = [
         n
         for n, s in enumerate(mix.sources)
-        if isinstance(s, FromResponses | FromPrompts) and mix.draw == "once"
+        if isinstance(s, FromResponses | FromPrompts | FromSamples) and mix.draw == "once"
     ]
     masks = {n: draw_lowest(found[n], amounts[n]) for n in range(len(found)) if n not in together}
     if together:

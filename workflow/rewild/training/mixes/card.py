@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from rewild.config.mixes import FromResponses, Mix, Source
+from rewild.config.mixes import FromResponses, FromSamples, Mix, Source
 from rewild.config.models import Model, find_model
 from rewild.config.study import Study
 from rewild.core.errors import RewildError
@@ -121,7 +121,7 @@ def licences(mix: Mix, models: Mapping[str, Model]) -> dict[str, list[str]]:
 
 def terms(source: Source, models: Mapping[str, Model]) -> list[str]:
     """What is known of the terms of one source; what is not known is said to be so."""
-    if not isinstance(source, FromResponses):
+    if not isinstance(source, FromResponses | FromSamples):
         return [source.licence]
     prompts = source.licence or "not stated in the study"
     return [f"prompts: {prompts}", f"answers: {model_terms(source.model, models)}"]

@@ -42,7 +42,8 @@ def read_foreign(source: FromHub | FromFiles, root: Path) -> Iterator[pl.DataFra
         if path.is_file() and path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (source '{source.label}')")
         columns = source.format.columns
-        wanted = [*columns, *([source.id] if source.id else [])] if columns else None
+        more = source.format.input if isinstance(source.format, Pair) else None
+        wanted = [*columns, *filter(None, (more, source.id))] if columns else None
         rows = read_rows(path, f"source '{source.label}'", wanted)
         form = None
         while part := list(islice(rows, ROWS)):

@@ -14,14 +14,25 @@ import numpy as np
 import polars as pl
 
 from rewild.config.measures import Measure
-from rewild.config.mixes import Filters, FromFiles, FromHub, FromPrompts, FromResponses, LengthControl, Mix
+from rewild.config.mixes import (
+    Filters,
+    FromFiles,
+    FromHub,
+    FromPrompts,
+    FromResponses,
+    FromSamples,
+    LengthControl,
+    Mix,
+)
 from rewild.core.errors import DataError
 from rewild.core.files import sha256
 from rewild.core.reading import faults, open_file
+from rewild.core.table import read_table
 from rewild.generation.schema import read_manifest
-from rewild.prompts.schema import read_shard
+from rewild.prompts.schema import SHARD, read_shard
 from rewild.training.mixes.foreign import read_foreign
 from rewild.training.mixes.schema import BATCH
+from rewild.training.preferences.schema import ANSWERS, PAIRS
 
 _COLUMNS = [
     "conversation_id",
@@ -74,6 +85,8 @@ def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
             batches = _responses(source, filters, place)
         case FromPrompts():
             batches = _prompts(place, source.origins)
+        case FromSamples():
+            batches = _samples(source, filters, place)
         case FromHub() | FromFiles():
             batches = read_foreign(source, place.root)
     for batch in batches:
@@ -280,6 +293,61 @@ def original_conversations(shard: pl.DataFrame) -> pl.DataFrame:
         | (pl.col("messages").list.len() == 0)
         | ~pl.col("messages").list.eval(answer).list.any(),
         blank=pl.col("messages").list.eval(blank).list.any(),
+    )
+
+
+# Samples of pairs
+
+
+def sample_inputs(source: FromSamples, place: Place) -> list[Path]:
+    """The files that a source of samples reads, all that there are."""
+    folder = place.results / "preferences" / source.of
+    if source.choose != "sampled":
+        return [folder / "train.parquet"]
+    return [folder / "prompts.parquet", *sorted((folder / "answers").glob("*.parquet"))]
+
+
+def _samples(source: FromSamples, filters: Filters, place: Place) -> Iterator[pl.DataFrame]:
+    """Prompts with one of their answers; prompts without a pair are in ``dropped.csv`` of the set."""
+    first, *answers = sample_inputs(source, place)
+    if source.choose != "sampled":
+        chosen = "chosen" if source.choose == "best" else "rejected"
+        rows = read_table(first, PAIRS).select(
+            "language", "messages", source_id="id", answer=pl.col(chosen).struct.field("content")
+        )
+        yield _answered(rows.with_columns(unfinished=False))
+        return
+    if not answers:
+        raise DataError(
+            f"{first.parent / 'answers'}: no answers there; `rewild preference-answers` makes them"
+        )
+    prompts = read_table(first, SHARD)
+    limits = {"repetition": filters.repetition, "garbled": filters.garbled}
+    worst = {name: pl.col(name) > limit for name, limit in limits.items() if limit is not None}
+    for file in answers:
+        mine = read_table(file, ANSWERS).filter(pl.col("sample") == 0)
+        rows = mine.join(prompts, on="conversation_id", how="left", maintain_order="left")
+        if lost := rows.filter(pl.col("messages").is_null()).height:
+            raise DataError(f"{file}: {lost} answers are to no prompt of {first}; make the set again")
+        yield _answered(
+            rows.select(
+                "language", "messages", source_id="conversation_id", answer="response",
+                unfinished=pl.col("finish_reason") == "length", **worst,
+            )
+        )  # fmt: skip
+
+
+def _answered(rows: pl.DataFrame) -> pl.DataFrame:
+    """Prompts and their answer as conversations with flags; only the last answer is the set's."""
+    last = pl.struct(role=pl.lit("assistant"), content=pl.col("answer").fill_null(""))
+    users = pl.element().struct.field("role") == "user"
+    return rows.with_columns(
+        messages=pl.concat_list("messages", pl.concat_list(last)),
+        n_turns=pl.col("messages").list.eval(users).list.sum(),
+        characters=pl.col("answer").str.len_chars().fill_null(0),
+        cut=False,
+        no_answer=pl.col("answer").is_null(),
+        blank=(pl.col("answer").str.strip_chars() == "").fill_null(False),
     )
 
 

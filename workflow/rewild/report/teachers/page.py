@@ -1,0 +1,190 @@
+"""The ranking as a reader sees it: a table, a recommendation with its doubt, one page of everything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rewild.config.teachers import CAR, OTHERS
+from rewild.core.escape import page as html_page
+from rewild.core.markdown import table, text
+from rewild.core.table import Column, TableSchema
+from rewild.report.teachers.plan import FEWEST, VIEWS, LeftOut
+from rewild.report.teachers.schema import MEAN
+from rewild.report.teachers.views import Named, Tables, grid
+
+HEADS = (
+    "teacher", "reward", "loss", "CAR", "rank", "95 % interval", "score", "score's rank", "licence",
+    "GPU-hours", "$ for 100,000",
+)  # fmt: skip
+LEFT_OUT = TableSchema(
+    "teachers-left-out",
+    1,
+    {"shown": Column(pl.String, "The figure or table"), "reason": Column(pl.String, "Why it is not made")},
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A figure or table of the page."""
+
+    title: str
+    place: str
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[object]] = ()
+    source: str | None = None
+
+
+def ranked(base: str, tables: Tables, named: Named) -> tuple[list[str], list[list[str]]]:
+    """The table of candidates for a base model: headings and rows, the best first."""
+    mine = tables.ranking.filter(pl.col("base") == base)
+    real = tables.performance.filter(pl.col("base") == base, ~pl.col("variant"), pl.col("benchmark") == MEAN)
+    scores = dict(zip(real["teacher"], real["value"], strict=True))
+    order = sorted(scores.values(), reverse=True)
+    by = mine["by"][0] if mine.height else CAR
+    head = [by if name == "CAR" and by != CAR else name for name in HEADS]
+    rows = []
+    for r in mine.iter_rows(named=True):
+        score = scores.get(r["teacher"])
+        ends = "–" if r["rank_low"] is None else f"{r['rank_low']:g} to {r['rank_high']:g}"
+        rows.append(
+            [
+                named.model(r["teacher"]), _number(r["reward"]), _number(r["loss"]), _number(r["value"], 3),
+                "–" if r["rank"] is None else f"{r['rank']:g}", ends, _number(score),
+                "–" if score is None else f"{order.index(score) + 1}", r["licence"] or "–",
+                r["basis"] if r["gpu_hours"] is None else _number(r["gpu_hours"], 1),
+                _number(r["dollars"]),
+            ]
+        )  # fmt: skip
+    return head, rows
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def recommend(base: str, tables: Tables, named: Named) -> str:
+    """One line: whom to learn from, why, and what speaks against being sure."""
+    mine = tables.ranking.filter(pl.col("base") == base, pl.col("rank").is_not_null())
+    name = named.model(base)
+    if mine.is_empty():
+        return f"{name}: no teacher has a value, so none is recommended."
+    rows = list(mine.iter_rows(named=True))
+    top = [r for r in rows if r["rank"] == rows[0]["rank"]]
+    by = "CAR" if rows[0]["by"] == CAR else rows[0]["by"]
+    if len(top) > 1:
+        names = ", ".join(named.model(r["teacher"]) for r in top)
+        return (
+            f"{name}: {names} are equal by {by} ({_number(top[0]['value'], 3)}): it does not tell them apart."
+        )
+    first = top[0]
+    reason = f"the {'best' if by != 'CAR' else 'highest'} {by} ({_number(first['value'], 3)}"
+    if first["reward"] is not None:
+        reason += f": reward {_number(first['reward'])}, loss {_number(first['loss'])}"
+    doubt = _doubt(base, first, rows[1:], tables, named)
+    return f"{name}: {named.model(first['teacher'])}, for {reason}). {doubt}"
+
+
+def _doubt(
+    base: str, first: Mapping[str, Any], rest: Sequence[Mapping[str, Any]], tables: Tables, named: Named
+) -> str:
+    said = []
+    if not rest:
+        return "Doubt: it is the only candidate with a value."
+    near = [r for r in rest if r["rank_low"] is not None and r["rank_low"] <= (first["rank_high"] or 1)]
+    if first["first"] is not None:
+        said.append(f"it is first in {first['first']:.0%} of the resamples")
+    if near:
+        names = ", ".join(named.model(r["teacher"]) for r in near[:3])
+        more = f" and {len(near) - 3} more" if len(near) > 3 else ""
+        said.append(f"intervals of rank overlap with {names}{more}")
+    whole = tables.correlation.filter(pl.col("base") == base, pl.col("without").is_null())
+    mine = whole.filter(pl.col("predictor") == first["by"])
+    if mine.is_empty():
+        said.append("nothing says yet how right such a ranking is: no scores")
+    else:
+        r = mine.row(0, named=True)
+        if r["rho"] is None:
+            said.append(str(r["why"]))
+        else:
+            said.append(
+                f"ρ with the scores is {r['rho']:.2f} ({r['low']:.2f} to {r['high']:.2f}, {r['teachers']} "
+                f"teachers), and the choice loses {r['regret']:.2f} points".replace("-", "−")
+            )
+        other = whole.filter(pl.col("predictor") == OTHERS, pl.col("rho").is_not_null())
+        if other.height:
+            said.append(f"the mean score on other base models has {other['rho'][0]:.2f}".replace("-", "−"))
+    if first["licence"] is None:
+        said.append("its licence is not established")
+    return f"Doubt: {'; '.join(said)}."
+
+
+def sections(folder: Path, points: Mapping[str, pl.DataFrame]) -> list[Section]:
+    """The figures and tables that there are."""
+    found = []
+    for name, frame in points.items():
+        view = VIEWS[name]
+        if view.form == "table":
+            found.append(Section(view.title, view.place, *grid(frame)))
+        else:
+            svg = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
+            found.append(Section(view.title, view.place, source=f"data:image/svg+xml;base64,{svg}"))
+    return found
+
+
+def html(
+    title: str,
+    ranks: Sequence[tuple[str, str, list[str], list[list[str]]]],
+    stated: pl.DataFrame,
+    shown: Sequence[Section],
+    left: Sequence[LeftOut],
+) -> str:
+    """One page: no script, no outside resource.
+
+    Args:
+        title: of the study.
+        ranks: of each base model its name, the recommendation, headings and rows.
+        stated: ``FINDINGS``.
+        shown: figures and tables.
+        left: what is left out.
+    """
+    return html_page(
+        "rewild.report.teachers", styled="rewild.report.findings", title=title, ranks=ranks,
+        findings=list(stated.iter_rows(named=True)), shown=shown, left=left, fewest=FEWEST,
+    )  # fmt: skip
+
+
+def markdown(
+    title: str,
+    ranks: Sequence[tuple[str, str, list[str], list[list[str]]]],
+    stated: pl.DataFrame,
+    points: Mapping[str, pl.DataFrame],
+    left: Sequence[LeftOut],
+) -> str:
+    """The same as GitHub's Markdown."""
+    lines = [f"# {text(title)}: its teachers", ""]
+    for base, said, head, rows in ranks:
+        lines += [f"## {text(base)}", "", text(said), "", *table(head, rows, "<>"), ""]
+    lines += ["## Findings", ""]
+    for r in stated.iter_rows(named=True):
+        lacks = f"{r['finding']}: the study cannot say. It lacks {r['missing']}"
+        lines.append(f"- {text(r['statement'] or lacks)}")
+    for name, frame in points.items():
+        view = VIEWS[name]
+        lines += ["", f"## {view.title} ({view.place})", ""]
+        lines += (
+            [f"![{view.title}](views/{name}.png)"] if view.form == "figure" else table(*grid(frame), "<>")
+        )
+    if left:
+        lines += [
+            "",
+            "## Left out",
+            "",
+            *table("Figure or table | Why", [(x.shown, x.reason) for x in left], "<"),
+        ]
+    return "\n".join(lines) + "\n"
