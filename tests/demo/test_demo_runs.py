@@ -12,7 +12,7 @@ import pytest
 from rewild.config import load_models, load_study
 from rewild.core.table import read_table
 from rewild.training.mixes.schema import TRAIN
-from rewild.training.preferences.schema import DROPPED, PAIRS
+from rewild.training.preference_schema import DROPPED, PAIRS
 from rewild.training.runs.checks import read_report
 from rewild.training.runs.inheritance import INHERITED
 from rewild.training.runs.schema import LOSS, Measured

@@ -18,7 +18,7 @@ from rewild.prompts.schema import SHARD
 from rewild.training.mixes.build import build
 from rewild.training.mixes.read import Place
 from rewild.training.mixes.schema import TRAIN
-from rewild.training.preferences.schema import ANSWERS, PAIRS
+from rewild.training.preference_schema import ANSWERS, PAIRS
 
 
 def written(root: Path, count: int = 6, samples: int = 3) -> Path:

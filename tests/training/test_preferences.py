@@ -31,9 +31,9 @@ from rewild.engines.rubric.server import RubricServer
 from rewild.generation.spec import row_seed
 from rewild.prompts.schema import SHARD
 from rewild.training.mixes.read import Place
+from rewild.training.preference_schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.training.preferences.answers import draw_prompts, first_turns
 from rewild.training.preferences.pairs import make_pairs, score_answers
-from rewild.training.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.training.preferences.scorers import (
     Grade,
     Item,

@@ -130,5 +130,5 @@ def html(data: dict[str, Any], figures: Mapping[Path, str] | None = None, tables
     linked = [
         {"name": p.stem.replace("table", "Table "), "path": "/".join(("..", *p.parts[-3:]))} for p in tables
     ]
-    show = {"shown": shown, "interval": interval, "what": _what}
+    show: dict[str, Any] = {"shown": shown, "interval": interval, "what": _what}
     return page("rewild.report.findings", "", data=data, figures=drawn, tables=linked, **show)

@@ -32,7 +32,7 @@ from rewild.generation.schema import read_manifest
 from rewild.prompts.schema import SHARD, read_shard
 from rewild.training.mixes.foreign import read_foreign
 from rewild.training.mixes.schema import BATCH
-from rewild.training.preferences.schema import ANSWERS, PAIRS
+from rewild.training.preference_schema import ANSWERS, PAIRS
 
 _COLUMNS = [
     "conversation_id",

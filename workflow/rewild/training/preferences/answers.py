@@ -21,7 +21,7 @@ from rewild.prompts.schema import SHARD, read_shard, shard_of
 from rewild.training.mixes.build import repeated
 from rewild.training.mixes.draw import Candidates, draw_lowest, priorities
 from rewild.training.mixes.read import Place
-from rewild.training.preferences.schema import ANSWERS
+from rewild.training.preference_schema import ANSWERS
 
 
 def draw_prompts(name: str, preference: Preference, place: Place, out: Path, *, seed: int) -> dict[str, int]:

@@ -26,9 +26,9 @@ from rewild.prompts.filters import step_lines
 from rewild.prompts.schema import SHARD
 from rewild.training.mixes.card import lengths, model_terms
 from rewild.training.mixes.draw import priorities
+from rewild.training.preference_schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.training.preferences.answers import answers_of
 from rewild.training.preferences.job import seed_of
-from rewild.training.preferences.schema import ANSWERS, DROPPED, PAIRS, SCORES
 from rewild.training.preferences.scorers import Grade, Grader, Item
 
 SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())  # what chat templates trim: Python's
