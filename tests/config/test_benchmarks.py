@@ -151,6 +151,10 @@ JUDGED = ROW.replace("judged: false", "judged: true")
             f"{{{JUDGED}, judge: qwen2-7b}}",
             "judge: 'qwen2-7b' has not the role judge in models.yaml (judges: gpt-4o-mini)",
         ),
+        (
+            f"{{{JUDGED}, judge: meta-llama-guard-2-8b}}",
+            "judge: 'meta-llama-guard-2-8b' has not the role judge in models.yaml (judges: gpt-4o-mini)",
+        ),
         (f"{{{ROW}, reference: gpt-5}}", "reference: unknown model 'gpt-5'"),
         (f"{{{ROW.replace('mt-bench', 'lm-eval')}}}", "the runner lm-eval needs a task"),
         (f"{{{ROW.replace('mt-bench', 'mtbench')}}}", "runner: 'mtbench' is not one of"),

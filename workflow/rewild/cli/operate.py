@@ -83,7 +83,8 @@ def schema(
 def models(
     family: Annotated[str | None, typer.Option(help="Only this family, such as llama-3.1")] = None,
     role: Annotated[
-        str | None, typer.Option(help="Only this role: dgm, base, sft-target, baseline, judge, source")
+        str | None,
+        typer.Option(help="Only this role: dgm, base, sft-target, baseline, judge, measure, source"),
     ] = None,
     config: ConfigFolder = Path("config"),
 ) -> None:

@@ -76,7 +76,7 @@ class DemoModel(Section, marks=RESULT):
         base = self.learns == "documents"
         return {
             "family": "demo",
-            "roles": [{"documents": "base", "grades": "judge"}.get(self.learns, "dgm")],
+            "roles": [{"documents": "base", "grades": "measure"}.get(self.learns, "dgm")],
             "kind": "pretrained" if base else "instruct",
             "parameters": {"total": self.parameters},
             "dimensions": {

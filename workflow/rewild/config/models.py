@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 HubId = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-Role = Literal["dgm", "base", "sft-target", "baseline", "judge", "source"]
+Role = Literal["dgm", "base", "sft-target", "baseline", "judge", "measure", "source"]
 Kind = Literal[
     "pretrained",
     "continued",
@@ -227,7 +227,10 @@ class Model(Section):
         None, description="The paper's abbreviation (section 2.2, appendix B)"
     )
     family: Annotated[str, RESULT]
-    roles: Annotated[list[Role], SHOWN] = Field(min_length=1)
+    roles: Annotated[list[Role], SHOWN] = Field(
+        min_length=1,
+        description="What it is for; judge: of benchmarks; measure: guards, reward models, what measures ask",
+    )
     kind: Annotated[Kind, SHOWN] = Field(description="pretrained, or the last step of its post-training")
     base: Annotated[Slug | None, SHOWN] = Field(None, description="The model it was trained from")
     parameters: Annotated[Parameters | None, HOW] = None
