@@ -89,7 +89,7 @@ def missing(study: str) -> set[tuple[str, str]]:
         words = given(job.shellcmd)
         for files in (job.input, job.output):
             for name, (start, end) in files._get_names():
-                paths = files[start:end] if end else [files[start]]
+                paths = [files[start]] if end is None else files[start:end]
                 if name not in SIGNALS and not all(stands(str(path), words) for path in paths):
                     found.add((base(job.rule.name), name))
     return found
