@@ -197,7 +197,7 @@ CASES = [
 
 def test_the_commands_are_found() -> None:
     assert len(COMMANDS) > 60
-    assert [p.option for p in COMMANDS["wordnet"]] == ["--to", "--from"]
+    assert [p.option for p in COMMANDS["wordnet"]] == ["--to", "--from", "--optional"]
     assert {p.name for p in COMMANDS["viewer"] if p.path} == {"responses", "out", "similarity", "judgments"}
 
 

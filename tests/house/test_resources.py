@@ -24,6 +24,7 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
             "results/demo/measures/twice/summary.csv",
             "results/demo/measures/distance/summary.csv",
             "results/demo/coverage/map/coverage.svg",
+            "results/demo/wordnet",
         ),
         {
             "study": "demo",

@@ -60,6 +60,7 @@ TABLE: dict[str, Expected] = {
     "study.teachers.": (RANKS, set()),
     "study.teachers.predictors.*.label": (VIEWS, set()),
     "study.similarity.": ({"score_similarity"}, set()),
+    "study.similarity.synonyms": ({"score_similarity"}, {"get_wordnet"}),
     "study.similarity.blocks": ({"score_similarity", "merge_similarity"}, {"make_viewer"}),
     "study.similarity.drawn": (set(), set()),
     "study.similarity.sampled.": ({"merge_similarity"}, set()),

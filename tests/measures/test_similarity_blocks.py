@@ -276,11 +276,16 @@ def test_settings_become_arguments() -> None:
         "wordnet": "a b",
     }
     other = validate(Similarity, given, "here")
-    assert other.block_arguments(1) == (
-        "--blocks=1 --seed=1 --prompts=5 --first-turn '--wordnet=a b' --no-synonyms"
-    )
+    assert other.block_arguments(1) == ("--blocks=1 --seed=1 --prompts=5 --first-turn --no-synonyms")
     assert other.metrics() == ["rouge1", "rouge2", "rougeL", "meteor_nosyn", "bleu"]
     assert len(other.figures()) == 15
+    perhaps = validate(Similarity, {"synonyms": "if_available"}, "here")
+    assert perhaps.metrics() == plain.metrics()
+    assert (plain.wordnet_arguments(), perhaps.wordnet_arguments()) == ("", "--optional")
+    assert perhaps.figure_arguments("meteor_unicode") == "--instead=meteor_nosyn_unicode"
+    assert plain.figure_arguments("meteor") == perhaps.figure_arguments("bleu") == ""
+    with pytest.raises(ConfigError, match="if_available"):
+        validate(Similarity, {"synonyms": "maybe"}, "here")
     assert (
         plain.summary_arguments(7)
         == "--seed=7 --responses=500 --references=4 --interval=bootstrap --resamples=1000"

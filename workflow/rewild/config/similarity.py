@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from rewild.config.base import CUT, LISTED, RESULT, Section, part
+from rewild.config.base import CUT, HOW, LISTED, RESULT, Section, part
 
 Tokeniser = Literal["parity", "unicode"]
 
@@ -36,11 +36,15 @@ class Similarity(Section, marks=RESULT):
     drawn: Annotated[list[Tokeniser], LISTED] = Field(
         ["parity", "unicode"], description="Which of the tokenisers' metrics are drawn; all are in tables"
     )
-    synonyms: bool = Field(
-        True, description="METEOR's third stage, with WordNet; without it the metric is called meteor_nosyn"
+    synonyms: bool | Literal["if_available"] = Field(
+        True,
+        description="METEOR's third stage, with WordNet; without it the metric is called meteor_nosyn. "
+        "if_available: with it where WordNet can be had when the study runs; the tables say which it was",
     )
-    wordnet: str | None = Field(
-        None, description="Folder or zip file of WordNet 3.0; null looks in NLTK_DATA and the usual places"
+    wordnet: Annotated[str | None, HOW] = Field(
+        None,
+        description="Folder or archive of WordNet 3.0; null looks on this machine, then where it is public. "
+        "Its files are checked, so where it comes from changes no score",
     )
     sampled: Annotated[Sampled, part("summary")] = Field(default_factory=lambda: Sampled.model_validate({}))
     interval: Annotated[Literal["bootstrap", "normal"], part("summary")] = Field(
@@ -74,10 +78,18 @@ class Similarity(Section, marks=RESULT):
                 *([f"--prompts={self.prompts}"] if self.prompts else []),
                 *(["--first-turn"] if self.turns == "first" else []),
                 *(["--unicode"] if "unicode" in self.tokenisers else []),
-                *([f"--wordnet={self.wordnet}"] if self.wordnet else []),
                 *([] if self.synonyms else ["--no-synonyms"]),
             ]
         )
+
+    def wordnet_arguments(self) -> str:
+        """What ``rewild wordnet`` must know of whether it may do without, as arguments."""
+        return "--optional" if self.synonyms == "if_available" else ""
+
+    def figure_arguments(self, metric: str) -> str:
+        """What ``rewild plot-similarity`` draws where a metric could not be had, as arguments."""
+        wanted = self.synonyms == "if_available" and metric.startswith("meteor")
+        return "--instead=" + metric.replace("meteor", "meteor_nosyn") if wanted else ""
 
     def summary_arguments(self, seed: int) -> str:
         """What ``rewild merge-similarity`` must know, as arguments."""

@@ -41,6 +41,12 @@ def similarity_blocks(suffix):
     ]
 
 
+def wordnet_of(wildcards):
+    """WordNet, where a study's METEOR has its synonyms."""
+    wanted = STUDIES[wildcards.study].similarity.synonyms
+    return [f"results/{wildcards.study}/wordnet"] if wanted else []
+
+
 @promised
 def similarity_targets(study):
     """What the sections `similarity` and `diversity` of a study promise."""
@@ -56,12 +62,47 @@ def similarity_targets(study):
     return files
 
 
+# WordNet 3.0 for METEOR's synonyms, verified: where it comes from changes no score.
+rule get_wordnet:
+    output:
+        folder=directory("results/{study}/wordnet"),
+    log:
+        "logs/{study}/get_wordnet.log",
+    benchmark:
+        "logs/{study}/get_wordnet.benchmark.tsv"
+    wildcard_constraints:
+        study=one_of(s.name for s in STUDIES.values() if s.similarity),
+    localrule: True  # nodes of a cluster may have no network
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("get_wordnet", 500),
+        runtime=minutes("get_wordnet", 30),
+    params:
+        source=how(
+            lambda wildcards: [
+                f"--from={path}"
+                for path in [STUDIES[wildcards.study].similarity.wordnet]
+                if path
+            ]
+        ),
+        settings=lambda wildcards: split(
+            STUDIES[wildcards.study].similarity.wordnet_arguments()
+        ),
+        stage=stage("fetch"),
+    message:
+        "{wildcards.study}: getting WordNet 3.0 for METEOR's synonyms"
+    shell:
+        "rewild wordnet {params.source:q} {params.settings:q} --to {output.folder:q} 2>&1 | tee {log:q} >&2"
+
+
 # How alike the responses are (pair by pair, in blocks of prompts), and what each model's are like by themselves.
 #
 # Which responses are compared and how is in `params.settings`; threads never change a score.
 rule score_similarity:
     input:
         responses=group_responses,
+        wordnet=wordnet_of,
     output:
         pairs="results/{study}/similarity/{group}/blocks/{block}.parquet",
         coverage="results/{study}/similarity/{group}/blocks/{block}.csv",
@@ -83,12 +124,15 @@ rule score_similarity:
                 STUDIES[wildcards.study].seed
             )
         ),
+        wordnet=lambda wildcards, input: [
+            f"--wordnet={path}" for path in input.get("wordnet", [])
+        ],
         stage=stage("similarity"),
     message:
         "{wildcards.study}: comparing all pairs of models ({wildcards.group}, block {wildcards.block})"
     shell:
         "rewild --words <(words {input.responses:q}) similarity --block {wildcards.block:q} {params.settings:q}"
-        " --processes {threads:q} --out {output.pairs:q} > {log:q} 2>&1"
+        " {params.wordnet:q} --processes {threads:q} --out {output.pairs:q} > {log:q} 2>&1"
 
 
 rule merge_similarity:
@@ -191,12 +235,15 @@ rule plot_similarity:
         out=subpath(output.heatmap, parent=True),
         imported=imported_argument,
         sizes=own_sizes,
+        instead=lambda wildcards: split(
+            STUDIES[wildcards.study].similarity.figure_arguments(wildcards.metric)
+        ),
         code=code("plot-similarity"),
     message:
         "{wildcards.study}: drawing the similarity of models ({wildcards.group}, {wildcards.metric})"
     shell:
         "rewild --words <(words {params.sizes:q}) plot-similarity {params.folder:q}"
-        " --metric {wildcards.metric:q} {params.imported:q} --out {params.out:q} > {log:q} 2>&1"
+        " --metric {wildcards.metric:q} {params.instead:q} {params.imported:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule measure_diversity:

@@ -174,6 +174,15 @@ def against_size(
 FIGURES = ("heatmap", "distribution", "size")
 
 
+def computed(folder: Path, metric: str, instead: str | None) -> str:
+    """The metric; where it was not computed, the one to draw instead of it, if there is one."""
+    from rewild.core.table import read_table
+    from rewild.measures.similarity.schema import MATRIX
+
+    has = set(read_table(folder / "matrix.csv", MATRIX)["metric"]) if instead else {metric}
+    return metric if metric in has else instead or metric
+
+
 def draw(
     folder: Path, kind: str, metric: str, names: Mapping[str, str], parameters: Mapping[str, float]
 ) -> Figure:

