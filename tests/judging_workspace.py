@@ -24,8 +24,10 @@ Writer = Callable[[Question, int], str | None]
 class Workspace:
     """One study, ``try``, with two runs, in a folder of its own."""
 
-    def __init__(self, folder: Path, judging: Mapping[str, Any] | None = None):
-        self.folder = folder
+    shape: Mapping[str, Any] = {"learns": "brief", "seed": 1}
+
+    def __init__(self, folder: Path, judging: Mapping[str, Any] | None = None, **shape: Any):
+        self.folder, self.shape = folder, {**self.shape, **shape}
         self.results = folder / "results"
         for name in ("config", "resources/demo"):
             shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
@@ -39,11 +41,10 @@ class Workspace:
         return made
 
     def write_study(self, judging: Mapping[str, Any]) -> None:
-        shape = {"learns": "brief", "seed": 1}
         study = {
             "title": "A try",
             "source": "computed",
-            "demo": {"models": {"tiny-a": shape, "tiny-b": shape}},
+            "demo": {"models": {"tiny-a": self.shape, "tiny-b": self.shape}},
             "runs": {"one": {"model": "tiny-a"}, "two": {"model": "tiny-b"}},
             "evaluation": {"benchmarks": ["demo-chat", "demo-pairs"]},
             "judging": {"baselines": {"demo-pairs": "two"}, **judging},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from rewild.measures.labels import question  # noqa: E402
 from rewild.measures.run import Part, measure_part  # noqa: E402
 from rewild.measures.weights import weights_of  # noqa: E402
 from rewild.training.preferences.scorers import Rating  # noqa: E402
-from tiny import TEMPLATE, make_model  # noqa: E402
+from tiny import make_model, parrot  # noqa: E402
 
 SCHEME = {
     "main": "light",
@@ -40,31 +39,6 @@ GUARD = (  # of the kind of Llama Guard's: the conversation is in the user's tur
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     "Is it safe?{{ '<|end|>\n<|assistant|>\n' }}"
 )
-
-
-def parrot(folder: Path, *pieces: str, template: str = TEMPLATE) -> Path:
-    """A tiny model that says one thing, whatever it is asked: each token alone decides which one follows."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    make_model(folder, context=2048, template=template)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.add_tokens(list(pieces))
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    with torch.no_grad():
-        for layer in model.model.layers:  # what stands in the text plays no part
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
-        known = model.model.embed_tokens.weight
-        known.copy_(torch.nn.functional.normalize(torch.randn(known.shape), dim=1))
-        model.lm_head.weight.zero_()
-        (first,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
-        said = [first, *tokenizer.convert_tokens_to_ids(pieces), tokenizer.convert_tokens_to_ids("<|end|>")]
-        for token, following in pairwise(said):
-            model.lm_head.weight[following] += known[token]
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +64,28 @@ def test_a_row_does_not_depend_on_its_neighbours(engine, chat, sampling):
     random.Random(1).shuffle(shuffled)
     again = engine.generate([wanted[i] for i in shuffled], sampling)
     assert [again[shuffled.index(i)].tokens for i in range(len(wanted))] == [a.tokens for a in together]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(0.7, 0.9, 20)])
+def test_log_probabilities_are_those_of_the_model_whatever_is_drawn(engine, chat, sampling):
+    """At temperature 1, as endpoints give them; in a batch where one row asks for none and one for fewer."""
+    plain = requests(chat, count=6)
+    wanted = [replace(request, top_logprobs=n) for request, n in zip(plain, (3, 0, 5, 1, 5, 5), strict=True)]
+    answers = engine.generate(wanted, sampling)
+    assert [a.tokens for a in answers] == [a.tokens for a in engine.generate(plain, sampling)]
+    for request, answer in zip(wanted, answers, strict=True):
+        assert len(answer.logprobs) == (len(answer.tokens) if request.top_logprobs else 0)
+        if not request.top_logprobs:
+            continue
+        with torch.inference_mode():
+            logits = engine.model(torch.tensor([request.tokens + answer.tokens])).logits[0]
+        told = logits[len(request.tokens) - 1 : -1].log_softmax(-1).topk(request.top_logprobs)
+        for step, ids, values in zip(answer.logprobs, told.indices, told.values, strict=True):
+            oracle: dict[str, float] = {}
+            for token, value in zip(ids.tolist(), values.tolist(), strict=True):
+                text = chat.tokenizer.decode(token)
+                oracle[text] = oracle.get(text, 0.0) + math.exp(value)
+            assert step == pytest.approx({text: math.log(p) for text, p in oracle.items()}, abs=1e-3)
 
 
 def test_seeds_decide(engine, chat):

@@ -21,7 +21,7 @@ import pytest
 from rewild.config.measures.labels import Scheme
 from rewild.config.vllm import table
 from rewild.core.table import read_table
-from rewild.engines import make_engine
+from rewild.engines import Request, Sampling, make_engine
 from rewild.generation.schema import RESPONSES
 from rewild.generation.spec import identity, settings_of
 from rewild.measures.enquiry import COMPACT
@@ -109,6 +109,8 @@ if __name__ == "__main__":
     # One that is longer than the context is refused, alone; one that never ends is stopped.
     long, short = Request("a", (), (20,) * 300, 9, 1), Request("b", (), tuple(context), 9, 2)
     found = engine.generate([short, long, short], Sampling())
+    likely = Request("f", (), tuple(context), 5, 4, top_logprobs=3)
+    print("LIKELY", json.dumps(engine.generate([likely], Sampling(0))[0].logprobs))
     engine.request_seconds, session = 1e-6, engine.stream()
     session._looked = 0.0
     session.add(7, Request("c", (), tuple(context), 200, 3), Sampling())
@@ -153,10 +155,20 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
-    said = {line[0]: line[1] for line in lines if line[0] in ("SCORES", "FOUND", "DEAD", "STOPPED", "HELD")}
+    said = {
+        line[0]: line[1]
+        for line in lines
+        if line[0] in ("SCORES", "FOUND", "DEAD", "STOPPED", "HELD", "LIKELY")
+    }
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
     assert json.loads(said["SCORES"]) == pytest.approx(list(ours), abs=0.02)
+    (answer,) = engine.generate([Request("f", (), tuple(context), 5, 4, top_logprobs=3)], Sampling(0))
+    vllms = json.loads(said["LIKELY"])
+    assert len(vllms) == len(answer.logprobs) > 0
+    for pair in zip(vllms, answer.logprobs, strict=True):  # vLLM writes half a character as nothing
+        theirs, own = ({t: v for t, v in one.items() if t and "\ufffd" not in t} for one in pair)
+        assert theirs == pytest.approx(own, abs=0.02)
     whole, stop, text, reason, count = json.loads(said["STOPPED"])
     assert (text, reason) == (whole.partition(stop)[0], "stop")
     assert stop

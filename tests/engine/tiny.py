@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 WORDS = [
@@ -74,6 +75,32 @@ def make_model(
     model.lm_head.weight.data.mul_(12)
     model.lm_head.weight.data[[1, 2, 5]] *= 1.6  # end tokens come up early and late
     model.generation_config = GenerationConfig(eos_token_id=[1, 5], pad_token_id=6, bos_token_id=0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def parrot(folder: Path, *pieces: str, template: str = TEMPLATE, context: int = 2048) -> Path:
+    """A tiny model that says one thing, whatever it is asked: each token alone decides which one follows."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    make_model(folder, context=context, template=template)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(pieces))
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.no_grad():
+        for layer in model.model.layers:  # what stands in the text plays no part
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        known = model.model.embed_tokens.weight
+        known.copy_(torch.nn.functional.normalize(torch.randn(known.shape), dim=1))
+        model.lm_head.weight.zero_()
+        (first,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
+        said = [first, *tokenizer.convert_tokens_to_ids(pieces), tokenizer.convert_tokens_to_ids("<|end|>")]
+        for token, following in pairwise(said):
+            model.lm_head.weight[following] += known[token]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

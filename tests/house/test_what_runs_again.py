@@ -156,7 +156,7 @@ UNTRIED = re.compile(
     |study\.measures\.\*\.constrained             # needs vLLM
     |study\.evaluation\.backend                     # vllm needs one
     |study\.findings\.(base|size|pair|lead|radar)   # they name what the runs are
-    |study\.judging\.baselines|study\.mixes\.\*\.sources\.\*\.count|study\.runs\.\*\.(model|mix|recipe)
+    |study\.judging\.(baselines|local)|study\.mixes\.\*\.sources\.\*\.count|study\.runs\.\*\.(model|mix|recipe)
     |study\.mixes\.\*\.sources\.\*\.(model|length_control)
     |study\.mixes\.\*\.filters\.measures            # they name a measure of the study
     |study\.(prompts\.sources|preferences)\.\*\.filters

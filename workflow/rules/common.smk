@@ -88,6 +88,7 @@ from rewild.operate.sources import code_of
 from rewild.core.errors import RewildError
 from rewild.evaluation.harness.settings import check_evaluation
 from rewild.evaluation.harness.settings import evaluated as evaluated_runs
+from rewild.evaluation.judged.job import judge_spec
 from rewild.core.fetch import read_manifest
 from rewild.core.reading_yaml import read_yaml
 from rewild.papers import papers
@@ -159,6 +160,7 @@ def read_whole(name):
     )
     check_judging(study.judging, judged, evaluated_runs(study), f"study {name}")
     files = {row.slug: files_of(row, RELEASED) for row in judged}
+    judges = {row.slug: judge_spec(study, row, models, DEFAULTS.gpus) for row in judged}
     return SimpleNamespace(
         study=study,
         models=models,
@@ -169,6 +171,7 @@ def read_whole(name):
         imports=imports,
         judged=judged,
         files=files,
+        judges=judges,
         weights={row: measured_by(study, row, models) for row in study.measures},
         asked={
             row: enquiry_of(study, row, models, DEFAULTS.gpus) for row in study.measures
@@ -220,6 +223,9 @@ ASKED = {  # whom a measure asks, if it asks a model
     (name, row): who for name, f in FOUND.items() for row, who in f.asked.items()
 }
 JUDGED = {name: found.judged for name, found in FOUND.items()}  # its judged benchmarks
+JUDGES = {  # who judges a benchmark of a study, where the study loads it
+    (name, row): judge for name, f in FOUND.items() for row, judge in f.judges.items()
+}
 JUDGED_FILES = {  # benchmark → role → file
     slug: files for found in FOUND.values() for slug, files in found.files.items()
 }

@@ -111,13 +111,14 @@ def make_questions(
 
 
 def _read(study: str, config: Path) -> tuple[Study, Tables]:
-    from rewild.config import load_benchmarks, load_models, read_study
+    from rewild.config import load_benchmarks, load_defaults, load_models, read_study
     from rewild.core.fetch import read_manifest
     from rewild.evaluation.judged.task import Tables
 
     found = read_study(study, config)
     models = load_models(config, found)
-    return found, Tables(load_benchmarks(config, models), models, read_manifest())
+    gpus = load_defaults(config).gpus
+    return found, Tables(load_benchmarks(config, models), models, read_manifest(), gpus)
 
 
 def _tasks(study: Study, tables: Tables, benchmarks: Sequence[str], results: Path) -> list[Task]:
@@ -151,7 +152,6 @@ def answer(
     config: ConfigFolder = Path("config"),
 ) -> None:
     """A run's model answers the questions of judged benchmarks; it is loaded once for all of them."""
-    from rewild.config import load_defaults
     from rewild.evaluation.judged.generate import answer as answer_tasks
     from rewild.evaluation.judged.generate import describe
     from rewild.evaluation.judged.task import Given
@@ -162,7 +162,7 @@ def answer(
         replace(task, given=Given(out=out and out / task.row.slug, work=work and work / task.row.slug))
         for task in _tasks(found, tables, benchmarks or [], results)
     ]
-    for name, rows in answer_tasks(tasks, run, tables.models, load_defaults(config).gpus, threads).items():
+    for name, rows in answer_tasks(tasks, run, tables.models, tables.gpus, threads).items():
         typer.echo(f"{run}, {name}: {describe(rows)}")
 
 
@@ -181,6 +181,7 @@ def judge(
     out: Out = None,
     work: Work = None,
     results: Results = Path("results"),
+    threads: Threads = None,
     config: ConfigFolder = Path("config"),
 ) -> None:
     """The judge is asked about a run's answers. Stopped at any moment, it goes on where it was."""
@@ -207,7 +208,7 @@ def judge(
     from rewild.evaluation.judged.ask import judge as judge_task
 
     log_progress()
-    spent = judge_task(tasks[0], run, again=again)
+    spent = judge_task(tasks[0], run, again=again, threads=threads)
     failed = sum(spent.failures.values())
     price = "at a price that is not known" if spent.price is None else f"for ${spent.price:,.4f}"
     typer.echo(

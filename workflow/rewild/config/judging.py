@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from rewild.config.base import HOW, RESULT, Section, identity, part, validate
 from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
 from rewild.config.endpoint import EndpointUrl, Takes
-from rewild.config.engines import EngineName
+from rewild.config.engines import EngineName, find_engine
 from rewild.config.models import Model, Slug
 from rewild.config.responses import Compute, Limits, OverLong
 from rewild.config.runners import GIVEN, MADE, RUNNERS, find_runner
@@ -94,11 +94,35 @@ class Answering(Section):
         return self
 
 
+class Local(Section):
+    """How a judge runs whose weights are loaded here."""
+
+    engine: Annotated[EngineName, RESULT] = Field("vllm", description="What runs it")
+    precision: Annotated[Literal["fp32", "bf16", "fp8"], RESULT] = Field("bf16", description="Of its weights")
+    context: Annotated[int | None, RESULT] = Field(
+        None, ge=64, description="Tokens of prompt and reply; null is the model's own, at most 16,384"
+    )
+    compute: Annotated[Compute | None, HOW] = Field(
+        None, description="How it is run: GPU, memory, chunk; null: as judging.answers.compute"
+    )
+
+    @model_validator(mode="after")
+    def _loads(self) -> Self:
+        if find_engine(self.engine).remote:
+            raise ValueError(f"engine: '{self.engine}' asks an endpoint, as a judge is asked without `local`")
+        if self.compute and self.compute.vllm.given and self.engine != "vllm":
+            raise ValueError(f"compute.vllm: the engine is {self.engine}")
+        return self
+
+
 class Judging(Section):
     """Who judges the answers of the study's runs, and how."""
 
     judge: Annotated[Slug | None, RESULT] = Field(
         None, description="Judge of every benchmark; null is each benchmark's own (benchmarks.yaml)"
+    )
+    local: Annotated[Local | None, part("local")] = Field(
+        None, description="Loads the judge, a row of models.yaml or the study's own; null asks an endpoint"
     )
     endpoint: Annotated[EndpointUrl | None, HOW] = Field(
         None,
@@ -145,10 +169,17 @@ class Judging(Section):
         return judge
 
 
-def judging_of(judging: Judging, benchmark: Benchmark, models: Mapping[str, Model], seed: int) -> str:
-    """What identifies a benchmark's judgments, as JSON: who is asked, as the endpoint knows it, and how."""
+def judging_of(
+    judging: Judging, benchmark: Benchmark, models: Mapping[str, Model], seed: int, local: str | None = None
+) -> str:
+    """What identifies a benchmark's judgments, as JSON: who is asked, as the endpoint knows it, and how.
+
+    Args:
+        judging, benchmark, models, seed: of the study.
+        local: what identifies a judge that is loaded here, in the endpoint's place.
+    """
     judge = judging.judge_of(benchmark)
-    asked = {"judge": judge, "asked": asked_judge(judge, models).identity}
+    asked = {"judge": judge, "asked": local or asked_judge(judge, models).identity}
     return json.dumps(identity(judging) | asked | {"seed": seed, "stage": version("judging")})
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -49,7 +50,7 @@ class Request:
         tokens: the rendered prompt, for engines that take token ids; empty if there is no tokenizer.
         max_tokens: longest answer, in tokens, the end token included.
         seed: of this request alone.
-        top_logprobs: ask an endpoint for the log-probabilities of this many likely tokens; 0 asks for none.
+        top_logprobs: ask for the log-probabilities of this many likely tokens; 0 asks for none.
         ends: ids that end it, besides those that end an answer.
         stops: texts that end it, and do not belong to it.
         form: a JSON schema that vLLM holds it to; the other engines pass it over.
@@ -77,8 +78,8 @@ class Completion:
         output_tokens: tokens generated, the end token included, as the engine counted them.
         finish_reason: ``stop`` (an end token), ``length`` (the limit), or the engine's own word.
         failure: why there is no text.
-        logprobs: per generated token, likely alternatives → natural logarithm of their probability, where
-            an endpoint was asked for them.
+        logprobs: per generated token, likely alternatives → natural logarithm of their probability at
+            temperature 1, where they were asked for.
         model: the name that an endpoint gives itself.
     """
 
@@ -100,6 +101,14 @@ def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     whole = f"\n{text}"
     places = [at for stop in stops if (at := whole.find(stop)) >= 0]
     return (whole[1 : max(1, min(places))], True) if places else (text, False)
+
+
+def likely(tokens: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Texts of tokens → natural logarithm of their probability; tokens of the same text are one."""
+    found: dict[str, list[float]] = {}
+    for text, logprob in tokens:
+        found.setdefault(text, []).append(logprob)
+    return {t: v[0] if len(v) == 1 else math.log(sum(map(math.exp, v))) for t, v in found.items()}
 
 
 def never_ended(seconds: float | None) -> Completion:

@@ -29,12 +29,14 @@ from rewild.engines.base import (
     Usage,
     cut_at,
     hardware,
+    likely,
     never_ended,
     versions,
 )
 from rewild.engines.chat import Chat
 from rewild.engines.scoring import Scorer
 
+Likely = tuple[list[int], list[float]]  # of one step: ids of likely tokens, and their log-probabilities
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SLACK = 8  # tokens that are looked at for a text that ends a row, beyond its bytes
 SHRINK = 0.75  # finished rows leave the batch when this share of it, or less, is still at work
@@ -188,6 +190,8 @@ class TransformersEngine(Engine):
         ends = _padded([(*self.chat.end_tokens, *r.ends) for r in requests]).to(self.device)
 
         watched = any(r.stops for r in requests)
+        heard = max(r.top_logprobs for r in requests)
+        said: list[list[Likely]] = [[] for _ in requests]
 
         position = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
         out = self.model(
@@ -207,6 +211,11 @@ class TransformersEngine(Engine):
         live = torch.ones(len(requests), dtype=torch.bool, device=self.device)
         for step in range(longest):
             written[active[live], step] = chosen[live]
+            if heard:
+                top = out.logits[live, -1].float().log_softmax(-1).topk(heard)
+                each = zip(active[live].tolist(), top.indices.tolist(), top.values.tolist(), strict=True)
+                for row, ids, values in each:
+                    said[row].append((ids, values))
             live = live & ~(chosen[:, None] == ends[active]).any(1) & (step + 1 < limits[active])
             if watched:
                 self._stop(requests, written[:, : step + 1], active, live)
@@ -233,7 +242,7 @@ class TransformersEngine(Engine):
         self._usage.prefill_seconds = (self._usage.prefill_seconds or 0) + prefilled - started
         self._usage.decode_seconds = (self._usage.decode_seconds or 0) + time.perf_counter() - prefilled
         return [
-            never_ended(self.request_seconds) if i in endless else self._completion(request, rows[i])
+            never_ended(self.request_seconds) if i in endless else self._completion(request, rows[i], said[i])
             for i, request in enumerate(requests)
         ]
 
@@ -250,7 +259,7 @@ class TransformersEngine(Engine):
             if any(stop in text for stop in stops) or (len(ids) < tail and cut_at(text, stops)[1]):
                 live[place] = False
 
-    def _completion(self, request: Request, row: list[int]) -> Completion:
+    def _completion(self, request: Request, row: list[int], said: Sequence[Likely]) -> Completion:
         ids = tuple(row[: row.index(-1)] if -1 in row else row)
         ended = bool(ids) and ids[-1] in (*self.chat.end_tokens, *request.ends)
         text, stopped = cut_at(self.chat.decode(ids[:-1] if ended else ids), request.stops)
@@ -261,6 +270,12 @@ class TransformersEngine(Engine):
             input_tokens=len(request.tokens),
             output_tokens=len(ids),
             finish_reason="stop" if ended else "length",
+            logprobs=tuple(
+                likely(zip(map(self.chat.tokenizer.decode, known[:wanted]), values, strict=False))
+                for known, values in said
+            )
+            if (wanted := request.top_logprobs)
+            else (),
         )
 
     def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:

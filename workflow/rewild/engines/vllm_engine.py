@@ -37,6 +37,7 @@ from rewild.engines.base import (
     Session,
     Usage,
     hardware,
+    likely,
     never_ended,
     versions,
 )
@@ -168,6 +169,7 @@ class VllmEngine(Engine):
             top_k=sampling.top_k,
             stop_token_ids=sorted({*self.chat.end_tokens, *request.ends}),
             stop=list(request.stops) or None,
+            logprobs=request.top_logprobs or None,
             structured_outputs=StructuredOutputsParams(json=request.form) if request.form else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -345,6 +347,10 @@ def _completion(output: Any) -> Completion:
         input_tokens=len(output.prompt_token_ids),
         output_tokens=len(best.token_ids),
         finish_reason=best.finish_reason,
+        logprobs=tuple(
+            likely((token.decoded_token or "", token.logprob) for token in step.values())
+            for step in best.logprobs or ()
+        ),
     )
 
 

@@ -28,7 +28,7 @@ from rewild.config.study import Study
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError, RewildError, known_name, nearest
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
-from rewild.evaluation.judged.job import answer_spec
+from rewild.evaluation.judged.job import answer_spec, judge_spec
 from rewild.operate.cost.base import CostInputs, Line
 from rewild.operate.cost.estimate import estimate
 from rewild.operate.cost.report import size
@@ -89,6 +89,11 @@ def used_models(inputs: CostInputs) -> dict[str, Used]:
         named = (measure.row.needs and measure.named_model) or ""
         if named in inputs.models and named not in in_folders and named not in found:
             found[named] = Used(inputs.models[named], False, getattr(measure, "precision", "bf16"))
+    listed = study.evaluation.benchmarks if study.evaluation else []
+    for benchmark in judged_rows(listed, inputs.benchmarks):
+        judge = judge_spec(study, benchmark, inputs.models, inputs.gpus)
+        if judge and judge.model not in in_folders and judge.model not in found:
+            found[judge.model] = Used(inputs.models[judge.model], False, judge.source.precision)
     for run in study.runs:
         slug = find_run(study, run).model
         if slug not in study.runs and slug not in in_folders and slug not in found:
@@ -317,7 +322,7 @@ def _keys(inputs: CostInputs) -> set[tuple[str, str]]:
     if evaluation:
         rows = [inputs.benchmarks[s] for s in evaluation.benchmarks if s in inputs.benchmarks]
         judges = {judging.judge_of(row) for row in rows if row.judged}
-        if judges - {"rubric"} and judging.endpoint is None:
+        if judges - {"rubric"} and not (judging.endpoint or judging.local):
             found.add((judging.key, f"the judge {', '.join(sorted(judges - {'rubric'}))}"))
     for pair in study.preferences.values():
         if pair.scorer.kind == "judge":
@@ -423,6 +428,9 @@ def _gpu_jobs(inputs: CostInputs) -> Iterator[tuple[str | None, int]]:
             for row in judged[:1]:  # one job answers them all
                 answers = answer_spec(study, name, find_runner(row.runner), inputs.models, gpus)
                 yield answers.compute.gpu, answers.gpus
+        for row in judged:
+            if judge := judge_spec(study, row, inputs.models, gpus):
+                yield judge.compute.gpu, judge.gpus
 
 
 def _hours(inputs: CostInputs, site: Site) -> Iterator[Check]:

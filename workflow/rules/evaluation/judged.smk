@@ -123,7 +123,53 @@ def judged_by(wildcards):
     """What identifies the judgments of a benchmark."""
     study = STUDIES[wildcards.study]
     row = BENCHMARKS[wildcards.benchmark]
-    return judging_of(study.judging, row, MODELS, study.seed)
+    judge = judge_of(wildcards)
+    local = settings_of(judge) if judge else None
+    return judging_of(study.judging, row, MODELS, study.seed, local)
+
+
+def judge_of(wildcards):
+    """The judge of a benchmark, where the study loads it; None behind an endpoint."""
+    return JUDGES[wildcards.study, wildcards.benchmark]
+
+
+def judge_tool(wildcards):
+    """The environment that it runs in; none of its own behind an endpoint."""
+    judge = judge_of(wildcards)
+    return judge.compute.environment(judge.engine) if judge else None
+
+
+def judge_weights(wildcards):
+    """What says that its weights are there; none for a folder."""
+    judge = judge_of(wildcards)
+    return fetched(judge.source.path, judge.source.revision) if judge else []
+
+
+def judge_model(wildcards):
+    """Its folder, where it is not on the hub."""
+    judge = judge_of(wildcards)
+    return plain([judge.source.path]) if judge and not judge_weights(wildcards) else []
+
+
+def judge_gpus(wildcards):
+    """The GPUs that it takes."""
+    judge = judge_of(wildcards)
+    return judge.gpus if judge else 0
+
+
+def judge_gpu(wildcards):
+    """SLURM's name of these."""
+    judge = judge_of(wildcards)
+    return gpu_model_of(judge) if judge else None
+
+
+def judge_minutes(wildcards):
+    """How long a run's judgments may take: by the estimate where the study loads the judge."""
+    judge = judge_of(wildcards)
+    if not judge:
+        return 240
+    study, most = wildcards.study, judge.compute.minutes
+    return estimated(study, "judging", wildcards.benchmark, most) if judge.gpus else most
 
 
 @promised
@@ -224,7 +270,7 @@ for study in STUDIES.values():
             " --out {params.out:q} --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
 
 
-# The judge is behind an endpoint; the program `rubric` is started by the command, on a free port.
+# The judge is behind an endpoint, or loaded here; the program `rubric` is started by the command, on a free port.
 rule judge_answers:
     input:
         answers="results/{study}/benchmarks/{run}/{benchmark}/answers.parquet",
@@ -232,6 +278,9 @@ rule judge_answers:
             placed(f) for f in JUDGED_FILES[wildcards.benchmark].values()
         ],
         baseline=judged_baseline,
+        model=judge_model,
+        weights=lambda wildcards: ancient(judge_weights(wildcards)),
+        env=lambda wildcards: ancient(ready_of(judge_tool(wildcards))),
     output:
         judgments="results/{study}/benchmarks/{run}/{benchmark}/judgments.parquet",
         spent="results/{study}/benchmarks/{run}/{benchmark}/judging.json",
@@ -242,21 +291,39 @@ rule judge_answers:
     wildcard_constraints:
         benchmark=one_of(JUDGED_FILES),
     conda:
-        conda_of("workflow")
+        lambda wildcards: conda_of(judge_tool(wildcards))
+    container:
+        lambda wildcards: image_of(judge_tool(wildcards))
+    threads: lambda wildcards: judge.compute.threads if (judge := judge_of(wildcards)) else 1
     resources:
-        mem_mb=memory("judge_answers", 1000),
-        runtime=minutes("judge_answers", 240, more=False),
-        judges=1,  # `snakemake --resources judges=2` asks an endpoint about two runs at once, no more
+        mem_mb=memory(
+            "judge_answers",
+            lambda wildcards: (
+                memory_mb(judge) if (judge := judge_of(wildcards)) else 1000
+            ),
+            judge_gpus,
+        ),
+        runtime=minutes("judge_answers", judge_minutes, judge_gpus, more=False),
+        gpu=gpus(judge_gpus),
+        gpu_model=gpu_type(judge_gpu),
+        gres=gres(judge_gpus, judge_gpu),
+        cpus_per_task=gres_cpus(judge_gpus),
+        nodes=1,
+        # `snakemake --resources judges=2` asks an endpoint about two runs at once, no more
+        judges=lambda wildcards: int(not judge_of(wildcards)),
     params:
         judged=judged_by,
         out=subpath(output.judgments, parent=True),
         work="results/{study}/work/judging/{run}/{benchmark}",
         baseline=lambda wildcards, input: compared_with(input),
+        python=how(lambda wildcards: python_of(judge_tool(wildcards))),
+        hub=lambda wildcards: staged(judge_weights(wildcards)),
     message:
         "{wildcards.study}: the answers of {wildcards.run} to {wildcards.benchmark} are judged"
     shell:
-        "rewild judge {wildcards.study:q} {wildcards.run:q} {wildcards.benchmark:q} --answers {input.answers:q}"
-        " {params.baseline:q} --out {params.out:q} --work {params.work:q} > {log:q} 2>&1"
+        "staged {params.hub:q}; {params.python:q} -m rewild judge {wildcards.study:q} {wildcards.run:q}"
+        " {wildcards.benchmark:q} --answers {input.answers:q} {params.baseline:q} --out {params.out:q}"
+        " --work {params.work:q} --threads {threads:q} > {log:q} 2>&1"
 
 
 rule score_judgments:

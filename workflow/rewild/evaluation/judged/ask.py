@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,8 +25,11 @@ from rewild.generation.asking.ask import Asking, ask, verdict_in
 from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import Ledger, cost, shown
 from rewild.generation.asking.store import Replies, request_hash
+from rewild.generation.prepared import Prepared, open_model
 from rewild.generation.spec import row_seed
 from rewild.generation.store import disk_errors
+
+LEAST = 16  # tokens of a prompt
 
 
 def requests_of(task: Task, answers: pl.DataFrame) -> list[JudgeRequest]:
@@ -48,7 +51,9 @@ def requests_of(task: Task, answers: pl.DataFrame) -> list[JudgeRequest]:
     return [replace(r, max_tokens=limit(r.max_tokens)) for r in made]
 
 
-def judge(task: Task, run: str, *, again: bool = False, pause: float | None = None) -> Spent:
+def judge(
+    task: Task, run: str, *, again: bool = False, pause: float | None = None, threads: int | None = None
+) -> Spent:
     """Judge one run's answers and write ``judgments.parquet`` and ``judging.json``.
 
     Args:
@@ -56,10 +61,12 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
         run: whose answers; ``answers.parquet`` must be there.
         again: ask about judgments that failed once more.
         pause: first pause before a request is sent again, in seconds; None is the engine's own.
+        threads: CPU threads of a judge that transformers runs here.
 
     Raises:
-        EngineError: the judge refuses the key or is down. BudgetError: the budget is used up. After both,
-            finished judgments are kept, and the next call goes on from there.
+        EngineError: the judge refuses the key, is down, or cannot be loaded. BudgetError: the budget is used
+            up. After all of them, finished judgments are kept, and the next call goes on from there.
+        ConfigError: the context of a judge that is loaded here has no room for a prompt.
     """
     path = task.answers(run)
     answers = check_answers(task, read_answers(path), path)
@@ -67,7 +74,13 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
     keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
     by_key = dict(zip(keys, requests, strict=True))
     replies = Replies(task.work(run, "judging"))
-    found = ask(asking_of(task, run), by_key, replies, partial(judge_engine, task, pause), again=again)
+    with ExitStack() as opened:
+        asking = asking_of(task, run)
+        engine: Callable[[], AbstractContextManager[Engine]] = partial(judge_engine, task, pause)
+        if task.local:
+            model = opened.enter_context(open_model(task.local, threads))
+            asking, engine = _here(asking, model, requests), lambda: nullcontext(model.loaded.open())
+        found = ask(asking, by_key, replies, engine, again=again)
     rows = [_row(task, run, r, found[k]) for k, r in zip(keys, requests, strict=True)]
     frame = pl.DataFrame(rows, schema=JUDGMENTS.dtypes, orient="row", infer_schema_length=None)
     made_from = provenance([path, *task.files.values()], judge=task.identity, attempts=settings.attempts)
@@ -81,17 +94,28 @@ def judge(task: Task, run: str, *, again: bool = False, pause: float | None = No
 def asking_of(task: Task, run: str) -> Asking:
     """How a benchmark's judge is asked about a run."""
     settings, work = task.study.judging, task.work(run, "judging")
-    price = settings.price_of(task.judge)
     return Asking(
         who=task.judge,
         what=f"judgments of {run} on {task.row.slug}",
         reader=task.benchmark,
-        ledger=Ledger(work.parents[1], work, settings.budget, price, task.study.name, task.judge),
+        ledger=Ledger(work.parents[1], work, settings.budget, task.price, task.study.name, task.judge),
         attempts=settings.attempts,
         chunk=settings.chunk,
         seed=partial(_seed, task),
         label=task.row.slug,
     )
+
+
+def _here(asking: Asking, model: Prepared, requests: Sequence[JudgeRequest]) -> Asking:
+    """The same of a judge that is loaded here: it takes tokens, and as many requests at once as it may."""
+    context, longest = model.sizes[0], max((request.max_tokens for request in requests), default=0)
+    if context - longest < LEAST:
+        raise ConfigError(
+            f"study {model.spec.study}: judging.local.context: replies of {longest} tokens leave no room for "
+            f"a prompt in {context}"
+        )
+    window = max(asking.chunk, model.spec.compute.window)
+    return replace(asking, chat=model.chat, longest=context - longest, window=window)
 
 
 def _seed(task: Task, request: JudgeRequest, attempt: int) -> int:
@@ -152,7 +176,7 @@ def judge_engine(task: Task, pause: float | None = None) -> Iterator[Engine]:
 
 def spent_of(task: Task, judgments: pl.DataFrame) -> Spent:
     """What the judgments in a table cost."""
-    price = task.study.judging.price_of(task.judge)
+    price = task.price
     reasons = Counter(f.partition(":")[0] for f in judgments["failure"].drop_nulls())
     read, wrote = int(judgments["input_tokens"].sum()), int(judgments["output_tokens"].sum())
     return Spent(

@@ -57,7 +57,7 @@ def estimate(task: Task, run: str) -> Estimate:
     if store.rows:
         keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
         todo = [r for r, key in zip(requests, keys, strict=True) if key not in store.rows]
-    price = settings.price_of(task.judge)
+    price = task.price
     read, wrote = sum(map(estimated_input, todo)), sum(min(REPLY_TOKENS, r.max_tokens) for r in todo)
     return Estimate(
         run,
@@ -93,7 +93,7 @@ def table(estimates: Sequence[Estimate], tasks: Sequence[Task]) -> str:
     calls, done, read, wrote, price, most = total
     rows.append(("in all", "", "", *_shown(int(calls), int(done), int(read), int(wrote), price, most)))
     print_table(COLUMNS, rows, sections=[len(estimates)], console=console)
-    judges = {task.judge: task.study.judging.price_of(task.judge) for task in tasks}
+    judges = {task.judge: task.price for task in tasks}
     notes = [f"{judge}: {shown(p) if p else 'its price is not known'}" for judge, p in sorted(judges.items())]
     if any(not e.answered for e in estimates):
         notes.append("* not answered yet: answers are taken at their longest")

@@ -1,9 +1,14 @@
-"""What a run's model answers benchmark questions with. Pure configuration: a dry run knows what it needs."""
+"""What answers benchmark questions, and what judges the answers where it is loaded here.
+
+Pure configuration: a dry run knows what both need.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+from rewild.config.benchmarks import RUBRIC, Benchmark
 from rewild.config.gpus import Gpu
 from rewild.config.judging import Answering
 from rewild.config.models import Model
@@ -11,7 +16,8 @@ from rewild.config.responses import Limits, SamplingSettings
 from rewild.config.runners import Runner
 from rewild.config.study import Study
 from rewild.config.trainings import weights_of
-from rewild.generation.spec import Source, Spec, planned
+from rewild.core.errors import ConfigError, known_name
+from rewild.generation.spec import Source, Spec, planned, source_of, weights_identity
 
 LONGEST_CONTEXT = 16384  # tokens; no benchmark needs more, and a longer one costs memory
 
@@ -57,6 +63,61 @@ def answer_spec(
         plan=made,
         memory_share=share,
     )
+
+
+def judge_spec(
+    study: Study, benchmark: Benchmark, models: Mapping[str, Model], gpus: Mapping[str, Gpu] | None = None
+) -> Spec | None:
+    """The judge of a benchmark, where the study loads it; None where somebody else has its weights.
+
+    Raises:
+        ConfigError: the judge is no model that can be loaded and talked to, or no engine plan fits.
+    """
+    settings = study.judging.local
+    if settings is None:
+        return None
+    judge, where = study.judging.judge_of(benchmark), f"study {study.name}: judging.local: the judge"
+    of = f"of {benchmark.slug} (judging.judge names another)"
+    if judge == RUBRIC:
+        raise ConfigError(f"{where} '{judge}' {of} is a program and no model; leave `local` out")
+    row = models[known_name(judge, models, where, after=f" {of} is not in models.yaml")]
+    if row.folder is None and row.hub is None:
+        raise ConfigError(f"{where} '{judge}' {of} is at its maker's, who keeps its weights")
+    if row.chat_template is False:
+        raise ConfigError(f"{where} '{judge}' {of} has no chat template: it cannot be talked to")
+    if set(row.roles) == {"measure"}:
+        raise ConfigError(f"{where} '{judge}' {of} has the role measure alone: it answers no questions")
+    compute, native = settings.compute or study.judging.answers.compute, row.native_context
+    context = settings.context or min(native or LONGEST_CONTEXT, LONGEST_CONTEXT)
+    if native and context > native:
+        raise ConfigError(f"{where} '{judge}' {of} was made for {native} tokens, not {context} (context)")
+    wanted = Limits(context=context if native else None, at_most=context)
+    source = source_of(judge, False, row, row.folder, settings.precision)
+    try:
+        made, share = planned(row, settings.precision, settings.engine, compute, wanted, gpus)
+    except ConfigError as error:
+        raise ConfigError(f"{where} '{judge}': {error}") from error
+    return Spec(
+        study=study.name,
+        seed=study.seed,
+        model=judge,
+        source=source,
+        engine=settings.engine,
+        sampling=SamplingSettings(temperature=0.0),
+        limits=wanted,
+        compute=compute,
+        attempts=study.judging.attempts,
+        plan=made,
+        memory_share=share,
+        gpus_by_hand=int(compute.gpu is not None),
+    )
+
+
+def judge_identity(spec: Spec) -> str:
+    """All of a loaded judge that can change a judgment: judgments are found again by it."""
+    source = spec.source
+    made = [weights_identity(spec), source.revision, source.precision, spec.engine, spec.limits.at_most]
+    return json.dumps([*made, spec.engine_arguments], sort_keys=True)
 
 
 def _limits(settings: Answering, runner: Runner, context: int | None) -> Limits:

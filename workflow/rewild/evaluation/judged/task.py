@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import polars as pl
 
 from rewild.config.benchmarks import Benchmark, find_benchmark
 from rewild.config.endpoint import Takes
-from rewild.config.judging import Asked, asked_judge, files_of
+from rewild.config.gpus import Gpu
+from rewild.config.judging import FREE, Asked, Price, asked_judge, files_of
 from rewild.config.models import Model
 from rewild.config.runners import Runner, find_runner
 from rewild.config.study import Study
@@ -20,18 +21,21 @@ from rewild.core.fetch import ReleasedFile
 from rewild.core.files import sha256
 from rewild.core.table import read_table
 from rewild.evaluation.judged.base import Answers, JudgedBenchmark, Material, Question, judged_benchmark
+from rewild.evaluation.judged.job import judge_identity, judge_spec
 from rewild.evaluation.judged.schema import ANSWERS
 from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import CHARACTERS_PER_TOKEN
+from rewild.generation.spec import Spec
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of the configuration: benchmarks, models, released files."""
+    """The tables of the configuration: benchmarks, models, released files, GPU types."""
 
     benchmarks: Mapping[str, Benchmark]
     models: Mapping[str, Model]
     released: Mapping[str, list[ReleasedFile]]
+    gpus: Mapping[str, Gpu] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Task:
         judge_name: the name that the endpoint knows the judge by.
         asked: all that is known of who is asked; None is the name alone.
         given: what stands elsewhere than in the folder of results.
+        local: the judge, where it is loaded here.
     """
 
     study: Study
@@ -74,16 +79,24 @@ class Task:
     judge_name: str
     asked: Asked | None = None
     given: Given = Given()
+    local: Spec | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Who is asked, by what the endpoint serves: name, revision, fields."""
+        """Who is asked, by what the endpoint serves (name, revision, fields), or by what is loaded here."""
+        if self.local:
+            return judge_identity(self.local)
         return self.asked.identity if self.asked else self.judge_name
 
     @property
     def takes(self) -> Takes | None:
         """The fields that the judge's endpoint takes; None is all of ours."""
-        return self.asked.takes if self.asked else None
+        return self.asked.takes if self.asked and not self.local else None
+
+    @property
+    def price(self) -> Price | None:
+        """What its judge costs; None if it is not known. What runs here costs no money a token."""
+        return FREE if self.local else self.study.judging.price_of(self.judge)
 
     @property
     def open_weights(self) -> bool:
@@ -223,7 +236,8 @@ def make_task(
         files |= moved
     judge = study.judging.judge_of(row)
     asked = asked_judge(judge, tables.models)
-    return Task(study, row, files, results, asked.name, asked)
+    local = judge_spec(study, row, tables.models, tables.gpus)
+    return Task(study, row, files, results, asked.name, asked, local=local)
 
 
 def read_answers(path: Path) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from rewild.config.judging import FREE
 from rewild.config.mixes import FromHub, FromPrompts, FromResponses, FromSamples, Mix
 from rewild.config.preferences import Preference
 from rewild.config.synthesis import Synthesis
@@ -24,6 +25,8 @@ from rewild.evaluation.harness.settings import (
     precision_of,
     target_of,
 )
+from rewild.evaluation.judged.job import judge_spec
+from rewild.generation.asking.budget import cost
 from rewild.generation.spec import Spec
 from rewild.operate.cost.base import (
     HEADER,
@@ -349,11 +352,26 @@ def _judging(inputs: CostInputs) -> Iterator[Line]:
         calls, row = inputs.assumed.judged.get(slug), inputs.benchmarks.get(slug)
         if calls is None or row is None or not row.judged:
             continue
-        price = judging.price_of(judging.judge_of(row))
+        here = judge_spec(inputs.study, row, inputs.models, inputs.gpus)
+        price = FREE if here else judging.price_of(judging.judge_of(row))
         read, written = float(runs * calls.calls * calls.read), float(runs * calls.calls * calls.written)
-        dollars = (read * price.input + written * price.output) / 1e6 if price else 0.0
+        hours = start = 0.0
+        if here and here.gpus:
+            use = Traffic(calls.read, calls.read, calls.written, calls.read + calls.written)
+            each = predicted(inputs, inputs.models[here.model], here, here.plan, use).seconds
+            hours, start = runs * calls.calls * each / 3600, started(inputs, here)
         yield Line(
-            "judging", slug, runs, read=read, written=written, disk=4 * (read + written), dollars=dollars
+            "judging",
+            slug,
+            runs,
+            gpus=here.gpus if here else 0,
+            gpu_hours=here.gpus * (hours + runs * start) if here else 0.0,
+            hours=hours / runs + start if hours else 0.0,
+            read=read,
+            written=written,
+            disk=4 * (read + written),
+            dollars=cost(price, read, written) if price else 0.0,
+            basis="predicted" if hours else "assumed",
         )
 
 

@@ -12,8 +12,9 @@ def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     """Stage, and model, run or set of pairs → hours of its longest job; what is not known is not there.
 
     The stages: ``synthesis`` (a shard of a step), ``responses`` (a shard), ``training``, ``benchmarks`` (all
-    that lm-eval asks of a run), ``judged`` (a run's answers to its judged benchmarks), ``pairs`` (a shard of
-    answers), ``grades`` (a shard's, by a reward model). The speeds that an estimate rests on are vLLM's on
+    that lm-eval asks of a run), ``judged`` (a run's answers to its judged benchmarks), ``judging`` (a run's
+    judgments on a benchmark, where the judge is loaded here), ``pairs`` (a shard of answers), ``grades`` (a
+    shard's, by a reward model). The speeds that an estimate rests on are vLLM's on
     GPUs, so a job of another engine, or on a CPU, is there only where it was measured.
 
     Raises:
@@ -23,11 +24,13 @@ def hours_of_jobs(inputs: CostInputs) -> dict[tuple[str, str], float]:
     speeds = {job.model: (job, speed(inputs, job)) for job in jobs_of(inputs)}
     known = {m for m, (job, fast) in speeds.items() if fast.measured or job.engine == "vllm"}
     by_vllm = {f"{source.name}/{step}" for source, step, job in steps_of(inputs) if job.engine == "vllm"}
+    judge = study.judging.local
     found = {
         (line.stage, line.what): line.hours
         for line in estimate(inputs)
         if line.stage == "training"
         or (line.stage == "responses" and line.what in known)
+        or (line.stage == "judging" and judge and judge.engine == "vllm")
         or (line.stage == "synthesis" and (line.basis == "measured" or line.what in by_vllm))
     }
     for name, pair in study.preferences.items():
