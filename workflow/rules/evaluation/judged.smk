@@ -169,7 +169,9 @@ def judge_minutes(wildcards):
     if not judge:
         return 240
     study, most = wildcards.study, judge.compute.minutes
-    return estimated(study, "judging", wildcards.benchmark, most) if judge.gpus else most
+    return (
+        estimated(study, "judging", wildcards.benchmark, most) if judge.gpus else most
+    )
 
 
 @promised
