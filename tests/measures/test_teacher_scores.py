@@ -13,8 +13,15 @@ from scipy import stats
 
 from rewild.core.errors import DataError
 from rewild.core.measures import KEY
-from rewild.measures.teachers.car import BETA, DEFAULT, READINGS, car, curve, measured
-from rewild.measures.teachers.ranking import by_other_bases, correlate, regret, without_each
+from rewild.measures.teachers.car import BETA, READINGS, averaged, car, curve, joined
+from rewild.measures.teachers.ranking import (
+    average,
+    by_other_bases,
+    concordance,
+    correlate,
+    regret,
+    without_each,
+)
 
 NUMBERS = st.lists(st.integers(-5, 5).map(float), min_size=3, max_size=12)
 
@@ -48,7 +55,7 @@ def test_every_reading_of_the_loss_over_the_responses_that_have_both() -> None:
         [None, None, None, "too_long: 9 tokens, and 8 are the limit", None],
         conversation_id=["c0", "c1", "c2", "c3", "other"],
     )
-    found = measured(rewards, scored)
+    found = averaged(joined(rewards, scored))
     assert (found.reward, found.responses) == (6.0, 2)
     assert found.losses == {
         "mean-alone": 2.0, "mean-given": 0.5, "pooled-alone": 2.0, "pooled-given": 0.5,
@@ -59,10 +66,9 @@ def test_every_reading_of_the_loss_over_the_responses_that_have_both() -> None:
     }  # fmt: skip
     assert found.responses + sum(found.failures.values()) == 5
     assert set(found.losses) == set(READINGS)
-    assert DEFAULT in READINGS
-    assert measured(rewards.head(0), scored).reward is None
+    assert averaged(joined(rewards.head(0), scored)).reward is None
     with pytest.raises(DataError, match="no column 'rewrd'; did you mean 'reward'"):
-        measured(rewards, scored, "rewrd")
+        joined(rewards, scored, "rewrd")
 
 
 def test_car_is_equation_3_and_its_curve_begins_at_the_reward() -> None:
@@ -162,3 +168,33 @@ def test_a_family_that_carries_the_correlation_is_seen() -> None:
 def test_the_other_bases_mean() -> None:
     truths = {"p": {"t": 1.0, "u": 2.0, "only": 9.0}, "q": {"t": 3.0, "u": 4.0}, "r": {"t": 5.0}}
     assert by_other_bases(truths, "p") == {"t": 4.0, "u": 4.0}
+
+
+def test_kendalls_w_is_friedmans_test_and_its_interval_holds_it() -> None:
+    rows = [[1.0, 2, 3, 4, 5, 5], [2.0, 1, 3, 5, 4, 6], [1.0, 1, 4, 3, 6, 5]]
+    found = concordance(rows, seed=3, draws=2000)
+    assert found is not None
+    wanted = stats.friedmanchisquare(*zip(*rows, strict=True)).statistic
+    assert found.w == pytest.approx(wanted / (len(rows) * (len(rows[0]) - 1)))  # ties corrected in both
+    assert found.low <= found.w <= found.high <= 1
+    assert found.p < 0.01
+    alike, apart = concordance([rows[0]] * 4), concordance([[1, 2, 3], [3, 2, 1]])
+    assert alike is not None
+    assert apart is not None
+    assert (alike.w, apart.w, apart.p) == (pytest.approx(1), 0, 1)
+    assert concordance([rows[0]]) is None
+    assert concordance([[1, 2], [1, 2]]) is None
+    assert concordance([[1, 1, 1], [2, 2, 2]]) is None
+
+
+def test_the_average_over_bases_draws_the_same_teachers_for_all() -> None:
+    x, y = [*range(9)], [1, 0, 3, 2, 5, 8, 6, 4, 7]
+    one = correlate(x, y)
+    assert one.rho is not None
+    twice = average([x, x], [y, y])
+    assert (twice.rho, twice.low, twice.high) == pytest.approx((one.rho, one.low, one.high))
+    # as many by chance as of one base: two that say the same are no more evidence
+    assert twice.p == pytest.approx(one.p, abs=5e-3)
+    other = average([x, x], [y, y[::-1]])
+    assert other.rho == pytest.approx(0)
+    assert average([x, [1] * 9], [y, y]).rho is None

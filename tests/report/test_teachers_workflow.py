@@ -12,7 +12,10 @@ from rewild.core.table import read_table
 from rewild.report.teachers import schema
 
 pytestmark = pytest.mark.workflow
-RULES = ("rank_candidates", "judge_candidates", "draw_candidates", "tabulate_candidates", "show_candidates")
+RULES = (
+    *("rank_candidates", "preview_candidates", "judge_candidates"),
+    *("draw_candidates", "tabulate_candidates", "show_candidates"),
+)
 MEASURED = {
     "study": "s", "shard": "0000", "engine": "vllm", "engine_arguments": {}, "sampling": {}, "context": 8192,
     "parameters": 9.0, "gpus": 2, "conversations": 20, "rows": 20, "failures": 0, "input_tokens": 1,
@@ -42,6 +45,10 @@ def test_rules_rank_and_judge(copy: Path, tmp_path: Path, snakemake) -> None:
     (place.folder / "config/studies/s.yaml").rename(copy / "config/studies/s.yaml")
     out = copy / "results/s/teachers"
     given = ("--config", "study=s", "--allowed-rules", *RULES, "--")
+    early = snakemake(copy, "-n", *given, "results/s/teachers/before.html")
+    assert early.returncode == 0, early.stdout[-3000:]
+    assert "on one page, before any training" in early.stdout
+    assert "judging the ranking" not in early.stdout, "the page before any training needs no scores"
     wanted = ("correlation.csv", "views/performance.svg", "views/benchmarks.md")
     done = snakemake(copy, *given, *(f"results/s/teachers/{name}" for name in wanted))
     assert done.returncode == 0, done.stdout[-3000:]

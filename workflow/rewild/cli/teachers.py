@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rewild.cli.options import ConfigFolder, Results, StudyName, say
-from rewild.core.errors import ConfigError, DataError, known_name
+from rewild.core.errors import ConfigError, known_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -139,10 +139,13 @@ def view_teachers(
         why = "; ".join(one.reason for one in found.plan.left_out if one.shown == shown)
         raise ConfigError(f"study {found.study.name}: teachers: there is no '{shown}': {why}")
     view = VIEWS[shown]
+    if view.scores and not (folder / "performance.csv").is_file():
+        raise ConfigError(
+            f"study {found.study.name}: teachers: '{shown}' is of scores, and {folder / 'performance.csv'} "
+            f"is not there yet: rewild judge-teachers {found.study.name} --folder {folder} --scores FOLDER"
+        )
     tables, read = _read(folder, scores=view.scores)
     frame = POINTS.frame(points(shown, found.plan, found.given, tables, found.named), shown)
-    if frame.is_empty():
-        raise DataError(f"{folder}: nothing of '{shown}' has a number: its runs have no scores yet")
     write_table(out.with_suffix(".csv"), frame, POINTS, provenance(read))
     if view.form == "figure":
         save(draw(shown, frame), out, view.title)
@@ -156,48 +159,59 @@ def show_teachers(
     study: StudyName,
     *,
     folder: Annotated[Path, typer.Option(help="The folder with ranking.csv and the rest, and views/")],
+    before: Annotated[
+        bool, typer.Option("--before", help="Only what is known before any training: before.html, before.md")
+    ] = False,
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Put all of a study's teachers on one page: rankings, findings, figures and tables."""
     from rewild.core.files import write_text
     from rewild.core.table import provenance, read_table, write_table
     from rewild.report.teachers import page
+    from rewild.report.teachers.plan import VIEWS
     from rewild.report.teachers.schema import FINDINGS, POINTS
 
     found = open_study(study, config)
-    tables, _ = _read(folder, scores=True)
-    stated = read_table(folder / "findings.csv", FINDINGS)
-    points = {name: read_table(folder / f"views/{name}.csv", POINTS) for name in found.plan.views}
-    ranks = [
-        (found.named.model(b), page.recommend(b, tables, found.named), *page.ranked(b, tables, found.named))
-        for b in found.plan.bases
-    ]
-    left, title = found.plan.left_out, found.study.title
+    if not before and not (folder / "findings.csv").is_file():
+        raise ConfigError(
+            f"{folder / 'findings.csv'} is not there yet: judge the teachers first (rewild judge-teachers "
+            f"{study}), or show what is known before there are scores: --before"
+        )
+    tables, _ = _read(folder, scores=not before)
+    stated = None if before else read_table(folder / "findings.csv", FINDINGS)
+    views = [name for name in found.plan.views if not (before and VIEWS[name].scores)]
+    points = {name: read_table(folder / f"views/{name}.csv", POINTS) for name in views}
+    ranks = [page.seen(base, tables, found.named) for base in found.plan.bases]
+    left = [one for one in found.plan.left_out if not (before and VIEWS[one.shown].scores)]
+    name, title = "before" if before else "teachers", found.study.title
     shown = page.sections(folder / "views", points)
-    gone = page.LEFT_OUT.frame([(one.shown, one.reason) for one in left], "left out")
-    write_table(folder / "left_out.csv", gone, page.LEFT_OUT, provenance())
-    write_text(folder / "teachers.md", page.markdown(title, ranks, stated, points, left))
-    write_text(folder / "teachers.html", page.html(title, ranks, stated, shown, left))
+    if not before:
+        gone = page.LEFT_OUT.frame([(one.shown, one.reason) for one in left], "left out")
+        write_table(folder / "left_out.csv", gone, page.LEFT_OUT, provenance())
+    write_text(folder / f"{name}.md", page.markdown(title, ranks, stated, points, left))
+    write_text(folder / f"{name}.html", page.html(title, ranks, stated, shown, left))
+    typer.echo(f"{len(found.plan.teachers)} teachers on one page: {folder / name}.html")
 
 
 @app.command()
 def teachers(
     study: StudyName,
     *,
-    base: Annotated[str | None, typer.Option(help="Only this base model")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Only this base model: its key, or its name as tables have it")
+    ] = None,
     folder: Folder = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
 ) -> None:
     """Which teacher a base model should learn from: the candidates, ranked, and how sure that is."""
     from rewild.core.terminal import Heading, output, print_table
-    from rewild.report.teachers.page import ranked, recommend
+    from rewild.report.teachers.page import BEFORE, seen
 
     found = open_study(study, config)
+    bases = {name: slug for slug in found.plan.bases for name in (found.named.model(slug), slug)}
     if base is not None:
-        known_name(
-            base, found.plan.bases, f"study {found.study.name}: teachers: no base model", listed="there are"
-        )
+        known_name(base, bases, f"study {found.study.name}: teachers: no base model", listed="there are")
     where = folder or results / found.study.name / "teachers"
     if not (where / "ranking.csv").is_file():
         raise ConfigError(
@@ -207,15 +221,17 @@ def teachers(
         )
     tables, _ = _read(where, scores=(where / "correlation.csv").is_file())
     if tables.performance.is_empty():
-        say("No fine-tune has scores yet: this is what is known before any training.")
-    for slug in [base] if base else found.plan.bases:
-        head, rows = ranked(slug, tables, found.named)
+        say(BEFORE)
+    for slug in [bases[base]] if base else found.plan.bases:
+        one = seen(slug, tables, found.named)
         ranks = [0, 2, 3, 0, 0, 0, 1, 4, 5, 6, 7]
         columns = [
-            Heading(name, rank, right=i > 0) for i, (name, rank) in enumerate(zip(head, ranks, strict=True))
+            Heading(name, rank, right=i > 0)
+            for i, (name, rank) in enumerate(zip(one.head, ranks, strict=True))
         ]
-        print_table(columns, rows, title=found.named.model(slug))
-        output().print(recommend(slug, tables, found.named), markup=False, soft_wrap=True)
+        print_table(columns, one.rows, title=one.name)
+        for line in (*one.notes, one.said):
+            output().print(line, markup=False, soft_wrap=True)
         typer.echo("")
 
 
@@ -239,6 +255,7 @@ def _read(folder: Path, *, scores: bool) -> tuple[Tables, list[Path]]:
     for name, table in (wanted | more).items():
         path = folder / f"{name}.csv"
         there = scores or name in wanted
-        frames.append(read_table(path, table) if there else table.frame([], name))
+        empty = name in more  # without fine-tunes on one teacher's answers, or without CAR
+        frames.append(read_table(path, table, allow_empty=empty) if there else table.frame([], name))
         read += [path] if there else []
     return Tables(*frames), read

@@ -77,12 +77,12 @@ def teacher_tables(wildcards):
     return [f"results/{wildcards.study}/teachers/{name}.csv" for name in names]
 
 
-def teacher_views(form, suffix):
-    """An input function: all figures or tables of a study."""
+def teacher_views(form, suffix, scores=(False, True)):
+    """An input function: all figures or tables of a study; `scores` says of what: what is known before, and after."""
     return lambda wildcards: [
         f"results/{wildcards.study}/teachers/views/{name}.{suffix}"
         for name in teachers_plan(wildcards.study).views
-        if TEACHER_VIEWS[name].form == form
+        if TEACHER_VIEWS[name].form == form and TEACHER_VIEWS[name].scores in scores
     ]
 
 
@@ -251,6 +251,40 @@ rule tabulate_candidates:
     shell:
         "rewild view-teachers {wildcards.study:q} {wildcards.shown:q} --folder {params.folder:q} --out {params.out:q}"
         " > {log:q} 2>&1"
+
+
+# The page before any training: no part of `all`, which has the whole page.
+rule preview_candidates:
+    input:
+        ranking="results/{study}/teachers/ranking.csv",
+        values="results/{study}/teachers/values.csv",
+        figures=teacher_views("figure", "svg", scores=[False]),
+        numbers=teacher_views("figure", "csv", scores=[False]),
+        tables=teacher_views("table", "csv", scores=[False]),
+    output:
+        html="results/{study}/teachers/before.html",
+        md="results/{study}/teachers/before.md",
+    log:
+        "logs/{study}/preview_candidates.log",
+    benchmark:
+        "logs/{study}/preview_candidates.benchmark.tsv"
+    wildcard_constraints:
+        study=teacher_studies(),
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("preview_candidates", 500),
+        runtime=minutes("preview_candidates", 5),
+    params:
+        settings=teacher_settings("shown"),
+        title=lambda wildcards: STUDIES[wildcards.study].title,
+        folder=subpath(output.html, parent=True),
+        code=code("show-teachers"),
+    message:
+        "{wildcards.study}: its teachers on one page, before any training"
+    shell:
+        "rewild show-teachers {wildcards.study:q} --before --folder {params.folder:q} > {log:q} 2>&1"
 
 
 rule show_candidates:

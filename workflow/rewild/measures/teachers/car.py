@@ -19,12 +19,6 @@ from rewild.core.measures import KEY
 
 BETA = 3.0
 """The paper's."""
-DEFAULT = "mean-alone"
-"""The reading of L that is meant where none is named.
-
-The text says "average loss of responses", and the equation has no instruction: a token's mean, without it. As
-printed, the equation sums over a response's tokens: then 1 + β L is little else than the length.
-"""
 READINGS: Mapping[str, str] = MappingProxyType(
     {
         "mean-alone": "mean over responses of a token's mean loss, without the instruction",
@@ -35,6 +29,12 @@ READINGS: Mapping[str, str] = MappingProxyType(
         "sum-given": "mean over responses of the whole response's loss, given the instruction: equation 1",
     }
 )
+"""What L is.
+
+The paper's text says "average loss of responses", and its equation has no instruction: hence ``mean-alone``
+where none is named. As printed, the equation sums over a response's tokens: then 1 + β L is little else than
+the length.
+"""
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,6 @@ def joined(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "rewa
     both = frames[0].join(frames[1], on=list(KEY), how="full", coalesce=True)
     why = [_reason(side, names) for side, (names, _) in sides.items()]
     return both.with_columns(why=pl.coalesce(*why))
-
-
-def measured(rewards: pl.DataFrame, likelihoods: pl.DataFrame, column: str = "reward") -> Teacher:
-    """Average a reward and a likelihood over the responses that have both; arguments as of :func:`joined`."""
-    return averaged(joined(rewards, likelihoods, column), column)
 
 
 def averaged(both: pl.DataFrame, column: str = "reward") -> Teacher:

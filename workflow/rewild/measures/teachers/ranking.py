@@ -76,7 +76,7 @@ def correlate(
     printed = 1 - 6 * float(((ranks[0] - ranks[1]) ** 2).sum()) / (n * (n**2 - 1))
     random = np.random.default_rng(seed)
     drawn = random.integers(0, n, (draws, n))
-    again = _pearson(rankdata(x[drawn], axis=1), rankdata(y[drawn], axis=1))
+    again = spearman(x[drawn], y[drawn])
     there = again[np.isfinite(again)]
     low, high = np.quantile(there, [0.025, 0.975])
     return Correlation(
@@ -93,10 +93,95 @@ def correlate(
 
 def _chance(x: Numbers, y: Numbers, rho: float, random: np.random.Generator, draws: int) -> float:
     """Share of the orders whose ρ is as far from 0; drawn ones count this order too, so that none is 0."""
-    exact = len(x) <= EXACT
-    orders = np.array(list(permutations(y))) if exact else random.permuted(np.tile(y, (draws, 1)), axis=1)
-    as_far = int((np.abs(_pearson(x[None], orders)) >= abs(rho) - 1e-12).sum())
-    return as_far / len(orders) if exact else (as_far + 1) / (draws + 1)
+    return _share(_pearson(x[None], y[_orders(len(x), random, draws)]), rho, len(x))
+
+
+def _orders(n: int, random: np.random.Generator, draws: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """All orders of so many teachers, or some that are drawn."""
+    if n <= EXACT:
+        return np.array(list(permutations(range(n))))
+    return random.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
+
+
+def _share(found: Numbers, rho: float, n: int) -> float:
+    as_far = int((np.abs(found) >= abs(rho) - 1e-12).sum())
+    return as_far / len(found) if n <= EXACT else (as_far + 1) / (len(found) + 1)
+
+
+def average(
+    measures: Sequence[Sequence[float]], truths: Sequence[Sequence[float]], seed: int = 0, draws: int = DRAWS
+) -> Correlation:
+    """The mean of ρ over base models, of the same teachers: those are drawn, once for all base models.
+
+    Args:
+        measures: of each base model, a value of each teacher; more is better.
+        truths: of each base model, what fine-tuning gave; in the same order.
+        seed, draws: as of :func:`correlate`.
+    """
+    x, y = np.asarray(measures, float), np.asarray(truths, float)
+    n = x.shape[1] if x.ndim > 1 else 0
+    if n < FEWEST or not all(len(np.unique(row)) > 1 for row in (*x, *y)):
+        return Correlation(n, why=f"not every base model has {FEWEST} teachers and an order of them")
+    rho = float(spearman(x, y).mean())
+    random = np.random.default_rng(seed)
+    drawn = random.integers(0, n, (draws, n))
+    again = np.mean([spearman(a[drawn], b[drawn]) for a, b in zip(x, y, strict=True)], axis=0)
+    there = again[np.isfinite(again)]
+    low, high = map(float, np.quantile(there, [0.025, 0.975]))
+    orders = _orders(n, random, draws)
+    chance = np.mean([spearman(a[None], b[orders]) for a, b in zip(x, y, strict=True)], axis=0)
+    return Correlation(n, rho, None, low, high, _share(chance, rho, n), undefined=1 - len(there) / draws)
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """How far base models agree on a ranking.
+
+    Attributes:
+        w: Kendall's W, corrected for ties: 1 where all rank alike.
+        low, high: 95 % percentile interval over teachers (bootstrap).
+        p: of a W as large, if each base model ranked by chance (permutations, one-sided).
+    """
+
+    w: float
+    low: float
+    high: float
+    p: float
+
+
+def concordance(truths: Sequence[Sequence[float]], seed: int = 0, draws: int = DRAWS) -> Concordance | None:
+    """Kendall's W of several base models' values of the same teachers.
+
+    Args:
+        truths: of each base model, a value of each teacher.
+        seed, draws: as of :func:`correlate`.
+
+    Returns:
+        None of fewer than two base models or three teachers, and where no base model has an order.
+    """
+    y = np.asarray(truths, float)
+    if y.ndim != 2 or len(y) < 2 or y.shape[1] < FEWEST or all(len(np.unique(row)) == 1 for row in y):
+        return None
+    found, n = float(_kendall(y[None])[0]), y.shape[1]
+    random = np.random.default_rng(seed)
+    drawn = random.integers(0, n, (draws, n))
+    again = _kendall(np.moveaxis(y[:, drawn], 0, 1))
+    low, high = map(float, np.quantile(again[np.isfinite(again)], [0.025, 0.975]))
+    chance = _kendall(random.permuted(np.tile(y, (draws, 1, 1)), axis=2))
+    return Concordance(found, low, high, (int((chance >= found - 1e-12).sum()) + 1) / (draws + 1))
+
+
+def _kendall(y: Numbers) -> Numbers:
+    """W of each set of rows: ``(sets, base models, teachers)``; not a number where none has an order."""
+    ranks = rankdata(y, axis=2) - (y.shape[2] + 1) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Numbers = (ranks.sum(1) ** 2).sum(1) / (y.shape[1] * (ranks**2).sum((1, 2)))
+    return found
+
+
+def spearman(x: Numbers, y: Numbers) -> Numbers:
+    """ρ by average ranks, row by row; not a number where a side has one value."""
+    return _pearson(rankdata(x, axis=-1), rankdata(y, axis=-1))
 
 
 def _pearson(x: Numbers, y: Numbers) -> Numbers:

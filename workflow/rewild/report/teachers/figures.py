@@ -81,6 +81,8 @@ def _lines(found: pl.DataFrame) -> Figure:
         x = [float(row) for row in part["row"]]
         y = [np.nan if value is None else value for value in part["value"]]
         axes.plot(x, y, label=_label(name), **look(i % len(COLOURS)))
+    if found["value"].is_null().all():
+        axes.text(0.5, 0.5, "no ρ", ha="center", transform=axes.transAxes, fontsize=6.5)
     axes.set_xlabel("β")
     axes.set_ylabel("Spearman's ρ of CAR")
     axes.grid(axis="y")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import binomtest, rankdata, spearmanr
+from scipy.stats import binomtest, spearmanr
 
 from rewild.config.teachers import CAR, OTHERS, Teachers
-from rewild.measures.teachers.ranking import regret
+from rewild.measures.teachers.ranking import concordance, regret, spearman
 from rewild.report.teachers.judge import Case
 from rewild.report.teachers.plan import FEWEST
 from rewild.report.teachers.schema import MEAN
@@ -40,11 +40,13 @@ class Finding:
 
 def state(case: Case, performance: pl.DataFrame) -> list[Finding]:
     """All of them, from ``PERFORMANCE`` and what predictors and scores say."""
-    variants = performance.filter(pl.col("variant"), pl.col("benchmark") == MEAN)
+    variants = performance.filter(
+        pl.col("variant"), pl.col("benchmark") == MEAN, pl.col("value").is_not_null()
+    )
     scores = {row["teacher"]: row for row in variants.iter_rows(named=True)}
     return [
-        *paradox(case), *family_help(case), *sampling(case.given, scores), *rejection(case.given, scores),
-        *baseline(case), *choice(case),
+        *paradox(case), *family_help(case), *agreement(case), *sampling(case.given, scores),
+        *rejection(case.given, scores), *baseline(case), *choice(case),
     ]  # fmt: skip
 
 
@@ -127,6 +129,25 @@ def _as_large(gain: Any, size: int, value: float, draws: int, random: np.random.
     return float(((np.abs(drawn) >= least).sum() + 1) / (draws + 1))
 
 
+def agreement(case: Case) -> Iterator[Finding]:
+    """Whether base models agree on which teachers are better: Kendall's W, of the teachers that all have."""
+    bases = [base for base in case.plan.bases if case.truth.get(base)]
+    shared = [t for t in case.plan.teachers if all(t in case.truth[b] for b in bases)]
+    found = concordance([[case.truth[b][t] for t in shared] for b in bases], case.seed, case.given.draws)
+    if found is None:
+        missing = f"two base models, and {FEWEST} teachers with different scores on all of them"
+        yield Finding("agreement", None, None, missing=missing)
+        return
+    said = "agree more" if found.p < 0.05 else "do not agree more"
+    text = (
+        f"Over {len(bases)} base models, Kendall's W of the ranking of {len(shared)} teachers is "
+        f"{found.w:.2f} (95 % interval {found.low:.2f} to {found.high:.2f}, teachers resampled; "
+        f"p = {found.p:.3g}, each base model's order drawn): they {said} than by "
+        "chance. 1 is one ranking for all."
+    )
+    yield Finding("agreement", None, None, text, None, found.w, found.low, found.high, found.p, len(shared))
+
+
 def sampling(given: Teachers, scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Whether answers that were sampled at a higher temperature, or with a larger top-p, teach better."""
     named = [n for n, v in given.variants.items() if v.group == "sampling"]
@@ -199,8 +220,8 @@ def baseline(case: Case) -> Iterator[Finding]:
         x = np.array([[row[t] for t in shared] for row in sides])
         size = case.given.draws, len(shared)
         drawn = np.random.default_rng(case.seed).integers(0, len(shared), size)
-        gaps = _rho(x[0][drawn], x[2][drawn]) - _rho(x[1][drawn], x[2][drawn])
-        gap = float((_rho(x[:1], x[2:]) - _rho(x[1:2], x[2:]))[0])
+        gaps = spearman(x[0][drawn], x[2][drawn]) - spearman(x[1][drawn], x[2][drawn])
+        gap = float((spearman(x[:1], x[2:]) - spearman(x[1:2], x[2:]))[0])
         there = gaps[np.isfinite(gaps)]
         if not math.isfinite(gap) or not len(there):
             yield Finding("baseline", base, None, missing="values and scores that are not all the same")
@@ -212,14 +233,6 @@ def baseline(case: Case) -> Iterator[Finding]:
             f"(95 % interval {low:.2f} to {high:.2f}, {len(shared)} teachers): {said}."
         )
         yield Finding("baseline", base, None, text, None, gap, low, high, None, len(shared))
-
-
-def _rho(x: Any, y: Any) -> Any:
-    """Spearman's ρ, row by row; not a number where a side has one value."""
-    x, y = (rankdata(side, axis=1) for side in (x, y))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
 
 
 def choice(case: Case) -> Iterator[Finding]:

@@ -12,7 +12,14 @@ import polars as pl
 from rewild.config.teachers import CAR, OTHERS, Teachers
 from rewild.evaluation.scores.collect import Headline
 from rewild.measures.teachers.car import curve
-from rewild.measures.teachers.ranking import Correlation, by_other_bases, correlate, regret, without_each
+from rewild.measures.teachers.ranking import (
+    Correlation,
+    average,
+    by_other_bases,
+    correlate,
+    regret,
+    without_each,
+)
 from rewild.report.teachers.plan import Plan, predictors_of
 from rewild.report.teachers.schema import MEAN
 
@@ -60,17 +67,22 @@ class Case:
         return [t for t in self.plan.teachers if all(t in side for side in sides)]
 
 
-def scores_of(head: Headline, run: str, benchmarks: Sequence[str]) -> dict[str, Score]:
-    """A run's scores in percent, by benchmark and their mean; none where it lacks one of them."""
+def scores_of(head: Headline, run: str, benchmarks: Sequence[str]) -> Mapping[str, Score | str]:
+    """A run's scores in percent, by benchmark and their mean, or why there is none."""
     found: dict[str, Score] = {}
+    lacking = []
     for slug in benchmarks:
         row = head.row(run, slug)
         if row is None or row["value"] is None:
-            return {}
+            lacking.append(slug)
+            continue
         part = 100 / head.benchmarks[slug].scale.max
         value, stderr = row["value"], row["stderr"]
         assert isinstance(value, float)
         found[slug] = Score(part * value, part * stderr if isinstance(stderr, float) else None)
+    if lacking:
+        gone = dict.fromkeys(lacking, "it has no score")
+        return found | gone | {MEAN: f"no score of {', '.join(lacking)}"}
     errors = [one.stderr for one in found.values()]
     whole = None if None in errors else math.sqrt(math.fsum(e * e for e in errors if e)) / len(errors)
     return found | {MEAN: Score(math.fsum(s.value for s in found.values()) / len(found), whole)}
@@ -89,7 +101,8 @@ def performance(
     named = [(base, teacher, False, run) for (base, teacher), run in plan.runs.items()]
     named += [(starts[one.run], name, True, one.run) for name, one in given.variants.items()]
     return [
-        (base, name, variant, run, benchmark, score.value, score.stderr)
+        (base, name, variant, run, benchmark)
+        + ((None, None, score) if isinstance(score, str) else (score.value, score.stderr, None))
         for base, name, variant, run in named
         for benchmark, score in scores_of(head, run, given.benchmarks).items()
     ]
@@ -98,7 +111,8 @@ def performance(
 def truth_of(rows: pl.DataFrame) -> Truth:
     """The mean scores of ``PERFORMANCE``, variants left out."""
     found: dict[str, dict[str, float]] = {}
-    for row in rows.filter(~pl.col("variant"), pl.col("benchmark") == MEAN).iter_rows(named=True):
+    means = rows.filter(~pl.col("variant"), pl.col("benchmark") == MEAN, pl.col("value").is_not_null())
+    for row in means.iter_rows(named=True):
         found.setdefault(row["base"], {})[row["teacher"]] = row["value"]
     return found
 
@@ -121,15 +135,12 @@ def correlations(case: Case) -> list[tuple[Any, ...]]:
     names += [p for p in dict.fromkeys(p for _, p in case.values) if p.startswith(f"{CAR}-")]
     names += [OTHERS] if len(case.truth) > 1 else []
     rows: list[tuple[Any, ...]] = []
-    means: dict[str, list[float]] = {}
     for base in case.plan.bases:
         for name in names:
             mine, real = case.values.get((base, name), {}), case.truth.get(base, {})
             shared = case.shared(base, name)
             x, y = [mine[t] for t in shared], [real[t] for t in shared]
             found = correlate(x, y, case.seed, given.draws)
-            if found.rho is not None:
-                means.setdefault(name, []).append(found.rho)
             rows.append((base, name, None, *_row(found, x, y, shared)))
             groups = [case.families[t] for t in shared]
             if len(set(groups)) < 2:
@@ -138,13 +149,23 @@ def correlations(case: Case) -> list[tuple[Any, ...]]:
                 kept = [t for t in shared if case.families[t] != family]
                 sides = [mine[t] for t in kept], [real[t] for t in kept]
                 rows.append((base, name, family, *_row(one, *sides, kept)))
-    for name in names:
-        rhos = means.get(name, [])
-        why = None if rhos else "no base model has a ρ"
-        mean = math.fsum(rhos) / len(rhos) if rhos else None
-        teachers = max((len(case.shared(base, name)) for base in case.plan.bases), default=0)
-        rows.append((MEAN, name, None, teachers, mean, *[None] * 4, False, *[None] * 3, why))
+    rows += [(MEAN, name, None, *_average(case, name, rows)) for name in names]
     return rows
+
+
+def _average(case: Case, name: str, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The mean of a predictor's ρ over base models; with an interval where all have the same teachers."""
+    rhos = {row[0]: row[4] for row in rows if row[1] == name and row[2] is None and row[4] is not None}
+    shared = [case.shared(base, name) for base in rhos]
+    if not rhos:
+        return (*_row(Correlation(0, why="no base model has a ρ"), [], [], []),)
+    if any(one != shared[0] for one in shared):
+        mean = math.fsum(rhos.values()) / len(rhos)
+        why = "no interval: the base models have different teachers"
+        return (*_row(Correlation(max(map(len, shared)), mean, why=why), [], [], []),)
+    x = [[case.values[base, name][t] for t in shared[0]] for base in rhos]
+    y = [[case.truth[base][t] for t in shared[0]] for base in rhos]
+    return (*_row(average(x, y, case.seed, case.given.draws), [], [], []),)
 
 
 def _row(found: Correlation, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> tuple[Any, ...]:
@@ -152,8 +173,8 @@ def _row(found: Correlation, x: Sequence[float], y: Sequence[float], names: Sequ
     chosen = "+".join(n for n, value in zip(names, x, strict=True) if value == max(x)) or None
     best = max(zip(y, names, strict=True), key=lambda pair: pair[0])[1] if names else None
     return (
-        found.teachers, found.rho, found.printed, found.low, found.high, found.p, found.ties, lost, chosen,
-        best, found.why,
+        found.teachers, found.rho, found.printed, found.low, found.high,
+        None if found.rho is None else found.undefined, found.p, found.ties, lost, chosen, best, found.why,
     )  # fmt: skip
 
 

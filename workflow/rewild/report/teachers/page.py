@@ -14,6 +14,7 @@ from rewild.config.teachers import CAR, OTHERS
 from rewild.core.escape import page as html_page
 from rewild.core.markdown import table, text
 from rewild.core.table import Column, TableSchema
+from rewild.measures.shared import left_out
 from rewild.report.teachers.plan import FEWEST, VIEWS, LeftOut
 from rewild.report.teachers.schema import MEAN
 from rewild.report.teachers.views import Named, Tables, grid
@@ -22,6 +23,7 @@ HEADS = (
     "teacher", "reward", "loss", "CAR", "rank", "95 % interval", "score", "score's rank", "licence",
     "GPU-hours", "$ for 100,000",
 )  # fmt: skip
+BEFORE = "There are no scores yet: this is what is known before any training."
 LEFT_OUT = TableSchema(
     "teachers-left-out",
     1,
@@ -40,10 +42,38 @@ class Section:
     source: str | None = None
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """What a reader sees of one base model.
+
+    Attributes:
+        name: of the base model.
+        said: the recommendation.
+        notes: what of the answers the ranking does not rest on.
+        head, rows: the table of candidates.
+    """
+
+    name: str
+    said: str
+    notes: Sequence[str]
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def seen(base: str, tables: Tables, named: Named) -> Ranked:
+    """All that a reader sees of one base model."""
+    return Ranked(
+        named.model(base), recommend(base, tables, named), notes(base, tables, named),
+        *ranked(base, tables, named),
+    )  # fmt: skip
+
+
 def ranked(base: str, tables: Tables, named: Named) -> tuple[list[str], list[list[str]]]:
     """The table of candidates for a base model: headings and rows, the best first."""
     mine = tables.ranking.filter(pl.col("base") == base)
-    real = tables.performance.filter(pl.col("base") == base, ~pl.col("variant"), pl.col("benchmark") == MEAN)
+    real = tables.performance.filter(
+        pl.col("base") == base, ~pl.col("variant"), pl.col("benchmark") == MEAN, pl.col("value").is_not_null()
+    )
     scores = dict(zip(real["teacher"], real["value"], strict=True))
     order = sorted(scores.values(), reverse=True)
     by = mine["by"][0] if mine.height else CAR
@@ -88,6 +118,24 @@ def recommend(base: str, tables: Tables, named: Named) -> str:
         reason += f": reward {_number(first['reward'])}, loss {_number(first['loss'])}"
     doubt = _doubt(base, first, rows[1:], tables, named)
     return f"{name}: {named.model(first['teacher'])}, for {reason}). {doubt}"
+
+
+def notes(base: str, tables: Tables, named: Named) -> list[str]:
+    """What of the answers the ranking of a base model does not rest on, in sentences."""
+    mine = tables.ranking.filter(pl.col("base") == base)
+    more = {named.model(r["teacher"]): r["left_out"] for r in mine.iter_rows(named=True) if r["left_out"]}
+    said = [left_out(more)] if more else []
+    failed = [
+        f"{named.model(r['teacher'])}: {r['failed']:,} of {r['failed'] + r['responses']:,} ({r['why']})"
+        for r in mine.iter_rows(named=True)
+        if r["failed"]
+    ]
+    if failed:
+        said.append(f"Without a value: {'; '.join(failed)}.")
+    undefined = max((r["undefined"] or 0.0 for r in mine.iter_rows(named=True)), default=0.0)
+    if undefined:
+        said.append(f"{undefined:.1%} of the resamples have no ranking: some teacher has no value in them.")
+    return said
 
 
 def _doubt(
@@ -139,8 +187,8 @@ def sections(folder: Path, points: Mapping[str, pl.DataFrame]) -> list[Section]:
 
 def html(
     title: str,
-    ranks: Sequence[tuple[str, str, list[str], list[list[str]]]],
-    stated: pl.DataFrame,
+    ranks: Sequence[Ranked],
+    stated: pl.DataFrame | None,
     shown: Sequence[Section],
     left: Sequence[LeftOut],
 ) -> str:
@@ -148,30 +196,34 @@ def html(
 
     Args:
         title: of the study.
-        ranks: of each base model its name, the recommendation, headings and rows.
-        stated: ``FINDINGS``.
+        ranks: of each base model, the ranking.
+        stated: ``FINDINGS``; None before there are scores.
         shown: figures and tables.
         left: what is left out.
     """
     return html_page(
         "rewild.report.teachers", styled="rewild.report.findings", title=title, ranks=ranks,
-        findings=list(stated.iter_rows(named=True)), shown=shown, left=left, fewest=FEWEST,
+        findings=None if stated is None else list(stated.iter_rows(named=True)), shown=shown, left=left,
+        fewest=FEWEST, before=BEFORE,
     )  # fmt: skip
 
 
 def markdown(
     title: str,
-    ranks: Sequence[tuple[str, str, list[str], list[list[str]]]],
-    stated: pl.DataFrame,
+    ranks: Sequence[Ranked],
+    stated: pl.DataFrame | None,
     points: Mapping[str, pl.DataFrame],
     left: Sequence[LeftOut],
 ) -> str:
     """The same as GitHub's Markdown."""
     lines = [f"# {text(title)}: its teachers", ""]
-    for base, said, head, rows in ranks:
-        lines += [f"## {text(base)}", "", text(said), "", *table(head, rows, "<>"), ""]
-    lines += ["## Findings", ""]
-    for r in stated.iter_rows(named=True):
+    if stated is None:
+        lines += [text(BEFORE), ""]
+    for one in ranks:
+        lines += [f"## {text(one.name)}", "", text(one.said), "", *table(one.head, one.rows, "<>"), ""]
+        lines += [*(f"{text(note)}\n" for note in one.notes)]
+    lines += ["## Findings", ""] if stated is not None else []
+    for r in stated.iter_rows(named=True) if stated is not None else ():
         lacks = f"{r['finding']}: the study cannot say. It lacks {r['missing']}"
         lines.append(f"- {text(r['statement'] or lacks)}")
     for name, frame in points.items():

@@ -17,7 +17,8 @@ from scipy.stats import rankdata
 from rewild.config.models import Model
 from rewild.config.teachers import CAR, Teachers
 from rewild.core.errors import DataError
-from rewild.core.measures import about_measure, read_measure
+from rewild.core.measures import KEY, about_measure, read_measure
+from rewild.measures.shared import TURN, shared_turns
 from rewild.measures.teachers.car import SUMS, averaged, car, joined, needed
 from rewild.report.teachers.plan import Plan, Use
 
@@ -32,7 +33,12 @@ class Files:
     Args:
         paths: the files.
         only: conversations that are looked at; None: all.
+
+    Attributes:
+        turns: the turns that are looked at; None: all.
     """
+
+    turns: pl.DataFrame | None = None
 
     def __init__(self, paths: Sequence[Path], only: pl.Series | None = None) -> None:
         self._only = only
@@ -46,9 +52,25 @@ class Files:
         """:func:`rewild.core.measures.read_measure`."""
         mine = self._by.get((measure, subject), self._paths)
         frame = read_measure(mine, measure, subject, columns)
-        if self._only is None:
-            return frame
-        return frame.filter(pl.col("conversation_id").is_in(self._only.implode()))
+        if self._only is not None:
+            frame = frame.filter(pl.col("conversation_id").is_in(self._only.implode()))
+        return frame if self.turns is None else frame.join(self.turns, on=TURN, how="semi").sort(*KEY)
+
+    def share(self, measure: str, subjects: Sequence[str]) -> dict[str, int]:
+        """Look only at the turns that all subjects were asked from now on.
+
+        Args:
+            measure: any: it has a row for each response.
+            subjects: the models.
+
+        Returns:
+            Of each model that was asked more, how many turns more.
+
+        Raises:
+            DataError: there is no such turn.
+        """
+        self.turns, more = shared_turns({name: self.read(measure, name, []) for name in subjects})
+        return more
 
 
 @dataclass(frozen=True)
@@ -109,6 +131,7 @@ def predict(asked: Asked, files: Files) -> tuple[list[tuple[Any, ...]], list[tup
         DataError: a file is missing or damaged; a mean reward at or below zero, which CAR refuses.
     """
     plan, given = asked.plan, asked.given
+    more = files.share(plan.uses[0].measure, plan.teachers)
     values: list[tuple[Any, ...]] = []
     for use in plan.uses:
         if use.predictor == CAR:
@@ -124,7 +147,7 @@ def predict(asked: Asked, files: Files) -> tuple[list[tuple[Any, ...]], list[tup
         if given.car:
             for teacher, one in known.items():
                 values += _cars(given, base, teacher, one)
-        ranking += _ranked(asked, base, known)
+        ranking += _ranked(asked, base, known, more)
     values.sort(key=lambda row: (plan.bases.index(row[0]), plan.teachers.index(row[1])))
     return values, ranking
 
@@ -209,45 +232,50 @@ def _cars(given: Teachers, base: str, teacher: str, one: _Known) -> Iterator[tup
         yield base, teacher, f"{CAR}-{reading}", value, False, *rest
 
 
-def _ranked(asked: Asked, base: str, known: Mapping[str, _Known]) -> Iterator[tuple[Any, ...]]:
+def _ranked(
+    asked: Asked, base: str, known: Mapping[str, _Known], more: Mapping[str, int]
+) -> Iterator[tuple[Any, ...]]:
     """Rows of ``RANKING`` of one base, the first rank first."""
     plan, given = asked.plan, asked.given
     there = [t for t, one in known.items() if one.value is not None]
     by = CAR if given.car else _first(plan, base).predictor
     ranks: dict[str, float] = {}
-    spread: dict[str, tuple[float | None, float | None, float | None]] = {}
+    spread: Mapping[str, Spread] = {}
     if there:
         found = rankdata([-float(known[t].value or 0.0) for t in there])
         ranks = dict(zip(there, map(float, found), strict=True))
         spread = resampled(asked, base, {t: known[t].sums for t in there})
     for teacher in sorted(known, key=lambda t: ranks.get(t, math.inf)):
         one, price, model = known[teacher], asked.prices[teacher], asked.models.get(teacher)
-        low, high, first = spread.get(teacher, (None, None, None))
+        low, high, first, undefined = spread.get(teacher, NONE)
         shown = one.value
         if shown is not None and not given.car and _first(plan, base).less:
             shown = -shown
         yield (
             base, teacher, by, one.reward, one.loss, shown, ranks.get(teacher), low, high, first,
-            one.responses, sum(one.failures.values()), model.licence if model else None,
+            one.responses, sum(one.failures.values()), more.get(teacher, 0), undefined,
+            model.licence if model else None,
             model.family if model else teacher,
             model.parameters.total / 1e9 if model and model.parameters else None,
             price.gpu_hours, price.dollars, price.basis, _why(one.failures),
         )  # fmt: skip
 
 
-def resampled(
-    asked: Asked, base: str, sums: Mapping[str, _Sums]
-) -> dict[str, tuple[float | None, float | None, float | None]]:
-    """Teacher → ends of the 95 % interval of its rank, and the share of draws in which it is first.
+Spread = tuple[float | None, float | None, float | None, float | None]
+NONE: Spread = (None, None, None, None)
+
+
+def resampled(asked: Asked, base: str, sums: Mapping[str, _Sums]) -> dict[str, Spread]:
+    """Teacher → ends of the 95 % interval of its rank, share of draws where it is first, share of undefined.
 
     Conversations are drawn, the same ones for all teachers, who answered the same prompts. A draw in which a
-    teacher has no value (none of its responses, or a reward that CAR refuses) is not counted.
+    teacher has no value (none of its responses, or a reward that CAR refuses) is undefined and not counted.
     """
     plan, given, names = asked.plan, asked.given, list(sums)
     every = sorted({name for one in sums.values() for name in one.ids})
     at = {name: number for number, name in enumerate(every)}
     if len(every) < 2:
-        return dict.fromkeys(names, (None, None, None))
+        return dict.fromkeys(names, NONE)
     held = np.zeros((4, len(every), len(sums)))
     for number, one in enumerate(sums.values()):
         rows = [at[name] for name in one.ids]
@@ -273,9 +301,11 @@ def resampled(
             top = whole == whole.max(axis=1, keepdims=True)
             firsts.append(top / top.sum(axis=1, keepdims=True))
     if not ranks:
-        return dict.fromkeys(names, (None, None, None))
+        return dict.fromkeys(names, (None, None, None, 1.0))
     low, high = np.quantile(np.concatenate(ranks), [0.025, 0.975], axis=0, method="inverted_cdf")
-    share = np.concatenate(firsts).mean(axis=0)
+    top = np.concatenate(firsts)
+    undefined = 1 - len(top) / given.resamples
     return {
-        name: (float(a), float(b), float(c)) for name, a, b, c in zip(names, low, high, share, strict=True)
+        name: (float(a), float(b), float(c), undefined)
+        for name, a, b, c in zip(names, low, high, top.mean(axis=0), strict=True)
     }

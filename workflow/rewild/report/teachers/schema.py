@@ -60,6 +60,10 @@ RANKING = TableSchema(
         "first": Column(pl.Float64, "Share of the resamples in which it is first; equal ones share it", True),
         "responses": Column(pl.Int64, "Responses it rests on"),
         "failed": Column(pl.Int64, "Responses without what it rests on"),
+        "left_out": Column(pl.Int64, "Its answers on turns that not all teachers were asked: not looked at"),
+        "undefined": Column(
+            pl.Float64, "Share of the resamples that have no ranking: not in the interval", True
+        ),
         "licence": Column(pl.String, "Of the teacher, as models.yaml has it", True),
         "family": Column(pl.String, "Of the teacher; its slug where none is known"),
         "billions": Column(pl.Float64, "Parameters of the teacher", True),
@@ -79,8 +83,9 @@ PERFORMANCE = TableSchema(
         "variant": Column(pl.Boolean, "Whether it is a variant"),
         "run": Column(pl.String, "The fine-tune"),
         "benchmark": Column(pl.String, "A benchmark; mean: of all, the paper's AP"),
-        "value": Column(pl.Float64, "Score in percent"),
+        "value": Column(pl.Float64, "Score in percent; null where there is none", True),
         "stderr": Column(pl.Float64, "Standard error; of the mean, as of independent benchmarks", True),
+        "why": Column(pl.String, "Why there is no score", True),
     },
     key=("base", "teacher", "variant", "benchmark"),
 )
@@ -96,6 +101,7 @@ CORRELATION = TableSchema(
         "printed": Column(pl.Float64, "1 - 6 Σd² / (n (n² - 1)), which differs where there are ties", True),
         "low": Column(pl.Float64, "Lower end of the 95 % interval: resampled teachers", True),
         "high": Column(pl.Float64, "Upper end of it", True),
+        "undefined": Column(pl.Float64, "Share of the resamples that have no ρ: not in the interval", True),
         "p": Column(pl.Float64, "Of a ρ as far from 0 by chance (permutations, two-sided)", True),
         "ties": Column(pl.Boolean, "Whether some teachers have the same value or the same score"),
         "regret": Column(pl.Float64, "Score of the best teacher less that of the one put first", True),
@@ -122,7 +128,7 @@ FINDINGS = TableSchema(
     "teacher-findings",
     1,
     {
-        "finding": Column(pl.String, "What it is of: paradox, family, sampling, rejection, baseline, choice"),
+        "finding": Column(pl.String, "paradox, family, agreement, sampling, rejection, baseline, choice"),
         "base": Column(pl.String, "The base model; null: all", True),
         "family": Column(pl.String, "The family of teachers; null: all", True),
         "statement": Column(pl.String, "What the numbers say, in a sentence; null where they cannot", True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,7 @@ def _scores(
         if shown == "sampling":
             one = given.variants[r["teacher"]]
             name, group = f"T {one.temperature:g}, top-p {one.top_p:g}", f"top-p {one.top_p:g}"
-        yield point(named.model(r["base"]), name, column, r["value"], ends, None, group)
+        yield point(named.model(r["base"]), name, column, r["value"], ends, r["why"], group)
 
 
 def _values(
@@ -156,11 +156,3 @@ def cell(row: Mapping[str, Any], digits: int = 2) -> str:
     if row["low"] is not None:
         shown += f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
     return shown.replace("-", "−")
-
-
-def empty(frames: Sequence[pl.DataFrame | None], like: Sequence[Any]) -> list[pl.DataFrame]:
-    """Tables, and empty ones for those that are not there yet."""
-    return [
-        pl.DataFrame(schema=schema.dtypes) if frame is None else frame
-        for frame, schema in zip(frames, like, strict=True)
-    ]
