@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 from rewild.config.base import HOW, LISTED, RESULT, SHOWN, Section, read_rows, validate
 from rewild.config.endpoint import Takes
 from rewild.config.pins import load_pins, pin_row
+from rewild.config.reasoning import Reasoning
 from rewild.core.errors import ConfigError, known_name, nearest
 
 Count = Annotated[int, Field(ge=1)]
@@ -223,6 +225,11 @@ class Model(Section):
     endpoint: Annotated[Takes | None, RESULT] = Field(
         None, description="What requests to an endpoint that serves it must look like; null: as everywhere"
     )
+    reasoning: Annotated[Reasoning | None, RESULT] = Field(
+        None,
+        exclude_if=not_,
+        description="How it reasons before it answers; null: nothing is told from its answers",
+    )
     abbreviation: Annotated[str | None, SHOWN] = Field(
         None, description="The paper's abbreviation (section 2.2, appendix B)"
     )
@@ -292,6 +299,11 @@ class Model(Section):
             raise ValueError(f"a model of kind '{self.kind}' has no base")
         if sum(place is not None for place in (self.hub, self.api, self.folder)) > 1:
             raise ValueError("hub, api and folder exclude each other")
+        if self.api is not None and self.reasoning is not None and self.reasoning.arguments:
+            raise ValueError(
+                "reasoning.arguments are of a chat template, which its maker's API renders by itself; fields "
+                "such as reasoning_effort go to endpoint.add"
+            )
         if self.listed.copies != 1 and self.listed.appendix_c is None:
             raise ValueError("listed.copies counts a name in appendix C; give listed.appendix_c")
         implied = self.dimensions.parameters()

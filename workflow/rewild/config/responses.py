@@ -15,6 +15,7 @@ from rewild.config.base import ENVIRONMENT, HOW, LISTED, RESULT, VERDICT, Sectio
 from rewild.config.endpoint import EndpointUrl
 from rewild.config.engines import EngineName, find_engine
 from rewild.config.models import Share
+from rewild.config.reasoning import Reasoning
 from rewild.config.vllm import VllmArguments
 from rewild.core.errors import known_name, twice
 
@@ -203,6 +204,9 @@ class ModelSettings(Section, marks=RESULT):
     )
     chat_template: str | None = Field(
         default=None, description="A file with a Jinja template, instead of the model's own"
+    )
+    reasoning: Reasoning | None = Field(
+        default=None, exclude_if=not_, description="How it reasons, instead of what its row says"
     )
     objective: Annotated[Objective | None, HOW] = Field(
         default=None, description="Of this model's engine plan, where not as compute.objective"

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -20,14 +20,20 @@ from rewild.core.errors import DataError, nearest
 from rewild.core.files import atomic, sha256, write_json
 from rewild.core.reading import SMALL, faults, open_file, parse_json, read_json, read_text
 
+F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
+
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its polars type, what it means (with its unit), and whether it may be null."""
+    """One column: its polars type, what it means (with its unit), and whether it may be null.
+
+    One that was ``added`` later is null in files of before.
+    """
 
     dtype: Any
     description: str
     nullable: bool = False
+    added: bool = False
 
 
 def _cast(series: pl.Series, dtype: Any) -> pl.Series:
@@ -57,6 +63,7 @@ class TableSchema:
         Raises:
             DataError: names ``where`` and the column or the first row (1-based, without the header) at fault.
         """
+        frame = self.completed(frame)
         missing = [c for c in self.columns if c not in frame.columns]
         if missing:
             raise DataError(
@@ -91,6 +98,21 @@ class TableSchema:
             values = ", ".join(f"{k}={frame[k][row]!r}" for k in self.key)
             raise DataError(f"{where}, row {row + 1}: this {self.name} row stands twice ({values})")
         return frame
+
+    def completed(self, frame: F) -> F:
+        """A frame, or one that is read lazily, with the columns that were added since it was written."""
+        there = frame.collect_schema().names()
+        lacks = [n for n, column in self.columns.items() if column.added and n not in there]
+        return (
+            frame.with_columns(pl.lit(None, self.columns[n].dtype).alias(n) for n in lacks)
+            if lacks
+            else frame
+        )
+
+    def scan(self, files: Sequence[Path]) -> pl.LazyFrame:
+        """Files of this table, one after another, lazily, in its types."""
+        frames = [self.completed(pl.scan_parquet(file)).select(list(self.columns)) for file in files]
+        return pl.concat(frames).cast(pl.Schema(self.dtypes))
 
     def frame(self, rows: Iterable[Any], where: Path | str) -> pl.DataFrame:
         """Rows, each by the names of columns or in their order, as a checked frame; see :meth:`check`."""
@@ -234,7 +256,8 @@ def check_parquet(path: Path | str, schema: TableSchema) -> None:
     with faults(path, what):
         found = dict(pl.read_parquet_schema(path))
     check_version(path, about_table(path), schema)
-    if found != schema.dtypes:
+    added = {n: c.dtype for n, c in schema.columns.items() if c.added and n not in found}
+    if found | added != schema.dtypes:
         read_table(path, schema, allow_empty=True)
 
 

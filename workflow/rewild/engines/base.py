@@ -53,7 +53,9 @@ class Request:
         top_logprobs: ask for the log-probabilities of this many likely tokens; 0 asks for none.
         ends: ids that end it, besides those that end an answer.
         stops: texts that end it, and do not belong to it.
-        form: a JSON schema that vLLM holds it to; the other engines pass it over.
+        form: a JSON schema that vLLM holds it to; the other engines pass it over, and vLLM for a model that
+            reasons, which would have to reason in that form.
+        plain: nothing in it is reasoning: it is no answer of the assistant's.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Request:
     ends: tuple[int, ...] = ()
     stops: tuple[str, ...] = ()
     form: str | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ class Completion:
         logprobs: per generated token, likely alternatives → natural logarithm of their probability at
             temperature 1, where they were asked for.
         model: the name that an endpoint gives itself.
+        reasoning: what it reasoned before it answered; never part of ``text``.
+        reasoning_tokens: of that with its markers, of ``output_tokens``; None where nobody counted.
+        limit: the most tokens that it could have, reasoning included; None: the request's.
     """
 
     text: str | None
@@ -91,6 +97,9 @@ class Completion:
     failure: str | None = None
     logprobs: tuple[Mapping[str, float], ...] = ()
     model: str | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
+    limit: int | None = None
 
 
 def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:

@@ -18,9 +18,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rewild.engines.base import EngineError, Message
+from rewild.config.reasoning import Reasoning, arguments_of
+from rewild.engines.base import Completion, EngineError, Message, Request, cut_at
 from rewild.engines.encoding import Encoded, Encoder
 from rewild.engines.template import Template
+from rewild.engines.thinking import (
+    A_THOUGHT,
+    AN_ANSWER,
+    THOUGHT,
+    Thinking,
+    find_markers,
+    key_of,
+    never_stopped,
+)
 from rewild.engines.tokenizer import load_tokenizer
 
 
@@ -28,7 +38,12 @@ class Chat:
     """A tokenizer and its chat template."""
 
     def __init__(
-        self, tokenizer: Any, name: str, end_tokens: Iterable[int] = (), template: str | None = None
+        self,
+        tokenizer: Any,
+        name: str,
+        end_tokens: Iterable[int] = (),
+        template: str | None = None,
+        reasoning: Reasoning | None = None,
     ):
         """
         Args:
@@ -36,11 +51,12 @@ class Chat:
             name: the model's name, for messages.
             end_tokens: ids that end a turn, besides those the tokenizer and the template tell.
             template: a chat template to use instead of the tokenizer's own.
+            reasoning: how the model reasons; None: nothing is told from its answers.
 
         Raises:
             EngineError: there is no chat template.
         """
-        self.tokenizer, self.name = tokenizer, name
+        self.tokenizer, self.name, self.reasoning = tokenizer, name, reasoning
         self.template = template or tokenizer.chat_template
         if isinstance(self.template, dict):
             self.template = self.template.get("default")
@@ -51,7 +67,7 @@ class Chat:
                 "'chat_template' file"
             )
         special = {k: list(map(str, v)) if isinstance(v, list) else str(v) for k, v in _special(tokenizer)}
-        self._template = Template(str(self.template), special, name)
+        self._template = Template(str(self.template), special | arguments_of(reasoning), name)
         self._extra_ends = tuple(end_tokens)
 
     @classmethod
@@ -63,6 +79,7 @@ class Chat:
         revision: str | None = None,
         trust_remote_code: bool = False,
         template: str | None = None,
+        reasoning: Reasoning | None = None,
     ) -> Chat:
         """Load the tokenizer of a model folder or hub id, and the end tokens of its generation config.
 
@@ -77,7 +94,7 @@ class Chat:
         except (OSError, ValueError):
             ends = None
         ids = [ends] if isinstance(ends, int) else list(ends or [])
-        return cls(tokenizer, name, ids, template)
+        return cls(tokenizer, name, ids, template, reasoning)
 
     @property
     def template_hash(self) -> str:
@@ -95,6 +112,9 @@ class Chat:
         Raises:
             ValueError: the template refuses this chat (roles out of order, no system role, ...).
         """
+        if any(THOUGHT in message for message in messages):
+            key = key_of(str(self.template))
+            messages = [{key if k == THOUGHT else k: v for k, v in m.items()} for m in messages]
         return self._template.render(messages, answer=answer)
 
     def render(self, chats: Sequence[Sequence[Message]]) -> list[tuple[int, ...] | ValueError]:
@@ -184,7 +204,106 @@ class Chat:
             ends.add(int(self.tokenizer.eos_token_id))
         if (turn := self.end_of_turn) is not None:
             ends.add(turn)
+        if self.thinking is not None:  # what ends reasoning ends no turn (`<|end|>` of gpt-oss)
+            ends -= self.thinking.ids
         return tuple(sorted(ends))
+
+    @cached_property
+    def thinking(self) -> Thinking | None:
+        """What tells its reasoning from its answers; None where its row has no ``reasoning``.
+
+        Raises:
+            EngineError: nothing says what ends its reasoning.
+        """
+        given = self.reasoning
+        if given is None:
+            return None
+        user = {"role": "user", "content": "Hello there."}
+
+        def render(thought: bool, answer: bool) -> str:
+            said = {"role": "assistant", "content": AN_ANSWER} | ({THOUGHT: A_THOUGHT} if thought else {})
+            return self.text([user, said], answer=False) if answer else self.text([user])
+
+        ids: list[list[int]] = []
+        if isinstance(given.end, list) and isinstance(given.end[0], int):  # ids: their texts are for messages
+            ids = [[int(i) for i in given.end]]
+            given = given.model_copy(update={"end": self._written(ids[0])})
+        start = list(given.start) if isinstance(given.start, list) else None
+        if start is not None:
+            given = given.model_copy(update={"start": self._written(start)})
+        found = find_markers(given, render, str(self.template), self._is_token)
+        if found is None:
+            raise EngineError(
+                f"{self.name}: by its row it reasons, but its chat template does not say what ends that; "
+                "give reasoning.end (and reasoning.start), such as </think>"
+            )
+        ids = ids or [self._marker(end) for end in found.ends]
+        start = self._marker(found.start) if start is None else start
+        in_tokens = all(ids) and (bool(start) or not found.start)
+        try:
+            opens = bool(found.start) and self.text([user]).rstrip().endswith(found.start)
+        except ValueError:  # it refuses the simplest chat: that is told elsewhere
+            opens = False
+        return Thinking(
+            found,
+            tuple(start) if in_tokens else (),
+            tuple(map(tuple, ids)) if in_tokens else (),
+            opens,
+            self.decode,
+            given.budget,
+        )
+
+    def _written(self, ids: Sequence[int]) -> str:
+        """The text of ids, control tokens included."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def _is_token(self, text: str) -> bool:
+        return len(self._marker(text)) == 1
+
+    def _marker(self, text: str) -> list[int]:
+        """Ids of a marker; none where it is ordinary text, whose ids depend on what is around it."""
+        ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        known = set(self.tokenizer.added_tokens_decoder) | set(self.tokenizer.all_special_ids)
+        return ids if known.intersection(ids) else []
+
+    def limit(self, request: Request) -> int:
+        """The most tokens of what is generated for a request: its answer's, and those of the reasoning."""
+        return (
+            request.max_tokens
+            if request.plain or not self.thinking
+            else self.thinking.limit(request.max_tokens)
+        )
+
+    def completion(self, request: Request, ids: Sequence[int], reason: str | None) -> Completion:
+        """What a model said, its reasoning apart from its answer; for models that reason.
+
+        An answer that is longer than it may be, for there was reasoning left to spend, is cut.
+
+        Args:
+            request: what was asked.
+            ids: what was generated, the token that ended it included.
+            reason: why it ended, by the engine: ``stop`` or ``length``.
+        """
+        assert self.thinking is not None
+        ended = bool(ids) and ids[-1] in (*self.end_tokens, *request.ends)
+        told = self.thinking.tell(request.tokens, ids[:-1] if ended else ids)
+        text, stopped = cut_at(told.answer, request.stops)
+        if self.thinking.budget and len(told.rest) + ended > request.max_tokens:
+            text, reason = self.decode(told.rest[: request.max_tokens]).strip(), "length"
+        elif ended or stopped:
+            reason = "stop"
+        failure = never_stopped(told, self.thinking.budget, cut=reason == "length")
+        return Completion(
+            text=None if failure else text,
+            tokens=tuple(ids),
+            input_tokens=len(request.tokens),
+            output_tokens=len(ids),
+            finish_reason=reason,
+            failure=failure,
+            reasoning=told.reasoning,
+            reasoning_tokens=told.tokens,
+            limit=self.limit(request),
+        )
 
     @cached_property
     def _after_answers(self) -> tuple[str, ...]:
@@ -238,10 +357,15 @@ class Chat:
             return [str(error)]
         found = []
         # Spaces at the seam differ between good templates; a header that is not there is more than spaces.
-        if not (before.rstrip() == prompt.rstrip() or prompt.rstrip().startswith(before.rstrip())):
+        seam = before.removeprefix(prompt.rstrip())
+        if self.thinking:  # it may write the markers of reasoning that was none
+            for marker in (*self.thinking.markers.ends, self.thinking.markers.start):
+                seam = seam.replace(marker, "") if marker else seam
+        if seam.strip() and not prompt.rstrip().startswith(before.rstrip()):
             found.append(
                 f"a rendered prompt does not end in the assistant's header: it ends in {prompt[-40:]!r}, but "
                 f"an answer follows {before[-40:]!r}"
+                + ("; a model that reasons needs `reasoning: {}` in its row" if "think" in seam else "")
             )
         if not self.end_tokens and not self.stops:
             found.append("no token ends an answer: neither the tokenizer nor the template has one")

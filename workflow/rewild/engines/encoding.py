@@ -17,11 +17,14 @@ from secrets import token_hex
 from typing import Any
 
 from rewild.engines.base import Message
+from rewild.engines.thinking import THOUGHT
 
 # Private use: they enclose stand-ins for content while a template is at work.
 _MARK, _END = "\ue0ff", "\ue0fd"
 _STAND_IN = re.compile(f"{_MARK}([^{_END}]*){_END}")
 _BRACKETED = re.compile(r"^[<\[{(«｜|].*\w.*[>\]})»｜|]$", re.DOTALL)
+WRITTEN = ("content", THOUGHT)
+"""Keys of a message whose texts users and models wrote."""
 TEMPLATE = -1
 """The owner of a token that the template writes."""
 
@@ -76,7 +79,9 @@ class Encoder:
 
     def is_plain(self, messages: Sequence[Message]) -> bool:
         """Whether no content spells a marker, nor could at a seam with what the template writes."""
-        return not any(self._covered.search(m["content"]) or self._at_edge(m["content"]) for m in messages)
+        return not any(
+            self._covered.search(text) or self._at_edge(text) for m in messages for text in _texts(m)
+        )
 
     def _at_edge(self, content: str) -> bool:
         begins, ends, longest = self._edges
@@ -88,7 +93,14 @@ class Encoder:
 
         Spaces around a content stay outside, so that a template can still trim them.
         """
-        return [{**m, "content": self._mark(i, m["content"])} for i, m in enumerate(messages)]
+        return [
+            {
+                key: self._mark(i, text) if key in WRITTEN else text
+                for key, text in m.items()
+                if text is not None
+            }
+            for i, m in enumerate(messages)
+        ]
 
     def _mark(self, index: int, content: str) -> str:
         core = content.strip()
@@ -272,6 +284,10 @@ def _spelt(written: Sequence[str], markers: Mapping[str, int]) -> set[str]:
 def is_bracketed(text: str) -> bool:
     """Whether a text is in brackets, as markers are: ``[/INST]``, ``<|user|>``."""
     return bool(_BRACKETED.match(text))
+
+
+def _texts(message: Message) -> Iterable[str]:
+    return (text for key in WRITTEN if (text := message.get(key)))
 
 
 def _any_of(literals: Iterable[str]) -> re.Pattern[str]:

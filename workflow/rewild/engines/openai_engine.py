@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from rewild.config.endpoint import NEUTRAL, Takes, without_secrets
+from rewild.config.reasoning import Reasoning, arguments_of, tokens_of
 from rewild.engines.base import (
     SPENT,
     About,
@@ -29,6 +30,7 @@ from rewild.engines.base import (
     Session,
     versions,
 )
+from rewild.engines.thinking import Told, markers_of, never_stopped, tell_text
 from rewild.engines.wire import (
     LARGEST,
     RefusalError,
@@ -185,6 +187,7 @@ class OpenAIEngine(Engine):
         pause: float = FIRST_PAUSE,
         takes: Takes | None = None,
         neutral: bool = False,
+        reasoning: Reasoning | None = None,
     ):
         """
         Args:
@@ -197,6 +200,8 @@ class OpenAIEngine(Engine):
             pause: first pause before a request is tried again, in seconds; it doubles each time.
             takes: which fields it takes; None is all of ours.
             neutral: send every sampling field that a server of open weights would else fill by itself.
+            reasoning: how the model reasons: arguments of its template are sent as ``chat_template_kwargs``
+                (vLLM, SGLang), and what the server leaves in the answer is told from it by its markers.
 
         Raises:
             EngineError: the endpoint is no HTTP address, or the key cannot be one.
@@ -216,6 +221,8 @@ class OpenAIEngine(Engine):
         self.model, self.concurrency, self.timeout, self.pause = model, concurrency, timeout, pause
         self.takes = takes or Takes.model_validate({})
         self.neutral = dict(NEUTRAL) if neutral else {}
+        self.reasoning = reasoning
+        self.markers = markers_of(reasoning) if reasoning else ()
         self._key = key
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._answered = self._down = 0
@@ -265,7 +272,9 @@ class OpenAIEngine(Engine):
                     log.info("%s: %s; trying again in %.1f s", request.name, refusal.why, wait)
                     await asyncio.sleep(wait)
                 continue
-            if completion.text is None and completion.finish_reason == "length":
+            if self.reasoning is not None:
+                completion = self._apart(request, completion)
+            if completion.text is None and completion.finish_reason == "length" and self.reasoning is None:
                 async with checking:
                     limit = self.takes.limit(request.max_tokens)
                     await self._refuse(client, request, sampling, RefusalError(SPENT.format(limit), "answer"))
@@ -282,6 +291,24 @@ class OpenAIEngine(Engine):
                 f"{failed.why}"
             )
         return self._failure(failed, f"endpoint: {failed.why}, {TRIES} times")
+
+    def _apart(self, request: Request, completion: Completion) -> Completion:
+        """A completion of a model that reasons: without what of it the server left in the answer."""
+        text, reasoning, budget = completion.text or "", completion.reasoning, tokens_of(self.reasoning)
+        limit = self.takes.limit(request.max_tokens + budget)
+        cut, count = completion.finish_reason == "length", completion.reasoning_tokens
+        told = Told(reasoning, text, closed=bool(text.strip()) or not cut, tokens=count)
+        if reasoning is None:
+            for markers in self.markers:
+                found = tell_text(text, markers)
+                if found.begins or not found.closed:
+                    told = replace(found, tokens=count)
+                    break
+        if not told.answer.strip() and told.reasoning:
+            told = replace(told, closed=False)
+        failure = never_stopped(told, budget or None, cut=cut)
+        answer = None if failure else told.answer
+        return replace(completion, text=answer, reasoning=told.reasoning, failure=failure, limit=limit)
 
     @staticmethod
     def _failure(refusal: RefusalError, failure: str) -> Completion:
@@ -343,7 +370,7 @@ class OpenAIEngine(Engine):
 
     def _body(self, request: Request, sampling: Sampling) -> bytes:
         fields: dict[str, Any] = {
-            "max_tokens": request.max_tokens,
+            "max_tokens": request.max_tokens + tokens_of(self.reasoning),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": request.seed,
@@ -353,7 +380,9 @@ class OpenAIEngine(Engine):
             fields["top_k"] = sampling.top_k
         if request.top_logprobs:
             fields |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-        asked = {"model": self.model, "messages": [dict(m) for m in request.messages]}
+        asked: dict[str, Any] = {"model": self.model, "messages": [dict(m) for m in request.messages]}
+        if told := arguments_of(self.reasoning):
+            asked["chat_template_kwargs"] = told
         body = asked | self.takes.body(fields)
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 

@@ -178,7 +178,7 @@ class TransformersEngine(Engine):
         """One batch from prompt to last end token."""
         started = time.perf_counter()
         width = max(len(r.tokens) for r in requests)
-        longest = max(r.max_tokens for r in requests)
+        longest = max(map(self.chat.limit, requests))
         tokens = torch.zeros((len(requests), width), dtype=torch.long)
         mask = torch.zeros((len(requests), width + longest), dtype=torch.long)
         for row, request in enumerate(requests):
@@ -186,7 +186,7 @@ class TransformersEngine(Engine):
             mask[row, width - len(request.tokens) :] = 1
         tokens, mask = tokens.to(self.device), mask.to(self.device)
         draws = torch.from_numpy(_draws(requests, longest)).to(self.device)
-        limits = torch.tensor([r.max_tokens for r in requests], device=self.device)
+        limits = torch.tensor([*map(self.chat.limit, requests)], device=self.device)
         ends = _padded([(*self.chat.end_tokens, *r.ends) for r in requests]).to(self.device)
 
         watched = any(r.stops for r in requests)
@@ -261,6 +261,8 @@ class TransformersEngine(Engine):
 
     def _completion(self, request: Request, row: list[int], said: Sequence[Likely]) -> Completion:
         ids = tuple(row[: row.index(-1)] if -1 in row else row)
+        if self.chat.thinking and not request.plain:
+            return self.chat.completion(request, ids, "length")
         ended = bool(ids) and ids[-1] in (*self.chat.end_tokens, *request.ends)
         text, stopped = cut_at(self.chat.decode(ids[:-1] if ended else ids), request.stops)
         ended = ended or stopped

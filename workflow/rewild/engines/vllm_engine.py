@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ class VllmEngine(Engine):
     def settings(self, request: Request, sampling: Sampling) -> SamplingParams:
         """What vLLM is told of a request."""
         return SamplingParams(
-            max_tokens=request.max_tokens,
+            max_tokens=self.chat.limit(request),
             seed=request.seed,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -170,9 +171,20 @@ class VllmEngine(Engine):
             stop_token_ids=sorted({*self.chat.end_tokens, *request.ends}),
             stop=list(request.stops) or None,
             logprobs=request.top_logprobs or None,
-            structured_outputs=StructuredOutputsParams(json=request.form) if request.form else None,
+            structured_outputs=StructuredOutputsParams(json=request.form) if self._held(request) else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+    def _held(self, request: Request) -> bool:
+        return bool(request.form) and (request.plain or not self.chat.thinking)
+
+    def completion(self, request: Request, output: Any) -> Completion:
+        """What vLLM's output of a request says."""
+        if self.chat.thinking and not request.plain:
+            best, read = output.outputs[0], len(output.prompt_token_ids)
+            found = self.chat.completion(request, tuple(best.token_ids), best.finish_reason)
+            return replace(found, input_tokens=read)
+        return _completion(output)
 
     def spent(self, outputs: Sequence[Any], wall: float) -> None:
         """Share wall time out: vLLM reads and writes at once, and tells how long each request did.
@@ -243,6 +255,7 @@ class _Stream(Session):
     def __init__(self, engine: VllmEngine) -> None:
         self._engine, self._core = engine, engine.llm.llm_engine
         self._under_way: set[int] = set()
+        self._asked: dict[int, Request] = {}
         self._ended: list[tuple[int, Completion]] = []  # without a step of vLLM's
         self._since = self._looked = self._heard = time.monotonic()
 
@@ -250,6 +263,7 @@ class _Stream(Session):
         """See :class:`rewild.engines.base.Session`."""
         try:
             self.put(number, request.tokens, self._engine.settings(request, sampling))
+            self._asked[number] = request
         except (ValueError, VLLMClientError) as error:  # refused: too long, not in the vocabulary
             refused = f"engine: {type(error).__name__}: {first_line(error)[:200]}"
             self._ended.append((number, Completion(None, failure=refused)))
@@ -292,7 +306,8 @@ class _Stream(Session):
         found, self._ended = self._ended, []
         if found or not self._under_way:
             return found
-        found = [(int(output.request_id), _completion(output)) for output in self.outputs()]
+        ended = {int(output.request_id): output for output in self.outputs()}
+        found = [(n, self._engine.completion(self._asked.pop(n), output)) for n, output in ended.items()]
         now = time.monotonic()
         if now - self._looked > LOOK:
             self._looked = now

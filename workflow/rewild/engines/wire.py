@@ -208,6 +208,7 @@ def read_completion(content: bytes, key: str = "") -> Completion:
         raise RefusalError(f"malformed answer: not JSON: {excerpt(content, key)}", "answer") from None
     usage = answer.get("usage") if isinstance(answer, dict) else None
     counts = usage if isinstance(usage, dict) else {}
+    details = found if isinstance(found := counts.get("completion_tokens_details"), dict) else {}
     about: dict[str, Any] = {
         "input_tokens": _count(counts.get("prompt_tokens")),
         "output_tokens": _count(counts.get("completion_tokens")),
@@ -219,7 +220,8 @@ def read_completion(content: bytes, key: str = "") -> Completion:
         raise _inner(error, content, Completion(None, **about), key)
     try:
         choice = answer["choices"][0]
-        text, reason = choice["message"]["content"], choice.get("finish_reason")
+        message, reason = choice["message"], choice.get("finish_reason")
+        text = message["content"]
     except (KeyError, IndexError, TypeError, AttributeError):
         raise RefusalError(
             f"malformed answer: no choices: {excerpt(content, key)}",
@@ -228,6 +230,7 @@ def read_completion(content: bytes, key: str = "") -> Completion:
         ) from None
     if reason == "error":  # OpenRouter's way to say that a provider broke off
         raise RefusalError("an error ended the answer", "passing", completion=Completion(None, **about))
+    thought = _thought(message)
     if parts := _text_parts(text):
         text = "".join(parts)
     if text is not None and not isinstance(text, str):
@@ -240,8 +243,29 @@ def read_completion(content: bytes, key: str = "") -> Completion:
         text=None if text is None else clean(text),
         finish_reason=clean(reason)[:80] if isinstance(reason, str) else None,
         logprobs=_logprobs(choice.get("logprobs")),
+        reasoning=clean(thought).strip() or None if thought else None,
+        reasoning_tokens=_count(details.get("reasoning_tokens")),
         **about,
     )
+
+
+def _thought(message: Any) -> str | None:
+    """What was reasoned, where a server tells it from the answer: vLLM's and OpenRouter's ``reasoning``,
+    ``reasoning_content`` of DeepSeek, SGLang and others, or parts of the content (Mistral)."""
+    for key in ("reasoning_content", "reasoning"):
+        if isinstance(message, dict) and isinstance(message.get(key), str) and message[key]:
+            return str(message[key])
+    parts = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(parts, list):
+        return None
+    thoughts = [p.get("thinking") for p in parts if isinstance(p, dict) and p.get("type") == "thinking"]
+    texts = [
+        part.get("text")
+        for thought in thoughts
+        for part in (thought if isinstance(thought, list) else [{"text": thought}])
+        if isinstance(part, dict)
+    ]
+    return "".join(text for text in texts if isinstance(text, str)) or None
 
 
 def _text_parts(content: Any) -> list[str]:

@@ -140,6 +140,7 @@ def open_model(spec: Spec, threads: int | None = None) -> Prepared:
             key=os.environ.get(compute.key),
             takes=source.takes,
             neutral=not source.at_its_maker,
+            **({"reasoning": source.reasoning} if source.reasoning else {}),
             **how,
         )
         return prepare(spec, None, None, maker)
@@ -149,7 +150,8 @@ def open_model(spec: Spec, threads: int | None = None) -> Prepared:
             f"it); give the study responses.overrides.{spec.model}.path, a folder, or leave the model out"
         )
     where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    chat = Chat.load(source.path, spec.model, template=_template(spec), **where)
+    chat = Chat.load(source.path, spec.model, template=_template(spec), reasoning=source.reasoning, **where)
+    _ = chat.thinking  # what cannot be told apart is said before weights are loaded
     native = read_config(source.path, spec.model, source.revision).context
     maker = partial(
         make_engine, engine, path=source.path, chat=chat, precision=source.precision, **where, **how

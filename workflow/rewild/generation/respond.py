@@ -46,6 +46,7 @@ class Cost:
     failures: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0  # of the output tokens
     generate_seconds: float = 0.0
     prefill_seconds: float | None = None
     decode_seconds: float | None = None
@@ -235,6 +236,7 @@ def _cost(
         failures=sum(row["failure"] is not None for row in rows),
         input_tokens=sum(row["input_tokens"] or 0 for row in rows),
         output_tokens=sum(row["output_tokens"] or 0 for row in rows),
+        reasoning_tokens=sum(row.get("reasoning_tokens") or 0 for row in rows),
         generate_seconds=seconds,
         prefill_seconds=spent("prefill_seconds"),
         decode_seconds=spent("decode_seconds"),
@@ -304,6 +306,7 @@ def measure(model: Prepared, shard: str, cost: Cost, chunks: Path, sampling: dic
         failures=cost.failures,
         input_tokens=cost.input_tokens,
         output_tokens=cost.output_tokens,
+        reasoning_tokens=cost.reasoning_tokens,
         load_seconds=cost.load_seconds,
         generate_seconds=seconds,
         prefill_seconds=cost.prefill_seconds,

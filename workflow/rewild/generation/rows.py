@@ -11,6 +11,7 @@ from rewild.core.conversations import Turn, iter_turns
 from rewild.core.language import garbled, language, repetition
 from rewild.engines.base import Completion, Message, Request, Sampling, cut_at
 from rewild.engines.chat import Chat
+from rewild.engines.thinking import THOUGHT
 from rewild.generation.feed import PIECE, Strand
 from rewild.generation.fit import Fitted, fit
 from rewild.generation.prepared import Prepared
@@ -102,8 +103,13 @@ class Responder:
                 slot.failure = slot.fitted.failure
             yield from self._turn(slot)
 
-    @staticmethod
-    def _with_own_history(turns: list[Slot], turn: int) -> None:
+    def _said(self, completion: Completion) -> Message:
+        """An answer as the next turn has it: its reasoning goes to the model's own template, which mostly
+        leaves it out; an endpoint, whose template is not here, gets none."""
+        thought = {THOUGHT: completion.reasoning} if completion.reasoning and self.model.chat else {}
+        return {"role": "assistant", "content": completion.text or "", **thought}
+
+    def _with_own_history(self, turns: list[Slot], turn: int) -> None:
         """Make the earlier assistant messages of a turn the model's own answers."""
         slot, context = turns[turn], list(turns[turn].context)
         answers = {s.turn: s for s in turns[:turn]}
@@ -116,7 +122,7 @@ class Responder:
                 if earlier.failure is not None or earlier.completion is None:
                     slot.failure = f"earlier_turn: turn {index} has no answer to go on from"
                     return
-                context[position] = {"role": "assistant", "content": earlier.completion.text or ""}
+                context[position] = self._said(earlier.completion)
         slot.context = tuple(context)
 
     def _request(self, slot: Slot, attempt: int) -> Request:
@@ -141,12 +147,14 @@ class Responder:
             "language": slot.conversation["language"],
             "prompt": slot.context[-1]["content"],
             "response": text,
+            "reasoning": last.reasoning if last else None,
             "failure": slot.failure,
             "finish_reason": last.finish_reason if last else None,
             "truncation": slot.fitted.truncation if slot.fitted else "none",
             "attempts": slot.attempts,
             "input_tokens": last.input_tokens if last else None,
             "output_tokens": last.output_tokens if last else None,
+            "reasoning_tokens": last.reasoning_tokens if last else None,
             "response_language": language(text) if text else None,
             "repetition": repetition(text) if text else None,
             "garbled": garbled(text) if text else None,
@@ -179,14 +187,17 @@ def check(completion: Completion, request: Request, chat: Chat | None) -> str | 
     if completion.failure is not None:
         return completion.failure
     if completion.text is None or not completion.text.strip():
-        return f"empty: no text in {completion.output_tokens or 0} tokens"
+        thought = completion.reasoning_tokens
+        after = f", {thought} of them reasoning" if thought else ""
+        return f"empty: no text in {completion.output_tokens or 0} tokens{after}"
     if completion.finish_reason not in ("stop", "length"):
         return f"finish_reason: {completion.finish_reason!r} is neither stop nor length"
-    count = completion.output_tokens
+    count, limit = completion.output_tokens, completion.limit or request.max_tokens
+    # An answer may be cut at its own limit, before reasoning has spent its budget.
     if completion.finish_reason == "length" and count is not None and count < request.max_tokens:
         return f"finish_reason: length after {count} tokens, but the limit is {request.max_tokens}"
-    if count is not None and count > request.max_tokens:
-        return f"token_count: {count} tokens, but the limit is {request.max_tokens}"
+    if count is not None and count > limit:
+        return f"token_count: {count} tokens, but the limit is {limit}"
     if request.tokens and completion.input_tokens not in (None, len(request.tokens)):
         read, sent = completion.input_tokens, len(request.tokens)
         return f"token_count: the engine read {read} tokens of a prompt of {sent}"
@@ -198,6 +209,9 @@ def check(completion: Completion, request: Request, chat: Chat | None) -> str | 
             ids = ids[:-1]
         spelt, said = _letters(chat.decode(ids)), _letters(completion.text)
         # An engine that stops at a text gives what stands before it, and the tokens of all.
+        if completion.reasoning_tokens is not None:  # markers and cuts are between them
+            parts = (said, _letters(completion.reasoning or ""))
+            return None if all(p in spelt for p in parts) else "token_count: the tokens do not spell the text"
         if spelt != said and not (request.stops and spelt.startswith(said)):
             return "token_count: the tokens do not spell the text"
     return None
@@ -210,7 +224,8 @@ def _letters(text: str) -> str:
 
 def _with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
     """The study's system prompt before a chat; one that the conversation brings itself stays."""
-    plain: list[Message] = [{"role": m["role"], "content": m["content"]} for m in messages]
+    kept = ("role", "content", THOUGHT)
+    plain: list[Message] = [{key: m[key] for key in kept if key in m} for m in messages]
     if system is None or plain[0]["role"] == "system":
         return plain
     return [{"role": "system", "content": system}, *plain]

@@ -13,10 +13,12 @@ Readers of a model's responses depend on its manifest and call :func:`scan`.
 
 from __future__ import annotations
 
+from operator import not_
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import Field
 
 from rewild.config.base import Strict
 from rewild.config.responses import History
@@ -37,12 +39,21 @@ RESPONSES = TableSchema(
         "language": Column(pl.String, "Language of the conversation, as its source names it (English)", True),
         "prompt": Column(pl.String, "The user's text of this turn, before any truncation"),
         "response": Column(pl.String, "The model's answer; null when it failed, never blank", True),
+        "reasoning": Column(
+            pl.String, "What it reasoned before the answer, without markers; null: nothing", True, True
+        ),
         "failure": Column(pl.String, "Why there is no answer; null when there is one", True),
         "finish_reason": Column(pl.String, "stop (an end token) or length (the output limit)", True),
         "truncation": Column(pl.String, "How an over-long prompt was cut: none, left, per_message, skipped"),
         "attempts": Column(pl.Int16, "How often generation was tried"),
         "input_tokens": Column(pl.Int32, "Tokens of the rendered prompt, after truncation", True),
-        "output_tokens": Column(pl.Int32, "Tokens generated, the end token included", True),
+        "output_tokens": Column(pl.Int32, "Tokens generated, reasoning and the end token included", True),
+        "reasoning_tokens": Column(
+            pl.Int32,
+            "Of these, reasoning and its markers; null: it does not reason, or none counted",
+            True,
+            True,
+        ),
         "response_language": Column(pl.String, "Language detected in the answer (ISO 639-1)", True),
         "repetition": Column(pl.Float64, "Share of the answer's 4-grams seen before in it, 0 to 1", True),
         "garbled": Column(
@@ -79,6 +90,7 @@ class Measurement(Strict):
     failures: int
     input_tokens: int
     output_tokens: int
+    reasoning_tokens: int = Field(0, exclude_if=not_)  # of the output tokens
     load_seconds: float
     generate_seconds: float
     prefill_seconds: float | None
@@ -105,6 +117,7 @@ class ShardCount(Strict):
     failures: int
     input_tokens: int
     output_tokens: int
+    reasoning_tokens: int = Field(0, exclude_if=not_)  # of the output tokens
 
 
 class Manifest(Strict):
@@ -122,6 +135,7 @@ class Manifest(Strict):
     failures_by_reason: dict[str, int]
     input_tokens: int
     output_tokens: int
+    reasoning_tokens: int = Field(0, exclude_if=not_)  # of the output tokens
     shards: list[ShardCount]
 
 
@@ -146,5 +160,5 @@ def scan(manifest: Path | str, *, failures: bool = False) -> pl.LazyFrame:
         raise DataError(f"{path}: lists no shards")
     for file in files:
         check_parquet(file, RESPONSES)
-    frame = pl.scan_parquet(files).cast(pl.Schema(RESPONSES.dtypes))
+    frame = RESPONSES.scan(files)
     return frame if failures else frame.filter(pl.col("failure").is_null())

@@ -16,12 +16,15 @@ from rewild.config.endpoint import NEUTRAL, Takes
 from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
+from rewild.config.reasoning import Reasoning, tokens_of
 from rewild.config.responses import Compute, History, Limits, OverLong, SamplingSettings
 from rewild.config.stages import version
 from rewild.core.errors import ConfigError
 from rewild.core.weights import hash_folder
 from rewild.engines.plan import Plan, architecture_of, plan, with_share
 from rewild.engines.roofline import Traffic, choose, traffic
+
+LEAST = 16  # tokens of a prompt
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Source:
         takes: what an endpoint takes that serves it; None is all of our fields.
         at_its_maker: whether the endpoint is its maker's; any other serves it from files, which may bring
             sampling settings of their own.
+        reasoning: how it reasons before it answers; None: it does not.
     """
 
     path: str
@@ -47,6 +51,12 @@ class Source:
     template: str | None = None
     takes: Takes | None = None
     at_its_maker: bool = False
+    reasoning: Reasoning | None = None
+
+    @property
+    def thinks(self) -> dict[str, Any]:
+        """What of its reasoning identifies an answer, as ``reasoning``; nothing where it has none."""
+        return {} if self.reasoning is None else {"reasoning": self.reasoning.identity}
 
     @property
     def sent(self) -> dict[str, Any]:
@@ -104,8 +114,8 @@ class Spec:
     @cached_property
     def described(self) -> str:
         """:func:`settings_of`, made once: each of a model's shards asks for it while jobs are laid out."""
-        elsewhere = {"native_context", "parameters", "takes", "at_its_maker"}
-        source = {k: v for k, v in asdict(self.source).items() if k not in elsewhere}
+        elsewhere = {"native_context", "parameters", "takes", "at_its_maker", "reasoning"}
+        source = {k: v for k, v in asdict(self.source).items() if k not in elsewhere} | self.source.thinks
         if self.remote:
             source["sent"] = self.source.sent
         return json.dumps(
@@ -154,11 +164,14 @@ def source_of(
     total = row.parameters.total if row and row.parameters else 0
     native = row.native_context if row else None
     if folder is not None:
-        return Source(folder, None, precision or "fp32", total / 1e9, native)
+        thinks = row.reasoning if row else None
+        return Source(folder, None, precision or "fp32", total / 1e9, native, reasoning=thinks)
     assert row is not None
     precision = precision or row.paper_precision or "bf16"
     hub, revision = row.checkpoint(precision)
-    made = Source(hub or "", revision, precision, total / 1e9, native, row.trust_remote_code)
+    made = Source(
+        hub or "", revision, precision, total / 1e9, native, row.trust_remote_code, reasoning=row.reasoning
+    )
     if remote:
         return replace(
             made,
@@ -240,10 +253,15 @@ def limits(spec: Spec, native_context: int | None) -> tuple[int, int, int]:
             f"model {spec.model}: limits.context is {context} tokens, but the model was made for {native}"
         )
     longest_input, longest_output = sizes(wanted, context)
-    if longest_input + longest_output > context:
+    thought = tokens_of(spec.source.reasoning)
+    if thought and wanted.max_input is None:  # a share of the context makes room
+        longest_input = max(min(longest_input, context - longest_output - thought), LEAST)
+    if longest_input + longest_output + thought > context:
+        reasoning = f", reasoning of {thought}" if thought else ""
         raise ConfigError(
-            f"model {spec.model}: prompts of {longest_input} and answers of {longest_output} tokens exceed "
-            f"the context of {context}"
+            f"model {spec.model}: prompts of {longest_input}{reasoning} and answers of {longest_output} "
+            f"tokens exceed the context of {context}"
+            + ("; lower reasoning.budget, or the limits" if thought else "")
         )
     return context, longest_input, longest_output
 
@@ -280,6 +298,7 @@ def identity(
         "over_long": spec.over_long,
         "attempts": spec.attempts,
         **spec.engine_arguments,
+        **spec.source.thinks,
     }
 
 

@@ -49,6 +49,7 @@ def collect(spec: Spec, pilot: PilotReport, prompts: Sequence[Path], folder: Pat
         failures_by_reason=dict(sorted(reasons.items())),
         input_tokens=sum(s.input_tokens for s in shards),
         output_tokens=sum(s.output_tokens for s in shards),
+        reasoning_tokens=sum(s.reasoning_tokens for s in shards),
         shards=shards,
     )
     write_json(out, manifest.model_dump())
@@ -96,5 +97,6 @@ def _count(pilot: PilotReport, prompts: pl.DataFrame, file: Path) -> tuple[Shard
         failures=failures.len(),
         input_tokens=int(rows["input_tokens"].sum() or 0),
         output_tokens=int(rows["output_tokens"].sum() or 0),
+        reasoning_tokens=int(rows["reasoning_tokens"].sum() or 0),
     )
     return count, [reason_of(f) for f in failures]

@@ -95,6 +95,8 @@ def _panel(model: str, answers: pl.DataFrame | None, turn: int) -> Panel:
     if row["failure"] is not None:
         return Panel(harmless(f"failed: {row['failure']}"), title=Text(model), border_style="red")
     counts = f"{row['input_tokens']} → {row['output_tokens']} tokens, {row['finish_reason']}"
+    if row.get("reasoning_tokens"):
+        counts += f", {row['reasoning_tokens']} of them reasoning"
     if row["truncation"] != "none":
         counts += f", prompt cut ({row['truncation']})"
     return Panel(harmless(row["response"]), title=Text(model), subtitle=Text(counts), border_style="green")

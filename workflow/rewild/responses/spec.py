@@ -37,6 +37,8 @@ def make_spec(
     precision = own.precision or ("bf16" if fine_tune and fine_tune.folder is None else None)
     remote = find_engine(settings.engine).remote
     source = replace(source_of(model, remote, row, folder, precision), template=own.chat_template)
+    if own.reasoning is not None:
+        source = replace(source, reasoning=own.reasoning)
     if row is not None and remote:
         source = replace(source, takes=row.endpoint)
     planned_row = row if own.gpus is None else None

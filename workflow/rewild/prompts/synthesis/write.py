@@ -232,7 +232,7 @@ class Scribe:
             return None, f"too_long: {len(tokens)} tokens stand before the turn, the limit is {most}"
         seed, name = self._seed(draft.number, turn), f"{self.source.name}/{draft.number}/{turn}"
         ends, stops = self.turns.ends, self.turns.stops
-        return Request(name, tuple(before), tokens, longest, seed, ends=ends, stops=stops), None
+        return Request(name, tuple(before), tokens, longest, seed, ends=ends, stops=stops, plain=True), None
 
     def _answer(self, draft: Draft, turn: int) -> Any:
         """Answer the last prompt; returns why there is no answer."""
