@@ -18,16 +18,22 @@ from reasoners import (
     chat_of,
     thinker,
 )
-from rewild.core.reading import read_model
+from rewild.core.table import read_table
 from rewild.engines import make_engine
 from rewild.engines.base import Completion, EngineError, Request, Sampling
 from rewild.engines.chat import Chat
 from rewild.generation.rows import check, reason_of
-from rewild.generation.schema import Measurement
+from rewild.generation.schema import RESPONSES
 from tiny import make_tokenizer
 from workspace import Workspace, make_prompts
 
 GREEDY = Sampling(temperature=0.0)
+
+
+def of_engine(request: Request, ids: list[int], reason: str) -> Completion:
+    """What an engine gives before reasoning is told from the answer."""
+    counts = {"input_tokens": len(request.tokens), "output_tokens": len(ids)}
+    return Completion("as it was", tuple(ids), finish_reason=reason, **counts)
 
 
 def said(chat: Chat, text: str, *, answer: int = 200, end: str | None = "<|end|>") -> Completion:
@@ -38,7 +44,7 @@ def said(chat: Chat, text: str, *, answer: int = 200, end: str | None = "<|end|>
     (prompt,) = chat.render([ASKED])
     assert isinstance(prompt, tuple)
     request = Request("c/0", tuple(ASKED), prompt, answer, 0)
-    found = chat.completion(request, ids, "stop" if end else "length")
+    found = chat.apart(request, of_engine(request, ids, "stop" if end else "length"))
     if found.failure is None:
         assert check(found, request, chat) is None
     return found
@@ -116,7 +122,8 @@ def test_a_user_cannot_begin_reasoning_nor_an_answer_end_it_twice() -> None:
     (prompt,) = chat.render([asked])
     assert isinstance(prompt, tuple)
     ids = chat.tokenizer("with words", add_special_tokens=False)["input_ids"]
-    assert chat.completion(Request("c/0", (), prompt, 9, 0), ids, "length").text == "with words"
+    request = Request("c/0", (), prompt, 9, 0)
+    assert chat.apart(request, of_engine(request, ids, "length")).text == "with words"
     spoken_of = said(chat, "<think>a</think>with words </think>the model")
     assert spoken_of.reasoning == "a"
     assert spoken_of.text == "with words </think>the model", "a second end is the answer's own"
@@ -215,8 +222,8 @@ def test_responses_have_reasoning_in_a_column_of_its_own(
 
     monkeypatch.setattr(template.Template, "render", watched)
     made = of_workspace(tmp_path, headed, {"budget": 12}, history="self")
-    rows = made.respond()
-    measured = read_model(made.out.with_suffix(".json"), Measurement, "a measurement")
+    measured = made.respond()
+    rows = read_table(made.out, RESPONSES)
     assert set(rows["response"]) == {"with words"}
     assert set(rows["reasoning"]) == {"the model"}
     assert set(rows["failure"]) == {None}
@@ -231,8 +238,8 @@ def test_responses_have_reasoning_in_a_column_of_its_own(
 def test_endless_reasoning_is_counted(tmp_path: Path) -> None:
     model = thinker(tmp_path / "model", HEADED, "the model", endless=True)
     made = of_workspace(tmp_path / "w", model, {"budget": 8}, attempts=2)
-    rows = made.respond()
-    measured = read_model(made.out.with_suffix(".json"), Measurement, "a measurement")
+    measured = made.respond()
+    rows = read_table(made.out, RESPONSES)
     assert set(map(reason_of, rows["failure"])) == {"never_stopped_reasoning"}
     assert set(rows["attempts"]) == {2}
     assert measured.failures == rows.height

@@ -15,6 +15,7 @@ from rewild.config.benchmarks import RUBRIC, Benchmark, find_benchmark
 from rewild.config.endpoint import EndpointUrl, Takes
 from rewild.config.engines import EngineName, find_engine
 from rewild.config.models import Model, Slug
+from rewild.config.reasoning import Reasoning
 from rewild.config.responses import Compute, Limits, OverLong
 from rewild.config.runners import GIVEN, MADE, RUNNERS, find_runner
 from rewild.config.stages import version
@@ -46,20 +47,23 @@ class Asked:
         revision: the commit of its weights, where they are open and pinned.
         takes: the fields that its endpoint takes; None is all of ours.
         open_weights: whether somebody serves it from its files, which may bring sampling settings.
+        reasoning: how it reasons before it replies; None: it does not.
     """
 
     name: str
     revision: str | None = None
     takes: Takes | None = None
     open_weights: bool = False
+    reasoning: Reasoning | None = None
 
     @property
     def identity(self) -> str:
         """All of it that can change a judgment: judgments are found again by it, and rules rerun by it."""
         takes = self.takes.identity if self.takes else None
-        if self.revision is None and takes is None and not self.open_weights:
+        thinks = [self.reasoning.identity] if self.reasoning else []
+        if self.revision is None and takes is None and not self.open_weights and not thinks:
             return self.name
-        return json.dumps([self.name, self.revision, takes, self.open_weights], sort_keys=True)
+        return json.dumps([self.name, self.revision, takes, self.open_weights, *thinks], sort_keys=True)
 
 
 def asked_judge(judge: str, models: Mapping[str, Model]) -> Asked:
@@ -67,7 +71,8 @@ def asked_judge(judge: str, models: Mapping[str, Model]) -> Asked:
     row = models.get(judge) or next((m for m in models.values() if judge in (m.api, m.hub)), None)
     if row is None:
         return Asked(judge)
-    return Asked(row.api or row.hub or judge, row.revision, row.endpoint, row.api is None)
+    name = row.api or row.hub or judge
+    return Asked(name, row.revision, row.endpoint, row.api is None, row.reasoning)
 
 
 class Answering(Section):

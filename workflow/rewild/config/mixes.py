@@ -332,6 +332,11 @@ class Mix(Section, marks=RESULT):
         "shuffled", description="All conversations in the order of their hashes, or source after source"
     )
     filters: Filtering = Field(default_factory=lambda: Filters.model_validate({}))
+    reasoning: Literal["leave-out", "train"] = Field(
+        "leave-out",
+        exclude_if=lambda chosen: chosen == "leave-out",
+        description="Of models that reason: train on their answers alone, or on reasoning and answers",
+    )
     contamination: MixContamination | None = Field(None, description="Compare user turns with benchmarks")
     tokenizer: Annotated[Slug | None, SHOWN] = Field(
         None, description="Model whose tokenizer counts the card's tokens; null: no tokens on the card"
@@ -343,6 +348,17 @@ class Mix(Section, marks=RESULT):
         if double := twice([source.label for source in sources]):
             raise ValueError(f"two sources are named '{double}'; give one of them another `name`")
         return sources
+
+    @model_validator(mode="after")
+    def _reasons(self) -> Self:
+        if self.reasons and not any(isinstance(source, FromResponses) for source in self.sources):
+            raise ValueError("reasoning: no source is a model's responses, which alone have reasoning")
+        return self
+
+    @property
+    def reasons(self) -> bool:
+        """Whether reasoning is trained on."""
+        return self.reasoning == "train"
 
     @model_validator(mode="after")
     def _amounts(self) -> Self:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rewild.config.base import identity
 from rewild.config.mixes import mix_name
 from rewild.config.models import Model, find_model
+from rewild.config.reasoning import arguments_of
 from rewild.config.recipes import ChatTemplate, Recipe, find_recipe
 from rewild.config.runs import Run
 from rewild.config.stages import version
@@ -110,6 +112,13 @@ class Training:
     seed: int
     start: Weights
     template: ChatTemplate | None  # None: the model's tokenizer has its own
+    reasons: bool = False  # the mix has reasoning, which is trained on
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the chat template is told besides, as ``arguments``; nothing where there is none."""
+        told = arguments_of(self.start.row.reasoning)
+        return {"arguments": told} if told else {}
 
     @property
     def folder(self) -> str:
@@ -129,6 +138,7 @@ class Training:
                 "seed": self.seed,
                 "start": start,
                 "template": template,
+                **self.told,
             }
         )
 
@@ -168,7 +178,10 @@ def training_of(
                 f"gives none for the family '{start.row.family}': add it to the recipe's 'templates'"
             )
     seed = study.seed if found.seed is None else found.seed
-    return Training(study.name, run, found.mix, recipe, seed, start, template)
+    mix = study.mixes.get(found.mix)
+    return Training(
+        study.name, run, found.mix, recipe, seed, start, template, reasons=mix is not None and mix.reasons
+    )
 
 
 def style_models(study: Study) -> list[str]:

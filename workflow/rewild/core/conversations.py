@@ -12,6 +12,10 @@ Message = Mapping[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``."""
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+THOUGHT = "reasoning_content"
+"""The key of a message's reasoning here, and in most templates."""
+REASONED = pl.List(pl.Struct({"role": pl.String, "content": pl.String, THOUGHT: pl.String}))
+"""Messages of which some have reasoning."""
 
 
 def conversation_id(turns: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
@@ -19,16 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from rewild.config.reasoning import Reasoning, arguments_of
+from rewild.core.conversations import THOUGHT
 from rewild.engines.base import Completion, EngineError, Message, Request, cut_at
 from rewild.engines.encoding import Encoded, Encoder
 from rewild.engines.template import Template
 from rewild.engines.thinking import (
     A_THOUGHT,
     AN_ANSWER,
-    THOUGHT,
     Thinking,
     find_markers,
-    key_of,
+    keyed,
     never_stopped,
 )
 from rewild.engines.tokenizer import load_tokenizer
@@ -112,10 +113,7 @@ class Chat:
         Raises:
             ValueError: the template refuses this chat (roles out of order, no system role, ...).
         """
-        if any(THOUGHT in message for message in messages):
-            key = key_of(str(self.template))
-            messages = [{key if k == THOUGHT else k: v for k, v in m.items()} for m in messages]
-        return self._template.render(messages, answer=answer)
+        return self._template.render(keyed(messages, str(self.template)), answer=answer)
 
     def render(self, chats: Sequence[Sequence[Message]]) -> list[tuple[int, ...] | ValueError]:
         """Each chat as token ids, up to the assistant's header; an error where the template refuses it."""
@@ -274,32 +272,33 @@ class Chat:
             else self.thinking.limit(request.max_tokens)
         )
 
-    def completion(self, request: Request, ids: Sequence[int], reason: str | None) -> Completion:
-        """What a model said, its reasoning apart from its answer; for models that reason.
+    def apart(self, request: Request, said: Completion) -> Completion:
+        """What a model said, its reasoning apart from its answer; as it is, of a model that does not reason.
 
         An answer that is longer than it may be, for there was reasoning left to spend, is cut.
 
         Args:
             request: what was asked.
-            ids: what was generated, the token that ended it included.
-            reason: why it ended, by the engine: ``stop`` or ``length``.
+            said: what was generated, with its token ids.
         """
-        assert self.thinking is not None
+        thinking = self.thinking
+        if thinking is None or request.plain or said.failure is not None:
+            return said
+        ids, reason = said.tokens, said.finish_reason
         ended = bool(ids) and ids[-1] in (*self.end_tokens, *request.ends)
-        told = self.thinking.tell(request.tokens, ids[:-1] if ended else ids)
+        told = thinking.tell(request.tokens, ids[:-1] if ended else ids)
         text, stopped = cut_at(told.answer, request.stops)
-        if self.thinking.budget and len(told.rest) + ended > request.max_tokens:
+        if thinking.budget and len(told.rest) + ended > request.max_tokens:
             text, reason = self.decode(told.rest[: request.max_tokens]).strip(), "length"
         elif ended or stopped:
             reason = "stop"
-        failure = never_stopped(told, self.thinking.budget, cut=reason == "length")
-        return Completion(
+        failure = never_stopped(told, thinking.budget, cut=reason == "length")
+        return replace(
+            said,
             text=None if failure else text,
-            tokens=tuple(ids),
-            input_tokens=len(request.tokens),
-            output_tokens=len(ids),
             finish_reason=reason,
             failure=failure,
+            logprobs=said.logprobs[told.tokens or 0 :],
             reasoning=told.reasoning,
             reasoning_tokens=told.tokens,
             limit=self.limit(request),

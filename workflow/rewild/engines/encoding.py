@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
+from rewild.core.conversations import THOUGHT
 from rewild.engines.base import Message
-from rewild.engines.thinking import THOUGHT
 
 # Private use: they enclose stand-ins for content while a template is at work.
 _MARK, _END = "\ue0ff", "\ue0fd"

@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rewild.config.base import validate
+from rewild.config.reasoning import Reasoning
 from rewild.core.errors import RewildError, first_line, nearest
 from rewild.core.reading import read_text
 
@@ -28,7 +30,7 @@ def look(model: dict[str, Any]) -> list[str]:
     Args:
         model: ``name``, ``path``, ``revision``, ``trust_remote_code``; ``context``, the tokens that are
             planned; ``chats``, whether it answers; ``system``, a prompt that it gets; ``template``, a file
-            with another template.
+            with another template; ``reasoning``, of its row, if it reasons.
     """
     from rewild.engines.chat import Chat
     from rewild.engines.config_file import read_config
@@ -48,7 +50,10 @@ def look(model: dict[str, Any]) -> list[str]:
             load_tokenizer(path, name, **trust)
             return found
         template = read_text(model["template"]) if model["template"] else None
-        found += Chat.load(path, name, template=template, **trust).problems(model["system"])
+        given = model.get("reasoning")
+        reasoning = None if given is None else validate(Reasoning, given, f"{name}: reasoning")
+        chat = Chat.load(path, name, template=template, reasoning=reasoning, **trust)
+        found += chat.problems(model["system"])
     except RewildError as error:
         found.append(_short(error, name))
     except Exception as error:  # whatever a file of a model makes of us is that model's fault

@@ -48,12 +48,13 @@ class Traffic:
     held: float
 
 
-def traffic(assumed: Assumptions, longest_prompt: int, longest_answer: int) -> Traffic:
+def traffic(assumed: Assumptions, longest_prompt: int, longest_answer: int, thought: float = 0.0) -> Traffic:
     """The requests of conversations, by the assumptions on their tokens, under a model's limits.
 
     A conversation has a geometric number of turns; turn t reads t user turns and t - 1 answers; answers are
     lognormal. A sequence is in the cache for as long as it is written, so long answers weigh more: with
-    prompt p and answer a, p + E[a^2] / 2 E[a] tokens are kept on average.
+    prompt p and answer a, p + E[a^2] / 2 E[a] tokens are kept on average. Reasoning is written before each
+    answer, so many tokens on average, and is in no later prompt.
     """
     prompt, answer = float(assumed.prompt_tokens.value), float(assumed.answer_tokens.value)
     on = 1 - 1 / float(assumed.turns.value)
@@ -65,6 +66,8 @@ def traffic(assumed: Assumptions, longest_prompt: int, longest_answer: int) -> T
     computed = read - float(assumed.roofline.prefix.value) * _mean(weights, found)
     sigma = float(assumed.answer_spread.value)
     written, square = (_capped(answer, sigma, longest_answer, power) for power in (1, 2))
+    square += 2 * written * thought + thought**2
+    written += thought
     return Traffic(read, computed, written, read + square / (2 * written))
 
 

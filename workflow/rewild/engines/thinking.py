@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rewild.config.reasoning import Reasoning
+from rewild.core.conversations import THOUGHT, Message
 
-THOUGHT = "reasoning_content"
-"""The key of a message's reasoning here, and in most templates."""
 KEYS = (THOUGHT, "thinking", "reasoning")
 """Under which templates look for it."""
 NEVER = "never_stopped_reasoning"
@@ -210,6 +209,14 @@ def key_of(template: str) -> str:
         key for key in KEYS if re.search(rf"\.{key}\b|\[\s*['\"]{key}['\"]|['\"]{key}['\"]\s+in\b", template)
     )
     return next(named, THOUGHT)
+
+
+def keyed(messages: Sequence[Message], template: str) -> list[Message]:
+    """Messages with their reasoning under the key that a template reads."""
+    if not any(THOUGHT in message for message in messages):
+        return list(messages)
+    key = key_of(template)
+    return [{key if k == THOUGHT else k: v for k, v in m.items()} for m in messages]
 
 
 def find_markers(

@@ -261,12 +261,10 @@ class TransformersEngine(Engine):
 
     def _completion(self, request: Request, row: list[int], said: Sequence[Likely]) -> Completion:
         ids = tuple(row[: row.index(-1)] if -1 in row else row)
-        if self.chat.thinking and not request.plain:
-            return self.chat.completion(request, ids, "length")
         ended = bool(ids) and ids[-1] in (*self.chat.end_tokens, *request.ends)
         text, stopped = cut_at(self.chat.decode(ids[:-1] if ended else ids), request.stops)
         ended = ended or stopped
-        return Completion(
+        plain = Completion(
             text=text,
             tokens=ids,
             input_tokens=len(request.tokens),
@@ -279,6 +277,7 @@ class TransformersEngine(Engine):
             if (wanted := request.top_logprobs)
             else (),
         )
+        return self.chat.apart(request, plain)
 
     def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
         """Log-probabilities of continuations; see :class:`rewild.engines.base.Engine`."""

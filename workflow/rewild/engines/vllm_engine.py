@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +177,6 @@ class VllmEngine(Engine):
     def _held(self, request: Request) -> bool:
         return bool(request.form) and (request.plain or not self.chat.thinking)
 
-    def completion(self, request: Request, output: Any) -> Completion:
-        """What vLLM's output of a request says."""
-        if self.chat.thinking and not request.plain:
-            best, read = output.outputs[0], len(output.prompt_token_ids)
-            found = self.chat.completion(request, tuple(best.token_ids), best.finish_reason)
-            return replace(found, input_tokens=read)
-        return _completion(output)
-
     def spent(self, outputs: Sequence[Any], wall: float) -> None:
         """Share wall time out: vLLM reads and writes at once, and tells how long each request did.
 
@@ -307,7 +298,10 @@ class _Stream(Session):
         if found or not self._under_way:
             return found
         ended = {int(output.request_id): output for output in self.outputs()}
-        found = [(n, self._engine.completion(self._asked.pop(n), output)) for n, output in ended.items()]
+        found = [
+            (n, self._engine.chat.apart(self._asked.pop(n), _completion(output)))
+            for n, output in ended.items()
+        ]
         now = time.monotonic()
         if now - self._looked > LOOK:
             self._looked = now

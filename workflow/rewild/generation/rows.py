@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from rewild.core.conversations import Turn, iter_turns
+from rewild.core.conversations import THOUGHT, Turn, iter_turns
 from rewild.core.language import garbled, language, repetition
 from rewild.engines.base import Completion, Message, Request, Sampling, cut_at
 from rewild.engines.chat import Chat
-from rewild.engines.thinking import THOUGHT
 from rewild.generation.feed import PIECE, Strand
 from rewild.generation.fit import Fitted, fit
 from rewild.generation.prepared import Prepared

@@ -214,17 +214,18 @@ def planned(  # noqa: PLR0917 (all that a plan depends on)
     if "gpus" not in find_engine(engine).takes:  # it loads a model onto one GPU, or none
         return plan(shape, compute.gpu, known, context=wanted.context), share
     fitting = plan(shape, compute.gpu, known, context=wanted.context).context
-    use = traffic_of(compute, wanted, min(fitting, wanted.at_most or fitting))
+    use = traffic_of(compute, wanted, min(fitting, wanted.at_most or fitting), row.reasoning)
     where = "responses.compute.objective"
     return choose(
         shape, compute.gpu, known, use, objective=compute.objective, context=wanted.context, where=where
     ), share
 
 
-def traffic_of(compute: Compute, wanted: Limits, context: int) -> Traffic:
-    """The requests of a study's conversations, under the limits of a context."""
+def traffic_of(compute: Compute, wanted: Limits, context: int, reasoning: Reasoning | None = None) -> Traffic:
+    """The requests of a study's conversations, under the limits of a context; reasoning is written, too."""
     longest_input, longest_output = sizes(wanted, context)
-    return traffic(load_assumptions().of(compute.tokens), longest_input, longest_output)
+    thought = reasoning.reckoned if reasoning else 0
+    return traffic(load_assumptions().of(compute.tokens), longest_input, longest_output, thought)
 
 
 def sizes(wanted: Limits, context: int) -> tuple[int, int]:

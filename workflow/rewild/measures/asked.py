@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from rewild.config.judging import OPENAI
+from rewild.config.reasoning import tokens_of
 from rewild.config.responses import Compute
 from rewild.core.errors import ConfigError
 from rewild.engines.base import Engine, Message
@@ -82,6 +83,7 @@ class Asked(Measurer):
             seed=self._seed,
             chat=self._model.chat,
             longest=self._model.sizes[1],
+            reasoning=tokens_of(self._model.spec.source.reasoning),
         )
         rows = ask(asking, by_key, self._replies, self._engine)
         return [self._read(reader, rows[key], by_key[key]) for key in keys]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rewild.config.gpus import Gpu
 from rewild.config.judging import FREE, Judging, Price, asked_judge
 from rewild.config.measures.labels import Asks, Label
 from rewild.config.models import Model
+from rewild.config.reasoning import tokens_of
 from rewild.config.responses import Compute, Limits, SamplingSettings
 from rewild.config.study import Study
 from rewild.config.vllm import VllmArguments
@@ -52,7 +53,7 @@ class Enquiry:
         """What a reply depends on beside row and weights: what an endpoint is sent, vLLM's arguments."""
         spec = self.spec
         sent = {"model": spec.source.path, "sent": spec.source.sent} if spec.remote else {}
-        return {"seed": spec.seed, **sent, **spec.engine_arguments}
+        return {"seed": spec.seed, **sent, **spec.engine_arguments, **spec.source.thinks}
 
     @property
     def price(self) -> Price | None:
@@ -127,18 +128,20 @@ def _spec(  # noqa: PLR0917 (all that it depends on)
     if weights is None:
         asked = asked_judge(settings.model, models)
         own = not asked.open_weights
-        source = Source(asked.name, None, "bf16", 0.0, None, takes=asked.takes, at_its_maker=own)
+        source = Source(asked.name, None, "bf16", 0.0, None)
+        source = replace(source, takes=asked.takes, at_its_maker=own, reasoning=asked.reasoning)
     else:
         total = row.parameters.total / 1e9 if row and row.parameters else 0.0
+        code, thinks = weights.trust_remote_code, row.reasoning if row else None
         source = Source(
-            weights.path, weights.revision, settings.precision, total, native, weights.trust_remote_code
+            weights.path, weights.revision, settings.precision, total, native, code, reasoning=thinks
         )
     context = min(native, settings.context) if native else settings.context
-    room = context - settings.max_tokens
+    room = context - settings.max_tokens - tokens_of(source.reasoning)
     if room < LEAST:
         raise ConfigError(
             f"max_tokens: replies of {settings.max_tokens} tokens leave no room for a prompt: the model's "
-            f"context is {context}"
+            f"context is {context}" + (", and its reasoning takes the rest" if source.reasoning else "")
         )
     limits = Limits(at_most=context, max_output=settings.max_tokens, max_input=room if native else None)
     wanted = Limits(context=context if native else None, at_most=context)

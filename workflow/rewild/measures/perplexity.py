@@ -34,7 +34,8 @@ class Scoring(Measurer):
             "revision": self.weights.revision,
             "trust_remote_code": self.weights.trust_remote_code,
         }
-        self.chat = Chat.load(path, name, template=None if chat else "{{ '' }}", **where)
+        thinks = self.weights.reasoning if chat else None
+        self.chat = Chat.load(path, name, template=None if chat else "{{ '' }}", reasoning=thinks, **where)
         tokenizer = self.chat.tokenizer
         begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         if begin is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rewild.config.measures.space import Match
 from rewild.config.models import Model
+from rewild.config.reasoning import Reasoning, arguments_of
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, nearest
 from rewild.core.weights import PACKAGE, hash_folder
@@ -25,12 +26,14 @@ class Weights:
         path: a folder or a hub id.
         revision: the commit on the hub; None for a folder, whose content is hashed.
         trust_remote_code: run the code that the repository ships.
+        reasoning: what its chat template is told besides, if it reasons.
     """
 
     name: str
     path: str
     revision: str | None = None
     trust_remote_code: bool = False
+    reasoning: Reasoning | None = None
 
     @property
     def packaged(self) -> bool:
@@ -45,11 +48,13 @@ class Weights:
     @property
     def identity(self) -> dict[str, Any]:
         """What identifies it: its content, or its name and commit."""
+        told = arguments_of(self.reasoning)
+        more = {"arguments": told} if told else {}
         if self.packaged:
             return {"package": self.path.removeprefix(PACKAGE)}
         if self.local:
-            return {"sha256": hash_folder(Path(self.path))}
-        return {"hub": self.path, "revision": self.revision}
+            return {"sha256": hash_folder(Path(self.path)), **more}
+        return {"hub": self.path, "revision": self.revision, **more}
 
 
 def weights_of(study: Study, name: str, models: Mapping[str, Model]) -> Weights | None:
@@ -76,12 +81,13 @@ def weights_of(study: Study, name: str, models: Mapping[str, Model]) -> Weights 
             raise ConfigError(f"{where}: '{wanted}' is not of the form {PACKAGE}NAME==VERSION")
         return Weights(wanted, wanted)
     if folder := local_folder(study, wanted, models):
-        return Weights(wanted, folder)
+        thinks = models[wanted].reasoning if wanted in models else None
+        return Weights(wanted, folder, reasoning=thinks)
     if wanted in models:
         hub, pinned = models[wanted].checkpoint()
         if hub is None:
             raise ConfigError(f"{where}: the model '{wanted}' is not on the hub")
-        return Weights(wanted, hub, pinned, models[wanted].trust_remote_code)
+        return Weights(wanted, hub, pinned, models[wanted].trust_remote_code, models[wanted].reasoning)
     if revision:
         return Weights(wanted, wanted, revision)
     if "/" not in wanted and not Path(wanted).is_dir():

@@ -85,6 +85,7 @@ def _generating(job: Spec, in_folder: bool) -> Iterator[dict[str, Any]]:
         "chats": True,
         "system": job.system,
         "template": source.template,
+        "reasoning": source.reasoning and source.reasoning.model_dump(mode="json"),
     }
 
 

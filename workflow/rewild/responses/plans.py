@@ -93,7 +93,7 @@ def _row(model: Model, responses: Responses, gpus: Mapping[str, Gpu], conversati
         assert compute.gpu
         _, known = with_share(compute.gpu, gpus, compute.gpu_memory_utilization, compute.vllm.given)
         context = min(made.context, settings.limits.at_most or made.context)
-        use = traffic_of(compute, settings.limits, context)
+        use = traffic_of(compute, settings.limits, context, model.reasoning)
         plans.append(made)
         if fast:
             found.append(forecast(shape, fast_gpu(compute.gpu, known), made, use))

@@ -42,6 +42,8 @@ def make_spec(
     if row is not None and remote:
         source = replace(source, takes=row.endpoint)
     planned_row = row if own.gpus is None else None
+    if planned_row is not None and own.reasoning is not None:
+        planned_row = planned_row.model_copy(update={"reasoning": own.reasoning})
     made, share = planned(
         planned_row, source.precision, settings.engine, settings.compute, settings.limits, gpus
     )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rewild.config.reasoning import Reasoning, arguments_of
 from rewild.core.errors import ConfigError, DataError, first_line
 from rewild.engines.base import EngineError
 from rewild.engines.chat import Chat
@@ -33,8 +34,14 @@ META = ("transformers_version", "_from_model_config", "_commit_hash")
 class Prompts:
     """Renders lm-eval's chats with a model's template, and knows what must be in every prompt."""
 
-    def __init__(
-        self, tokenizer: Any, template: str, name: str, system: str | None = None, refuse: bool = False
+    def __init__(  # noqa: PLR0917 (what a prompt depends on)
+        self,
+        tokenizer: Any,
+        template: str,
+        name: str,
+        system: str | None = None,
+        refuse: bool = False,
+        reasoning: Reasoning | None = None,
     ) -> None:
         """
         Args:
@@ -43,12 +50,13 @@ class Prompts:
             name: the model's, for messages.
             system: the study's system prompt; the empty text empties what the template writes by itself.
             refuse: stop if the template takes no system message, where one is needed.
+            reasoning: what the template is told besides.
 
         Raises:
             ConfigError: the template fails on the simplest chat.
         """
         self.tokenizer, self.template, self.name = tokenizer, template, name
-        self.system, self.refuse = system, refuse
+        self.system, self.refuse, self.arguments = system, refuse, arguments_of(reasoning)
         self.written: set[str] = set()
         user = [{"role": "user", "content": "Hello there."}]
         try:
@@ -108,7 +116,7 @@ class Prompts:
                     tokenize=False,
                     add_generation_prompt=answer,
                     continue_final_message=not answer,
-                    date_string=today.strftime("%d %b %Y"),
+                    **{"date_string": today.strftime("%d %b %Y")} | self.arguments,
                 )
             )
 
@@ -137,7 +145,9 @@ class Prompts:
         return self.system == "" and self.takes_system
 
 
-def end_tokens(tokenizer: Any, name: str, template: str | None, own: Any) -> list[int]:
+def end_tokens(
+    tokenizer: Any, name: str, template: str | None, own: Any, reasoning: Reasoning | None = None
+) -> list[int]:
     """Every id that ends an answer: by the generation config, the tokenizer and the template.
 
     Args:
@@ -145,11 +155,12 @@ def end_tokens(tokenizer: Any, name: str, template: str | None, own: Any) -> lis
         name: the model's.
         template: its chat template, if it has one.
         own: ``eos_token_id`` of its generation config: an id, several, or None.
+        reasoning: how the model reasons; what ends that ends no answer.
     """
     ids = [own] if isinstance(own, int) else [int(i) for i in own or []]
     if template:
         try:
-            chat = Chat(tokenizer, name, ids, template)
+            chat = Chat(tokenizer, name, ids, template, reasoning)
             chat.text([{"role": "user", "content": "Hello there."}])  # in a process that bounds what it takes
             return list(chat.end_tokens)
         except EngineError as error:
@@ -161,7 +172,9 @@ def end_tokens(tokenizer: Any, name: str, template: str | None, own: Any) -> lis
     return sorted(set(ids))
 
 
-def neutralise(lm: Any, backend: str, name: str, template: str | None) -> dict[str, Any]:
+def neutralise(
+    lm: Any, backend: str, name: str, template: str | None, reasoning: Reasoning | None = None
+) -> dict[str, Any]:
     """Take out of a loaded model what its files say of how a token is chosen.
 
     Args:
@@ -169,12 +182,13 @@ def neutralise(lm: Any, backend: str, name: str, template: str | None) -> dict[s
         backend: ``hf`` or ``vllm``.
         name: the model's, for messages.
         template: its chat template, if it has one.
+        reasoning: how it reasons.
 
     Returns:
         For the record: ``dropped``, what the files said, and ``end_tokens``.
     """
     found = _of_vllm(lm) if backend == "vllm" else lm.model.generation_config.to_diff_dict()
-    ends = end_tokens(lm.tokenizer, name, template, found.get("eos_token_id"))
+    ends = end_tokens(lm.tokenizer, name, template, found.get("eos_token_id"), reasoning)
     dropped = {k: v for k, v in found.items() if k not in (*TOKENS, *META) and v is not None}
     if backend == "vllm":
         lm.modify_gen_kwargs = _ending(lm.modify_gen_kwargs, ends)

@@ -27,6 +27,7 @@ from rewild.engines import base
 from rewild.engines.devices import take_gpus
 from rewild.engines.tokenizer import load_tokenizer
 from rewild.evaluation.harness import control, gate, questions, sandbox, sentences
+from rewild.evaluation.harness.reasoning import Thought
 from rewild.evaluation.harness.settings import Target, Task
 
 log = logging.getLogger(__name__)
@@ -182,12 +183,16 @@ class Harness:
             raise ConfigError(f"model {target.path}: it cannot be loaded: {error}") from error
         template = getattr(self.lm.tokenizer, "chat_template", None)
         self.template = template if isinstance(template, str) else self._named(template)
-        self.sampling = control.neutralise(self.lm, settings.backend, target.slug, self.template)
+        thinks = target.row.reasoning
+        self.sampling = control.neutralise(self.lm, settings.backend, target.slug, self.template, thinks)
+        self.thought: Thought | None = None
+        if thinks is not None:
+            self.thought = Thought(self.lm, settings.backend, target.slug, self.template, thinks)
         self.prompts: control.Prompts | None = None
         if self.template:
             refuse = settings.without_system_role == "refuse"
             self.prompts = control.Prompts(
-                self.lm.tokenizer, self.template, target.slug, settings.system, refuse
+                self.lm.tokenizer, self.template, target.slug, settings.system, refuse, thinks
             )
             self.lm.apply_chat_template = self.prompts.render
 
@@ -252,6 +257,9 @@ class Harness:
             task.benchmark,
         )
         longest = self._longest(task, leaves)
+        spare = self.thought.budget if self.thought else 0
+        if self.thought:
+            longest = self.thought.lengthen(task.benchmark, leaves, longest)
         seed = self.settings.seed
         results = simple_evaluate(
             model=self.lm,
@@ -259,7 +267,7 @@ class Harness:
             task_manager=manager,
             num_fewshot=task.fewshot,
             limit=task.limit,
-            gen_kwargs={"max_gen_toks": task.max_new_tokens} if task.max_new_tokens else None,
+            gen_kwargs={"max_gen_toks": task.max_new_tokens + spare} if task.max_new_tokens else None,
             apply_chat_template=self.template is not None,
             fewshot_as_multiturn=self.template is not None,
             system_instruction=self.settings.system or None,
@@ -347,9 +355,10 @@ class Harness:
                 continue
             own = (leaf.config.generation_kwargs or {}).get("max_gen_toks") or self.lm.max_gen_toks
             longest = task.max_new_tokens or int(own)
-            if longest >= self.lm.max_length:
+            most = longest + (self.thought.budget if self.thought else 0)
+            if most >= self.lm.max_length:
                 raise ConfigError(
-                    f"benchmark {task.benchmark}: answers may be {longest} tokens long, which leaves no room "
+                    f"benchmark {task.benchmark}: answers may be {most} tokens long, which leaves no room "
                     f"for a question in a context of {self.lm.max_length}; give "
                     f"evaluation.settings.{task.benchmark}.max_new_tokens"
                 )
@@ -405,6 +414,7 @@ class Harness:
             "sampling": self.sampling,
             "prompt": self.prompts.about() if self.prompts else None,
             "confined": self.settings.confined if self._runs_code else None,
+            **(self.thought.told() if self.thought else {}),
             "parts": parts,
             "metrics": {name: _metrics(results["results"][name]) for name in dict.fromkeys(wanted)},
         }

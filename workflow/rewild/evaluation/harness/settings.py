@@ -223,6 +223,7 @@ def shared_identity(study: Study, target: Target) -> dict[str, Any]:
         "model": target.path if not target.local else None,  # a folder's content is hashed instead
         "revision": target.revision,
         **identity(section),
+        **({"reasoning": thinks.identity} if (thinks := target.row.reasoning) else {}),
     } | {
         "seed": seed_of(study),
         "precision": precision_of(section),

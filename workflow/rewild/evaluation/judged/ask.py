@@ -14,6 +14,7 @@ import polars as pl
 
 from rewild.config.benchmarks import RUBRIC
 from rewild.config.judging import OPENAI
+from rewild.config.reasoning import tokens_of
 from rewild.core.errors import ConfigError, RewildError
 from rewild.core.files import write_json
 from rewild.core.table import provenance, write_table
@@ -103,6 +104,7 @@ def asking_of(task: Task, run: str) -> Asking:
         chunk=settings.chunk,
         seed=partial(_seed, task),
         label=task.row.slug,
+        reasoning=tokens_of(task.reasoning),
     )
 
 
@@ -156,6 +158,8 @@ def judge_engine(task: Task, pause: float | None = None) -> Iterator[Engine]:
     if task.takes is not None:
         arguments["takes"] = task.takes
     arguments["neutral"] = task.open_weights
+    if task.reasoning is not None:
+        arguments["reasoning"] = task.reasoning
     if task.judge == RUBRIC and settings.endpoint is None:
         from rewild.engines.rubric.server import serving
 

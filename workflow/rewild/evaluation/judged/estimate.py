@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
+from rewild.config.reasoning import tokens_of
 from rewild.core.terminal import output, print_table
 from rewild.evaluation.judged.ask import requests_of
 from rewild.evaluation.judged.task import Task, check_answers, read_answers
@@ -58,7 +59,10 @@ def estimate(task: Task, run: str) -> Estimate:
         keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
         todo = [r for r, key in zip(requests, keys, strict=True) if key not in store.rows]
     price = task.price
-    read, wrote = sum(map(estimated_input, todo)), sum(min(REPLY_TOKENS, r.max_tokens) for r in todo)
+    thought, thinks = tokens_of(task.reasoning), task.reasoning.reckoned if task.reasoning else 0
+    read = sum(map(estimated_input, todo))
+    wrote = sum(min(REPLY_TOKENS, r.max_tokens) + thinks for r in todo)
+    dearest = [replace(r, max_tokens=r.max_tokens + thought) for r in todo]
     return Estimate(
         run,
         task.row.slug,
@@ -69,7 +73,7 @@ def estimate(task: Task, run: str) -> Estimate:
         read,
         wrote,
         None if price is None else cost(price, read, wrote),
-        None if price is None else ceiling(price, todo),
+        None if price is None else ceiling(price, dearest),
     )
 
 

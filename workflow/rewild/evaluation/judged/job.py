@@ -51,6 +51,7 @@ def answer_spec(
             row.native_context,
             weights.trust_remote_code,
             takes=row.endpoint,
+            reasoning=row.reasoning,
         ),
         engine=settings.engine,
         sampling=SamplingSettings(temperature=0.0),

@@ -14,6 +14,7 @@ from rewild.config.endpoint import Takes
 from rewild.config.gpus import Gpu
 from rewild.config.judging import FREE, Asked, Price, asked_judge, files_of
 from rewild.config.models import Model
+from rewild.config.reasoning import Reasoning
 from rewild.config.runners import Runner, find_runner
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError, nearest, twice
@@ -102,6 +103,11 @@ class Task:
     def open_weights(self) -> bool:
         """Whether the judge is served from files that may bring sampling settings of their own."""
         return self.asked is not None and self.asked.open_weights
+
+    @property
+    def reasoning(self) -> Reasoning | None:
+        """How the judge reasons before it replies."""
+        return self.asked.reasoning if self.asked else None
 
     @property
     def runner(self) -> Runner:

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewild.core.errors import DataError
@@ -57,6 +57,7 @@ class Asking:
         chat: renders what is asked, for an engine that takes tokens; None for an endpoint, which does it.
         longest: tokens of a prompt that it may read; a longer one is a failure.
         window: requests under way at most; None: as many as a chunk.
+        reasoning: tokens that may be reasoned with, beside those of a reply; they are paid for, too.
     """
 
     who: str
@@ -70,6 +71,11 @@ class Asking:
     chat: Chat | None = None
     longest: int = 0
     window: int | None = None
+    reasoning: int = 0
+
+    def dearest(self, request: JudgeRequest) -> JudgeRequest:
+        """A request as long as it may become, for what it costs at most."""
+        return replace(request, max_tokens=request.max_tokens + self.reasoning) if self.reasoning else request
 
 
 @dataclass
@@ -301,11 +307,11 @@ class _Asker:
         ledger, billed = self.asking.ledger, self.billed()
         kept = f"{self.kept} {self.asking.what} are kept."
         try:
-            ledger.reserve([asked.next for asked in block], kept)
+            ledger.reserve([self.asking.dearest(asked.next) for asked in block], kept)
         except BudgetError as error:
             return error
         for asked in block:
-            most = ceiling(ledger.price, [asked.next]) if ledger.price else 0.0
+            most = ceiling(ledger.price, [self.asking.dearest(asked.next)]) if ledger.price else 0.0
             self._promised[asked.key] = most, billed
         return None
 
@@ -355,7 +361,7 @@ def _read(reader: Reader, asked: Pending, completion: Completion) -> None:
             asked.unseen_input += most_input(asked.next) - read
         if wrote is None:
             wrote = len(text) // CHARACTERS_PER_TOKEN
-            asked.unseen_output += max(asked.next.max_tokens - wrote, 0)
+            asked.unseen_output += max((completion.limit or asked.next.max_tokens) - wrote, 0)
         asked.input_tokens += read
         asked.output_tokens += wrote
     asked.said = completion.model or asked.said

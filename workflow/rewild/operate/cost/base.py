@@ -179,7 +179,7 @@ def at_work(inputs: CostInputs, job: Spec) -> Forecast:
     """:func:`predicted`, for a model that answers the study's prompts."""
     row = inputs.models.get(job.model)
     context, *_ = limits(job, row.native_context if row else None)
-    use = traffic_of(job.compute, job.limits, context)
+    use = traffic_of(job.compute, job.limits, context, job.source.reasoning)
     return predicted(inputs, row, job, job.plan, use)
 
 
@@ -190,6 +190,9 @@ def speed(inputs: CostInputs, job: Spec) -> Speed:
         return found
     turns = {int(n): count for n, count in prepared(inputs).get("turns", {}).items()}
     read, written = inputs.assumed.tokens(turns)
+    if job.source.reasoning is not None:  # before each answer
+        counted = sum(n * count for n, count in turns.items()) / sum(turns.values()) if turns else 0.0
+        written += (counted or float(inputs.assumed.turns.value)) * job.source.reasoning.reckoned
     if not job.gpus:
         return Speed(UNKNOWN, read, written, False)
     made = at_work(inputs, job)

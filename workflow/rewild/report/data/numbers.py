@@ -15,12 +15,12 @@ from rewild.config.data import Data, DataSet
 from rewild.core.errors import DataError
 from rewild.core.measures import read_measure
 from rewild.core.reading import faults
-from rewild.core.table import Column, TableSchema, check_parquet
+from rewild.core.table import Column, TableSchema, about_table, check_parquet
 from rewild.measures.similarity.summary import Options
 from rewild.measures.summary import over_conversations
 from rewild.prompts.schema import SHARD
 from rewild.report.data.plan import Use
-from rewild.training.mixes.schema import TRAIN
+from rewild.training.mixes.schema import REASONED_TRAIN, TRAIN
 
 Values = NDArray[np.float64]
 
@@ -157,7 +157,8 @@ class Reader:
 
 def _in_mix(path: Path) -> pl.DataFrame:
     """The conversations of a mix that are among the study's prompts have their ids there."""
-    check_parquet(path, TRAIN)
+    reasoned = about_table(path).get("schema") == REASONED_TRAIN.name
+    check_parquet(path, REASONED_TRAIN if reasoned else TRAIN)
     with faults(path, "a mix"):
         return pl.read_parquet(path, columns=["source_id"]).rename({"source_id": "conversation_id"})
 

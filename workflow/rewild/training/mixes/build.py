@@ -37,16 +37,18 @@ from rewild.config.mixes import (
     subject_of,
 )
 from rewild.config.stages import version
+from rewild.core.conversations import THOUGHT
 from rewild.core.errors import DataError
 from rewild.core.files import atomic, filling, sha256
 from rewild.core.locks import scratch_folder
+from rewild.core.table import TableSchema
 from rewild.generation.schema import read_manifest
 from rewild.prompts.contamination import Benchmarks, load_benchmarks
 from rewild.prompts.filters import apply_conditions
 from rewild.training.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.training.mixes.measured import digests
 from rewild.training.mixes.read import Place, check_sums, read_source, sample_inputs
-from rewild.training.mixes.schema import BATCH, SOURCES, TRAIN
+from rewild.training.mixes.schema import BATCH, SOURCES, train_of
 
 CELL = 8192
 Say = Callable[[str], None]
@@ -119,7 +121,7 @@ def build(
             _spill(mix, place, scanned, ranks, reporting=reporting, scratch=scratch)
         total = sum(int(s.drawn.sum()) for s in scanned)
         say(f"{name}: writing {total:,} conversations")
-        _write(folder / "train.parquet", scratch, total, made_from)
+        _write(folder / "train.parquet", scratch, total, made_from, mix)
     return {s.label: _outcomes(f) for s, f in zip(mix.sources, scanned, strict=True)}
 
 
@@ -320,7 +322,7 @@ def _spill(
                 rows = batch.filter(mine)
                 if not rows.height:
                     continue
-                rows = _finished(rows, source.label, reporting)
+                rows = _finished(rows, source.label, reporting, train_of(mix))
                 rows = rows.with_columns(rank=pl.Series(rank[taken : taken + rows.height]))
                 taken += rows.height
                 cells = rows.with_columns(cell=pl.col("rank") // CELL)
@@ -334,8 +336,10 @@ def _spill(
                 raise DataError(f"source '{source.label}' changed while it was read; run again")
 
 
-def _finished(rows: pl.DataFrame, label: str, reporting: Benchmarks | None) -> pl.DataFrame:
-    """Drawn conversations in the shape of :data:`TRAIN`."""
+def _finished(
+    rows: pl.DataFrame, label: str, reporting: Benchmarks | None, schema: TableSchema
+) -> pl.DataFrame:
+    """Drawn conversations in the shape of a mix's schema."""
     named = pl.Series([None] * rows.height, dtype=pl.String)
     if reporting is not None:
         files = [*reporting.files, None]
@@ -343,18 +347,21 @@ def _finished(rows: pl.DataFrame, label: str, reporting: Benchmarks | None) -> p
     rows = rows.with_columns(
         id=pl.concat_str(pl.lit(f"{label}/"), "source_id"), source=pl.lit(label), contaminated=named
     )
-    return rows.select(list(TRAIN.columns))
+    return rows.select(list(schema.columns))
 
 
-def _write(path: Path, scratch: Path, total: int, made_from: dict[str, Any]) -> None:
+def _write(path: Path, scratch: Path, total: int, made_from: dict[str, Any], mix: Mix) -> None:
     """Write the cells one after another, a row group each."""
-    about = {"schema": TRAIN.name, "version": TRAIN.version, "provenance": made_from}
+    contract, thoughts = train_of(mix), 0
+    about = {"schema": contract.name, "version": contract.version, "provenance": made_from}
     with atomic(path) as temporary, ExitStack() as stack:
         writer = None
         for cell in range(-(-total // CELL)):
             with pa.OSFile(str(_cell_file(scratch, cell))) as handle, pa.ipc.open_file(handle) as reader:
                 frame = pl.DataFrame(pl.from_arrow(reader.read_all()))
-            frame = TRAIN.check(frame.sort("rank").drop("rank"), path)
+            frame = contract.check(frame.sort("rank").drop("rank"), path)
+            if mix.reasons:
+                thoughts += frame["messages"].explode().struct.field(THOUGHT).count()
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
             if writer is None:
                 schema = table.schema.with_metadata({"rewild": json.dumps(about, ensure_ascii=False)})
@@ -368,6 +375,11 @@ def _write(path: Path, scratch: Path, total: int, made_from: dict[str, Any]) -> 
                     )
                 )
             writer.write_table(table.cast(writer.schema), row_group_size=CELL)
+        if mix.reasons and not thoughts:
+            raise DataError(
+                f"mix {made_from['mix']}: reasoning is to be trained on, and no conversation that was drawn "
+                "has any; its models need `reasoning` in their rows, or remove `reasoning: train`"
+            )
 
 
 def _cell_file(scratch: Path, cell: int) -> Path:

@@ -24,14 +24,15 @@ from rewild.config.mixes import (
     LengthControl,
     Mix,
 )
+from rewild.core.conversations import THOUGHT
 from rewild.core.errors import DataError
 from rewild.core.files import sha256
 from rewild.core.reading import faults, open_file
 from rewild.core.table import read_table
-from rewild.generation.schema import read_manifest
+from rewild.generation.schema import RESPONSES, read_manifest
 from rewild.prompts.schema import SHARD, read_shard
 from rewild.training.mixes.foreign import read_foreign
-from rewild.training.mixes.schema import BATCH
+from rewild.training.mixes.schema import batch_of
 from rewild.training.preference_schema import ANSWERS, PAIRS
 
 _COLUMNS = [
@@ -44,6 +45,10 @@ _COLUMNS = [
     "repetition",
     "garbled",
 ]
+_UNREASONED = pl.struct(
+    *(pl.element().struct.field(name) for name in ("role", "content")),
+    pl.lit(None, dtype=pl.String).alias(THOUGHT),
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
     filters = source.filters or mix.filters
     match source:
         case FromResponses():
-            batches = _responses(source, filters, place)
+            batches = _responses(source, filters, place, reasons=mix.reasons)
         case FromPrompts():
             batches = _prompts(place, source.origins)
         case FromSamples():
@@ -90,21 +95,24 @@ def read_source(mix: Mix, number: int, place: Place) -> Iterator[pl.DataFrame]:
         case FromHub() | FromFiles():
             batches = read_foreign(source, place.root)
     for batch in batches:
-        yield _filtered(batch, filters).select(
-            pl.col(name).cast(dtype, strict=True) for name, dtype in BATCH.items()
-        )
+        found = _filtered(batch, filters)
+        if mix.reasons and "reasoning" not in batch.columns:  # no model of this study's answered
+            found = found.with_columns(messages=pl.col("messages").list.eval(_UNREASONED))
+        yield found.select(pl.col(name).cast(dtype, strict=True) for name, dtype in batch_of(mix).items())
 
 
 # Responses
 
 
-def _responses(source: FromResponses, filters: Filters, place: Place) -> Iterator[pl.DataFrame]:
+def _responses(
+    source: FromResponses, filters: Filters, place: Place, *, reasons: bool
+) -> Iterator[pl.DataFrame]:
     path = place.manifest(source.model)
     control = source.length_control
     others = _shards(place.manifest(control.model)) if control else {}
     asked = {file.stem: file for file in _prompt_files(place)} if source.origins else {}
     for shard, file in _shards(path).items():
-        rows = _read(file, _COLUMNS)
+        rows = _read(file, [*_COLUMNS, "reasoning"] if reasons else _COLUMNS)
         if source.origins:
             if shard not in asked:
                 raise DataError(f"{path} has a shard '{shard}' of which there are no prompts; collect again")
@@ -148,7 +156,8 @@ def check_sums(manifest: Path) -> None:
 def _read(file: Path, columns: list[str]) -> pl.DataFrame:
     open_file(file, "a responses table").close()
     with faults(file, "a responses table"):
-        return pl.read_parquet(file, columns=columns).sort("conversation_id", "turn")
+        rows = RESPONSES.completed(pl.scan_parquet(file)).select(columns).collect()
+        return rows.sort("conversation_id", "turn")
 
 
 def control_length(rows: pl.DataFrame, other: pl.DataFrame, control: LengthControl) -> pl.DataFrame:
@@ -230,6 +239,8 @@ def _conversations(rows: pl.DataFrame, filters: Filters, file: Path) -> pl.DataF
         )
         .rename({"conversation_id": "source_id"})
     )
+    if "reasoning" in rows.columns:
+        found = found.with_columns(reasoning=True)
     return found.join(_messages(rows.filter("kept")), on="source_id", how="left", maintain_order="left")
 
 
@@ -243,10 +254,16 @@ def _messages(rows: pl.DataFrame) -> pl.DataFrame:
         twice + np.tile([0, rows.height], rows.height)
     )
     role = pl.Series(["user", "assistant"], dtype=pl.String).gather(np.tile([0, 1], rows.height))
+    made = {"source_id": rows["conversation_id"].gather(twice), "role": role, "content": content}
+    if "reasoning" in rows.columns:
+        none = pl.Series([None] * rows.height, dtype=pl.String)
+        made[THOUGHT] = pl.concat([none, rows["reasoning"]]).gather(
+            twice + np.tile([0, rows.height], rows.height)
+        )
     return (
-        pl.DataFrame({"source_id": rows["conversation_id"].gather(twice), "role": role, "content": content})
+        pl.DataFrame(made)
         .group_by("source_id", maintain_order=True)
-        .agg(messages=pl.struct("role", "content"))
+        .agg(messages=pl.struct(name for name in made if name != "source_id"))
     )
 
 

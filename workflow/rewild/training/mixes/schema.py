@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from rewild.core.conversations import MESSAGES
+from rewild.config.mixes import Mix
+from rewild.core.conversations import MESSAGES, REASONED
 from rewild.core.table import Column, TableSchema
 
 TRAIN = TableSchema(
@@ -32,6 +34,27 @@ TRAIN = TableSchema(
     },
     key=("id",),
 )
+
+REASONED_TRAIN = replace(
+    TRAIN,
+    name="mix-with-reasoning",
+    columns={
+        **TRAIN.columns,
+        "messages": Column(REASONED, "As of a mix; an assistant's message may have its reasoning"),
+    },
+)
+"""Of a mix that trains on reasoning."""
+
+
+def train_of(mix: Mix) -> TableSchema:
+    """The contract of a mix's conversations."""
+    return REASONED_TRAIN if mix.reasons else TRAIN
+
+
+def batch_of(mix: Mix) -> dict[str, Any]:
+    """Columns of a mix's conversations on their way into it."""
+    return BATCH | {"messages": REASONED} if mix.reasons else BATCH
+
 
 BATCH: dict[str, Any] = {
     "source_id": pl.String,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rewild.config.judging import Asked, Judging
 from rewild.config.preferences import Judge, RewardModel, Rubric, Scorer
+from rewild.config.reasoning import tokens_of
 from rewild.engines import make_engine
 from rewild.engines.base import Engine, Message
 from rewild.generation.asking.ask import Asking, Row, ask, verdict_in
@@ -179,6 +180,7 @@ class JudgeScorer(Grader):
             attempts=settings.attempts,
             chunk=CHUNK,
             seed=lambda request, attempt: (int(request.state["seed"]) + attempt - 1) % 2**63,
+            reasoning=tokens_of(panel.asked.reasoning),
         )
         by_key = dict(zip(keys, requests, strict=True))
         rows = ask(asking, by_key, Replies(panel.work), self._engine)
@@ -201,6 +203,7 @@ class JudgeScorer(Grader):
             pause=self._panel.pause,
             takes=asked.takes,
             neutral=asked.open_weights,
+            **({"reasoning": asked.reasoning} if asked.reasoning else {}),
         )
         yield engine
         engine.close()

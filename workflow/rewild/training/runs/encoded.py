@@ -9,14 +9,28 @@ the config stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rewild.config.base import validate
+from rewild.config.reasoning import Reasoning
+from rewild.core.conversations import THOUGHT
 from rewild.engines.chat import Chat
 
 Message = dict[str, str]
 MASKED = -100
 IDS = ("prompt_ids", "chosen_ids", "rejected_ids")
+
+
+def written(messages: Sequence[Mapping[str, str | None]]) -> list[Message]:
+    """Messages of a mix as a template reads them: without reasoning that is none."""
+    kept = ("role", "content", THOUGHT)
+    return [{k: v for k in kept if (v := m.get(k)) is not None} for m in messages]
+
+
+def told_to(arguments: Mapping[str, Any] | None) -> Reasoning | None:
+    """What a template is told besides, for a chat that renders only."""
+    return validate(Reasoning, {"arguments": dict(arguments)}, "chat_template_kwargs") if arguments else None
 
 
 def is_plain(chat: Chat, messages: Sequence[Message]) -> bool:
@@ -108,8 +122,10 @@ def _install_conversations(module: Any) -> None:
 
         def _tokenize_single_prompt(self, prompt: dict[str, Any]) -> dict[str, Any]:
             if not hasattr(self, "chat"):
-                self.chat = Chat(self.tokenizer, "the base model", template=self.prompter.chat_template)
-            messages = [{"role": m["role"], "content": m["content"]} for m in prompt["messages"]]
+                told = told_to(self.prompter.chat_template_kwargs)
+                template = self.prompter.chat_template
+                self.chat = Chat(self.tokenizer, "the base model", template=template, reasoning=told)
+            messages = written(prompt["messages"])
             if is_plain(self.chat, messages):
                 found: dict[str, Any] = super()._tokenize_single_prompt(prompt)
                 return found
@@ -133,7 +149,9 @@ def _pairs(axolotls: Callable[..., Any]) -> Callable[..., Any]:
             chat = chats.get(id(tokenizer))
             if chat is None:
                 template = cfg["chat_template_jinja"] if cfg.get("chat_template_jinja") else None
-                chat = chats[id(tokenizer)] = Chat(tokenizer, "the base model", template=template)
+                told = told_to(cfg.get("chat_template_kwargs"))
+                chat = Chat(tokenizer, "the base model", template=template, reasoning=told)
+                chats[id(tokenizer)] = chat
             messages, chosen, rejected = (sample[side] for side in ("messages", "chosen", "rejected"))
             texts: dict[str, Any] = read(sample, tokenizer=tokenizer)
             if not all(is_plain(chat, [*messages, answer]) for answer in (chosen, rejected)):

@@ -16,13 +16,15 @@ from typing import Any
 import polars as pl
 
 from rewild.config.trainings import Training
+from rewild.core.conversations import THOUGHT
 from rewild.core.errors import DataError, RewildError, first_line
 from rewild.core.files import sha256, write_text
 from rewild.core.reading import faults, open_file
 from rewild.engines.chat import Chat
+from rewild.engines.thinking import key_of, keyed
 from rewild.engines.tokenizer import class_to_name, load_tokenizer
 from rewild.training.runs.checks import FlightReport, RunCheck, checked, make_report, write_report
-from rewild.training.runs.encoded import IDS, is_plain
+from rewild.training.runs.encoded import IDS, is_plain, told_to, written
 from rewild.training.runs.environment import variables
 from rewild.training.runs.gates import length
 from rewild.training.runs.kernel import PLACE, flash_attention
@@ -92,6 +94,10 @@ def _all_checks(  # noqa: PLR0917
     tokenizer = load_tokenizer(training.start.path, training.run, **_where(training))
     config |= tokenizer_of(training, tokenizer)
     template = config.get("chat_template_jinja") or getattr(tokenizer, "chat_template", None)
+    if training.reasons and template:
+        key = key_of(template)
+        fields = {"role": "role", "content": "content", key: THOUGHT}
+        config["datasets"][0] |= {"message_property_mappings": fields, "template_thinking_key": key}
     checks = _before(training, tokenizer, template)
     can_prepare = all(check.passed for check in checks)
     if training.recipe.gpus:
@@ -188,7 +194,8 @@ class PreparedData:
         self.tokenizer, self.template, self.rows, self.prepared = tokenizer, template, rows, prepared
         self.end = training.template.end_of_turn if training.template else tokenizer.eos_token
         self.end_id = tokenizer.convert_tokens_to_ids(self.end)
-        self.chat = Chat(tokenizer, training.start.path, template=template)
+        self.told = training.told.get("arguments", {})
+        self.chat = Chat(tokenizer, training.start.path, template=template, reasoning=told_to(self.told))
         self.counts: dict[str, Any] = {}
 
     def checks(self) -> list[RunCheck]:
@@ -203,16 +210,14 @@ class PreparedData:
             "tokens": int(lengths.sum()),
             "longest": max(lengths.to_list()),
         }
-        return [*labels, self._length(lengths)]
+        reasons = [self._reasoning()] if self.training.reasons else []
+        return [*labels, *reasons, self._length(lengths)]
 
     def _lengths(self) -> pl.Series:
         """Tokens of every conversation of the mix, uncut."""
         found: list[int] = []
         for chats in _slices(self.rows["messages"].to_list(), 1000):
-            texts = [
-                self.tokenizer.apply_chat_template(c, chat_template=self.template, tokenize=False)
-                for c in chats
-            ]
+            texts = [self._render(written(c)) for c in chats]
             found += [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
         return pl.Series("length", found, dtype=pl.Int64)
 
@@ -234,11 +239,32 @@ class PreparedData:
             found += [sizes[i] + max(sizes[i + 1 : i + 3]) for i in range(0, len(sizes), 3)]
         return pl.Series("length", found, dtype=pl.Int64)
 
-    def _render(self, messages: Sequence[dict[str, str]], *, answer: bool) -> str:
+    def _render(self, messages: Sequence[dict[str, str]], *, answer: bool = False) -> str:
         return str(
             self.tokenizer.apply_chat_template(
-                messages, chat_template=self.template, tokenize=False, add_generation_prompt=answer
+                keyed(messages, self.template),
+                chat_template=self.template,
+                tokenize=False,
+                add_generation_prompt=answer,
+                **self.told,
             )
+        )
+
+    def _reasoning(self) -> RunCheck:
+        """Whether what is to be trained of the reasoning is in what the template writes."""
+        last = (written(messages)[-1:] for messages in self.rows["messages"])
+        thought = [m[0][THOUGHT].strip() for m in last if m and THOUGHT in m[0]]
+        ask = {"role": "user", "content": "?"}
+        kept = sum(
+            text in self._render([ask, {"role": "assistant", "content": "!", THOUGHT: text}])
+            for text in thought[:COMPARED]
+        )
+        return checked(
+            "reasoning_trained",
+            0 < kept == len(thought[:COMPARED]),
+            f"the template writes the reasoning of {kept:,} of {len(thought[:COMPARED]):,} last answers",
+            "the mix trains on reasoning (`reasoning: train`), and this template drops it: take a base model "
+            "whose template writes it, give the recipe one, or remove the line from the mix.",
         )
 
     def _labels(self) -> list[RunCheck]:
@@ -254,9 +280,9 @@ class PreparedData:
             marked[tuple(row["input_ids"])] = mask
         step = max(1, self.rows.height // COMPARED)
         compared = unseen = outside = missed = wanted = seams = 0
-        for messages in self.rows["messages"].gather_every(step).to_list():
+        for messages in map(written, self.rows["messages"].gather_every(step).to_list()):
             if is_plain(self.chat, messages):
-                ids, mask = expected(self.tokenizer, self.template, messages, self.end)
+                ids, mask = expected(self.tokenizer, self.template, messages, self.end, self.told)
             else:
                 ids, mask = as_text(self.chat, messages, self.end_id)
             asked = prompt(self.chat, messages)
@@ -312,7 +338,8 @@ class PreparedData:
         limit, dropped = self.recipe.sequence_length, self.recipe.over_long == "drop"
         spelling = 0
         wrong: list[str] = []
-        for name, messages in self._named("messages"):
+        for name, given in self._named("messages"):
+            messages = written(given)
             if is_plain(self.chat, messages):
                 continue
             spelling += 1

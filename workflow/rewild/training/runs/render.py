@@ -19,6 +19,7 @@ from rewild.config.base import identity
 from rewild.config.recipes import Fsdp
 from rewild.config.stages import version
 from rewild.config.trainings import Training
+from rewild.core.conversations import THOUGHT
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.reading import read_text
 from rewild.core.weights import hash_folder
@@ -43,6 +44,7 @@ def identity_of(training: Training, mix_sha256: str, start: str) -> str:
         "seed": training.seed,
         "template": template_text(training),
         "end_of_turn": identity(training.template) if training.template else None,
+        **training.told,
     }
     return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -82,6 +84,8 @@ def axolotl_config(training: Training, mix: str, work: str, identity: str) -> di
     config["trust_remote_code"] = start.trust_remote_code
     config["tokenizer_use_mistral_common"] = False  # Axolotl turns it on for names with "magistral"
     config |= _template(training)
+    if told := training.told.get("arguments"):
+        config["chat_template_kwargs"] = told
     config |= {"rl": "dpo", "dpo_beta": r.beta} if r.kind == "dpo" else {}
     config |= {
         "datasets": [_dataset(training, mix)],
@@ -146,7 +150,8 @@ def _dataset(training: Training, mix: str) -> dict[str, Any]:
     return where | {
         "type": "chat_template",
         "field_messages": "messages",
-        "message_property_mappings": {"role": "role", "content": "content"},
+        "message_property_mappings": {"role": "role", "content": "content"}
+        | ({THOUGHT: THOUGHT} if training.reasons else {}),
         "roles_to_train": ["assistant"],
         "train_on_eos": "turn",
     }

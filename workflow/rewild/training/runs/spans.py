@@ -6,16 +6,18 @@ adds after the assistant's header, up to and with the end of the turn, is the as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewild.engines.chat import Chat
+from rewild.engines.thinking import keyed
 
 Message = dict[str, str]
+NOTHING: Mapping[str, Any] = {}
 
 
 def spans(
-    tokenizer: Any, template: str, messages: Sequence[Message], end: str
+    tokenizer: Any, template: str, messages: Sequence[Message], end: str, told: Mapping[str, Any] = NOTHING
 ) -> tuple[str, list[tuple[int, int]]]:
     """``(text, spans)``: the rendered chat, and where in it the assistant's turns are, in characters.
 
@@ -24,12 +26,17 @@ def spans(
         template: the chat template.
         messages: the conversation.
         end: the end-of-turn token; it belongs to its turn.
+        told: what the template is told besides.
     """
 
     def render(count: int, answer: bool) -> str:
         return str(
             tokenizer.apply_chat_template(
-                list(messages[:count]), chat_template=template, tokenize=False, add_generation_prompt=answer
+                keyed(messages[:count], template),
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=answer,
+                **told,
             )
         )
 
@@ -56,13 +63,13 @@ def prompt(chat: Chat, messages: Sequence[Message]) -> list[int]:
 
 
 def expected(
-    tokenizer: Any, template: str, messages: Sequence[Message], end: str
+    tokenizer: Any, template: str, messages: Sequence[Message], end: str, told: Mapping[str, Any] = NOTHING
 ) -> tuple[list[int], list[bool]]:
     """``(ids, trained)``: the conversation's tokens, and for each whether it is to be trained.
 
     Of a conversation whose contents spell no control token: text and characters say it. See :func:`as_text`.
     """
-    text, assistant = spans(tokenizer, template, messages, end)
+    text, assistant = spans(tokenizer, template, messages, end, told)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     trained, at = [], 0
     for start, stop in encoded["offset_mapping"]:
