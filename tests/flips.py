@@ -46,6 +46,8 @@ OTHER: dict[str, list[Any]] = {
     "recipes.*.gates": [{"stopped": 0.1}],
     "recipes.*.warmup_ratio": [0.1],
     "models.*.endpoint": [{"seed_bits": 31}],
+    "models.*.reasoning": [{"budget": 64}],
+    "study.responses.overrides.*.reasoning": [{"budget": 64}],
 }
 """Field → values to try where its type does not say which are of use."""
 

@@ -90,7 +90,7 @@ class Measurement(Strict):
     failures: int
     input_tokens: int
     output_tokens: int
-    reasoning_tokens: int = Field(0, exclude_if=not_)  # of the output tokens
+    reasoning_tokens: int = Field(default=0, exclude_if=not_)  # of the output tokens
     load_seconds: float
     generate_seconds: float
     prefill_seconds: float | None
@@ -117,7 +117,7 @@ class ShardCount(Strict):
     failures: int
     input_tokens: int
     output_tokens: int
-    reasoning_tokens: int = Field(0, exclude_if=not_)  # of the output tokens
+    reasoning_tokens: int = Field(default=0, exclude_if=not_)  # of the output tokens
 
 
 class Manifest(Strict):
@@ -135,7 +135,7 @@ class Manifest(Strict):
     failures_by_reason: dict[str, int]
     input_tokens: int
     output_tokens: int
-    reasoning_tokens: int = Field(0, exclude_if=not_)  # of the output tokens
+    reasoning_tokens: int = Field(default=0, exclude_if=not_)  # of the output tokens
     shards: list[ShardCount]
 
 

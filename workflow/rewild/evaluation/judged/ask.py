@@ -111,6 +111,7 @@ def asking_of(task: Task, run: str) -> Asking:
 def _here(asking: Asking, model: Prepared, requests: Sequence[JudgeRequest]) -> Asking:
     """The same of a judge that is loaded here: it takes tokens, and as many requests at once as it may."""
     context, longest = model.sizes[0], max((request.max_tokens for request in requests), default=0)
+    longest += asking.reasoning
     if context - longest < LEAST:
         raise ConfigError(
             f"study {model.spec.study}: judging.local.context: replies of {longest} tokens leave no room for "
