@@ -84,7 +84,7 @@ TEST_TOOLS := $(foreach pair,$(TEST_IN),$(firstword $(subst :, ,$(pair))))
 TEST_FOLDERS := $(foreach pair,$(TEST_IN),$(lastword $(subst :, ,$(pair))))
 # A real chat model, where its package could be installed.
 SMOLLM2 = $(if $(wildcard .envs/smollm2-cpu/ready),smollm2-cpu:smollm2)
-TEST_ENVIRONMENTS := $(TEST_TOOLS) lm-eval-cpu alpaca-eval
+TEST_ENVIRONMENTS := $(TEST_TOOLS) lm-eval-cpu alpaca-eval docs
 OPTIONAL := vllm-cpu smollm2-cpu
 .PHONY: test-environments
 test-environments: .venv/ready-dev

@@ -487,3 +487,26 @@ def draw_dag(study: StudyName, out: Annotated[Path, typer.Option(help="The figur
     rules = read_rules(study, Path())
     for path in save(draw_rules(rules, f"The study {study}, by rule"), out):
         typer.echo(path)
+
+
+@app.command()
+def docs(
+    program: typer.Context,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to serve it on this machine")] = 8000,
+    out: Annotated[
+        Path | None, typer.Option("--build", help="Build it into this new folder instead; works as files")
+    ] = None,
+) -> None:
+    """Serve the documentation in a browser: its pages, and what commands and settings there are."""
+    from rewild.operate.docs.site import build, check_port, reference, serve
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    pages = reference(program.find_root().command)
+    if out:
+        build(out, pages, say)
+        typer.echo(out / "index.html")
+    else:
+        check_port(port)
+        serve(port, pages, say)

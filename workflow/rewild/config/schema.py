@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from rewild.config.base import Strict
 from rewild.config.benchmarks import Benchmark
 from rewild.config.models import INHERITED, Model
@@ -21,18 +23,23 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schemas() -> dict[str, str]:
     """File name to text: one definition per line, in the order of their names."""
+    return {name: _text(schema) for name, schema in files().items()}
+
+
+def files(generator: type[GenerateJsonSchema] = GenerateJsonSchema) -> dict[str, dict[str, Any]]:
+    """File name to schema, as pydantic's generator or another makes it."""
     return {
-        "study.json": _text(_study()),
-        "config.json": _text(Defaults.model_json_schema()),
-        "models.json": _text(_table(Model, INHERITED)),
-        "benchmarks.json": _text(_table(Benchmark)),
-        "recipes.json": _text(_table(Recipe)),
+        "study.json": _study(generator),
+        "config.json": Defaults.model_json_schema(schema_generator=generator),
+        "models.json": _table(Model, generator, INHERITED),
+        "benchmarks.json": _table(Benchmark, generator),
+        "recipes.json": _table(Recipe, generator),
     }
 
 
-def _study() -> dict[str, Any]:
+def _study(generator: type[GenerateJsonSchema]) -> dict[str, Any]:
     """A study's file: its name is the file's, and rows may be written once for many (``each``)."""
-    found = _without(Study.model_json_schema(), "name")
+    found = _without(Study.model_json_schema(schema_generator=generator), "name")
     for section in SECTIONS:
         rows = found["properties"][section]
         many = {"type": "object", "required": [EACH], "properties": {EACH: {"type": "object"}}}
@@ -41,9 +48,11 @@ def _study() -> dict[str, Any]:
     return found
 
 
-def _table(row: type[Strict], inherited: tuple[str, ...] = ()) -> dict[str, Any]:
+def _table(
+    row: type[Strict], generator: type[GenerateJsonSchema], inherited: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """A file of rows by slug; what rows may take from another row is not required of them."""
-    schema = _without(row.model_json_schema(), "slug", *inherited)
+    schema = _without(row.model_json_schema(schema_generator=generator), "slug", *inherited)
     defs = schema.pop("$defs", {}) | {row.__name__: schema}
     return {"type": "object", "additionalProperties": {"$ref": f"#/$defs/{row.__name__}"}, "$defs": defs}
 
