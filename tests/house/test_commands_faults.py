@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import typer
 from typer.models import OptionInfo
 
 from rewild import __main__ as program
@@ -87,6 +88,7 @@ def commands() -> dict[str, list[Parameter]]:
             found[name] = [
                 _parameter(name, key, hints[key], given.default)
                 for key, given in inspect.signature(command.callback).parameters.items()
+                if hints[key] is not typer.Context
             ]
     return found
 

@@ -32,8 +32,11 @@ from rewild.operate.docs.site import CONTENTS, REFERENCE, contents, reference
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM: Any = typer.main.get_command(app)
 FOLDERS = "workflow|rewild|config|docs|envs|tests|resources|profiles|benchmarks(?!/\\{run|/RUN)"
-EXAMPLES = {"profiles/slurm/site.yaml", "tests/PHASE/test_x.py", "config/studies/tone.yaml"}
-"""What a page tells you to make."""
+EXAMPLES = {
+    *("profiles/slurm/site.yaml", "config/own_models.yaml", "config/pins.yaml", "config/accepted.yaml"),
+    *("config/studies/tone.yaml", "tests/PHASE/test_x.py"),
+}
+"""What a command writes, or a page tells you to make."""
 
 
 def written() -> list[str]:
@@ -216,7 +219,8 @@ CHECKS = (unknown_commands, unknown_paths, unknown_modules, unknown_names, unkno
 @pytest.mark.parametrize("page", [*PAGES, *(f"reference/{name}.md" for name in REFERENCE)])
 def test_what_a_page_names_is_there(page: str) -> None:
     text = texts()[page]
-    found = {"links": broken(page, text)} | {check.__name__: check(text) for check in CHECKS}
+    now = page != "CHANGELOG.md"  # it also says what was
+    found = {"links": broken(page, text)} | {check.__name__: check(text) for check in CHECKS if now}
     assert {name: faults for name, faults in found.items() if faults} == {}
 
 
