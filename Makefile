@@ -79,7 +79,7 @@ test-packages:
 			|| echo "They could not be installed; the tests that need them will be skipped"; fi
 
 # The environments that tests call or run in, built by the workflow; pytest goes into the first ones.
-TEST_IN := engine-cpu:engine axolotl-cpu:axolotl measures:space
+TEST_IN := engine-cpu:engine axolotl-cpu:axolotl measures:space release:release
 TEST_TOOLS := $(foreach pair,$(TEST_IN),$(firstword $(subst :, ,$(pair))))
 TEST_FOLDERS := $(foreach pair,$(TEST_IN),$(lastword $(subst :, ,$(pair))))
 # A real chat model, where its package could be installed.
@@ -116,12 +116,14 @@ plans: .venv/ready-dev
 check: .venv/ready-dev
 	@$(MAKE) --no-print-directory --output-sync -j2 plans types lint
 	@REWILD_FUZZ=4 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile -m "not heavy" --ignore tests/engine \
-		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space --ignore tests/smollm2
+		--ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space --ignore tests/smollm2 \
+		--ignore tests/release
 
 test: .venv/ready-dev
 	@$(MAKE) --no-print-directory --output-sync=line -j4 lint types test-environments test-packages
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder \
-		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space --ignore tests/smollm2
+		--ignore tests/engine --ignore tests/axolotl --ignore tests/demo --ignore tests/slurm --ignore tests/space --ignore tests/smollm2 \
+		--ignore tests/release
 	@$(MAKE) --no-print-directory test-tools
 	@$(BIN)/python -m pytest tests/demo   # the whole demo, once
 

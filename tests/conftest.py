@@ -34,7 +34,7 @@ for name in ("LINES", "COLUMNS"):
 ROOT = Path(__file__).resolve().parent.parent
 
 # `make check` runs what is not heavy. A test is heavy by its folder, by a fixture of its or by its mark.
-HEAVY_FOLDERS = ("axolotl", "demo", "engine", "slurm", "smollm2", "space")
+HEAVY_FOLDERS = ("axolotl", "demo", "engine", "release", "slurm", "smollm2", "space")
 ALLOWED = ("git", "which", "scontrol")  # Snakemake's plugin looks for a SLURM
 HEAVY_FIXTURES = {
     "snakemake",

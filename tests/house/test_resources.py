@@ -39,7 +39,7 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
         },
     ),
     (
-        ("results/demo/data/data.md",),
+        ("results/demo/data/data.md", "results/demo/release/release.json"),
         {"study": "demo", "data": {"sets": {"herald": {"responses": "demo-herald"}}}},
     ),
     ((), {"study": "magpie", "runs": "air-100k"}),

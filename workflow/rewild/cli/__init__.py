@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from rewild.cli import evaluation, measures, operate, papers, prompts, report, responses, teachers, training
+from rewild.cli import (
+    evaluation,
+    measures,
+    operate,
+    papers,
+    prompts,
+    release,
+    report,
+    responses,
+    teachers,
+    training,
+)
 
 PHASES: tuple[ModuleType, ...] = (
     operate,
@@ -16,5 +27,6 @@ PHASES: tuple[ModuleType, ...] = (
     report,
     teachers,
     papers,
+    release,
 )
 """In the order of ``rewild --help``, where each is a panel."""

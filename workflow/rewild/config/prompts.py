@@ -45,7 +45,7 @@ NEEDED = {"toxic": "toxic", "moderation": "openai_moderation", "redacted": "reda
 
 
 class Hub(Filtered, marks=RESULT):
-    """A dataset of the Hugging Face hub in the WildChat schema, streamed with `datasets`."""
+    """A dataset of the Hugging Face hub, in the WildChat schema or released by `rewild release`."""
 
     kind: Literal["hub"]
     name: Name = "wildchat"

@@ -27,6 +27,7 @@ from rewild.config.mixes import Mix
 from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference
 from rewild.config.prompts import Prompts
+from rewild.config.release import Release
 from rewild.config.responses import Responses
 from rewild.config.runs import InheritedStyle, Run
 from rewild.config.similarity import Diversity, Similarity
@@ -153,6 +154,9 @@ class Study(Section, marks=LISTED):
     )
     viewer: Viewer | None = Field(None, description="A page to read the responses side by side")
     evaluation: Evaluation | None = Field(None, description="Benchmarks that the study's runs take")
+    release: Release | None = Field(
+        None, exclude_if=not_, description="What is made ready for the hub, under which terms"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
@@ -77,6 +78,22 @@ def directives(wanted: Path) -> tuple[list[str], list[str]]:
             if line.startswith(f"# {key}:"):
                 found[key] += line.partition(":")[2].split()
     return found["imports"], found["remove"]
+
+
+def hand_over(folder: Path, module: str, arguments: list[str]) -> None:
+    """Run a command of ``rewild`` in a tool's environment, and end as it ends, where this one lacks a module.
+
+    Args:
+        folder: the environment; where it is not there, nothing is done.
+        module: what the command imports.
+        arguments: the command's.
+    """
+    if find_spec(module) is not None or not (folder / "ready").is_file():
+        return
+    places = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    command = [str(folder / "bin" / "python"), "-m", "rewild", *arguments]
+    sys.exit(subprocess.run(command, env=found, check=False).returncode)
 
 
 def requirements(lock: Path) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rewild.config.prompts import Hub
@@ -128,8 +129,36 @@ def write_batches(batches: Iterator[pa.Table], path: Path, name: str, narrow: Na
     return rows
 
 
+RELEASED = {"conversation_id", "source_id", "language", "messages", "tags"}
+"""Columns by which prompts that `rewild release` passed on are known (:mod:`rewild.prompts.schema`)."""
+QUESTIONS = "unanswered"
+"""A column, and a tag: the rows are lists of questions, without answers."""
+
+
 def _narrow(table: pa.Table, name: str) -> pa.Table:
+    if set(table.column_names) >= RELEASED:
+        table = _from_release(table)
     if "conversation" not in table.column_names:
         raise DataError(f"{name}: no column 'conversation' (it has: {', '.join(table.column_names)})")
-    table = table.select([column for column in COLUMNS if column in table.column_names])
+    table = table.select([c for c in (*COLUMNS, QUESTIONS) if c in table.column_names])
     return table.replace_schema_metadata(None)
+
+
+def _from_release(table: pa.Table) -> pa.Table:
+    """Prompts that were prepared and released, in the WildChat schema again: nothing of a row is lost."""
+    tags = table["tags"].to_pylist()
+    said = {
+        tag: pa.array([tag in row for row in tags]) for tag in ("toxic", "redacted", "moderation", QUESTIONS)
+    }
+    flagged = pa.array([[{"flagged": flag}] for flag in said["moderation"].to_pylist()])
+    found = {
+        "conversation_hash": table["source_id"],
+        "conversation": table["messages"],
+        "language": table["language"],
+        "openai_moderation": flagged,
+        "toxic": said["toxic"],
+        "redacted": said["redacted"],
+    }
+    if pc.any(said[QUESTIONS]).as_py():
+        found[QUESTIONS] = said[QUESTIONS]
+    return pa.table(found)

@@ -25,6 +25,7 @@ from rewild.core.reading import faults
 from rewild.prompts.forms.messages import read_messages
 from rewild.prompts.forms.rows import BadRow, is_packed, kind_of, parse, read_rows, shown
 from rewild.prompts.forms.table import find_form, form_of, read_row
+from rewild.prompts.hub import QUESTIONS
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 32 << 20
@@ -170,7 +171,10 @@ def _cut_parquet(index: int, file: str, path: Path, needed: frozenset[str]) -> I
         for group in range(parquet.num_row_groups):
             rows += parquet.metadata.row_group(group).num_rows
             if rows >= GROUPS_PER_TASK or group == parquet.num_row_groups - 1:
-                yield Task(index, file, path, "wildchat", "parquet", start, group + 1, first + 1, needed)
+                yield Task(
+                    index, file, path, "wildchat", "parquet", start, group + 1, first + 1, needed,
+                    questions=QUESTIONS in columns,
+                )  # fmt: skip
                 start, first, rows = group + 1, first + rows, 0
 
 

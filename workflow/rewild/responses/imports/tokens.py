@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_TOKEN = (
+TOKEN = (
     r"<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|<(?:bos|eos|pad|eod|sop|eop|start_of_turn|end_of_turn|"
     r"BOS_TOKEN|EOS_TOKEN|PAD|EOS|BOS)>|\[(?:gMASK|BOS|EOS|PAD)\]"
 )
-_LEADING = re.compile(rf"\s*(?:{_TOKEN}|<s>(?!.*</s>.*\S) ?)", re.DOTALL)
-_TRAILING = re.compile(rf"(?:{_TOKEN}|</s>)\s*\Z")
+_LEADING = re.compile(rf"\s*(?:{TOKEN}|<s>(?!.*</s>.*\S) ?)", re.DOTALL)
+_TRAILING = re.compile(rf"(?:{TOKEN}|</s>)\s*\Z")
 
 
 def strip_tokens(text: str) -> tuple[str, list[str]]:

@@ -1,0 +1,1 @@
+"""Results as folders that are ready for the hub, and gates before anything leaves."""
