@@ -22,6 +22,7 @@ from rewild.core.fetch import read_manifest
 from rewild.core.files import sha256, write_json
 from rewild.core.table import write_table
 from rewild.generation.schema import RESPONSES
+from rewild.operate.environments import hand_over
 from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
 from rewild.operate.release.push import check_names
 from rewild.operate.release.scan import control_tokens
@@ -157,7 +158,7 @@ def test_a_licence_that_is_not_known_closes_the_gate(case: Case, tmp_path: Path)
         ("llama3.1", (), "Llama 3.1 Community License has conditions"),
         ("llama3.1", ("llama3.1",), ""),
         ("proprietary", ("proprietary",), "may not be passed on"),
-        ("llama3", ("llama3",), "train models under llama3, llama3.1, llama3.3 alone, and the base model is"),
+        ("llama3", ("llama3",), "llama3.2, llama3.3 alone, and the base model is under apache-2.0"),
     ],
 )
 def test_licences_of_models_decide(
@@ -339,3 +340,18 @@ def test_a_name_that_the_hub_does_not_allow(case: Case) -> None:
     for namespace in ("my lab", "-lab", "a/b", "x" * 90):
         with pytest.raises(ConfigError, match="no name of the hub"):
             check_names(made, namespace)
+
+
+@pytest.mark.heavy
+def test_a_command_is_handed_to_the_environment_that_has_what_it_needs(tmp_path: Path) -> None:
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/said\nexit 7\n')
+    python.chmod(0o755)
+    hand_over(tmp_path, "a_module_that_is_nowhere", ["release", "small"])  # it is not ready yet
+    (tmp_path / "ready").write_text("")
+    hand_over(tmp_path, "json", ["release", "small"])  # this one has it
+    assert not (tmp_path / "said").exists()
+    with pytest.raises(SystemExit, match="7"):
+        hand_over(tmp_path, "a_module_that_is_nowhere", ["release", "a study"])
+    assert (tmp_path / "said").read_text().splitlines() == ["-m", "rewild", "release", "a study"]

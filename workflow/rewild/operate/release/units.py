@@ -27,14 +27,12 @@ from rewild.operate.release.terms import STUDY, Ledger, Part, Terms
 from rewild.prompts.schema import SHARD, read_shard
 from rewild.training.preference_schema import DROPPED, PAIRS
 
-TEXTS = {
-    "responses": ("prompt", "response"),
-    "prompts": ("messages",),
-    "preference-pairs": ("messages", "chosen", "rejected"),
-    "benchmark answers": ("prompt", "answer"),
-    "judgments": ("reply", "earlier"),
+PLAIN = {
+    *("history", "language", "finish_reason", "truncation", "response_language", "engine", "recipe"),
+    *("source", "source_id", "shard", "tags", "run", "model", "benchmark", "category", "chat_template"),
+    *("judge", "template", "request", "logprobs"),
 }
-"""Schema → its columns of text by people or models; of measures, all that are text."""
+"""Columns that hold names, hashes and the like; every other column of strings is looked through."""
 WEIGHTS = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """Files of a checkpoint that are passed on: pickles never."""
 
@@ -66,14 +64,10 @@ class Table:
 
     @property
     def texts(self) -> list[str]:
-        """Its columns of text by people or models."""
-        if self.schema.name in TEXTS:
-            return list(TEXTS[self.schema.name])
-        return [
-            name
-            for name, column in self.schema.columns.items()
-            if column.dtype == pl.String and name not in (*self.schema.key, "failure")
-        ]
+        """Its columns of text by people, models or programs."""
+        named = PLAIN.union(self.schema.key)
+        columns = self.schema.columns.items()
+        return [name for name, column in columns if name not in named and "String" in str(column.dtype)]
 
 
 @dataclass
