@@ -106,6 +106,8 @@ if __name__ == "__main__":
     how = {"context": 256, "precision": "fp32", "enforce_eager": True, "vllm": compact}
     engine = make_engine("vllm", path=folder, chat=chat, **how)
     print("SCORES", json.dumps(engine.score([(context, continuation)])[0].logprobs))
+    asked = ([*context, continuation[0]], [len(context) - 1] * 2 + [len(context)], [continuation[0], 20, 21])
+    print("FOLLOWING", json.dumps(engine.following([asked, (context, [len(context) - 1], [20])])))
     # One that is longer than the context is refused, alone; one that never ends is stopped.
     long, short = Request("a", (), (20,) * 300, 9, 1), Request("b", (), tuple(context), 9, 2)
     found = engine.generate([short, long, short], Sampling())
@@ -158,7 +160,7 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     said = {
         line[0]: line[1]
         for line in lines
-        if line[0] in ("SCORES", "FOUND", "DEAD", "STOPPED", "HELD", "LIKELY")
+        if line[0] in ("SCORES", "FOLLOWING", "FOUND", "DEAD", "STOPPED", "HELD", "LIKELY")
     }
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
@@ -169,6 +171,12 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     for pair in zip(vllms, answer.logprobs, strict=True):  # vLLM writes half a character as nothing
         theirs, own = ({t: v for t, v in one.items() if t and "\ufffd" not in t} for one in pair)
         assert theirs == pytest.approx(own, abs=0.02)
+    (first, twenty, later), (again,) = json.loads(said["FOLLOWING"])
+    assert first == pytest.approx(ours[0], abs=0.02)
+    place = len(context) - 1
+    asked = ([*context, continuation[0]], [place, place + 1], [20, 21])
+    assert [twenty, later] == pytest.approx(engine.following([asked])[0], abs=0.02)
+    assert again == pytest.approx(twenty, abs=0.02)
     whole, stop, text, reason, count = json.loads(said["STOPPED"])
     assert (text, reason) == (whole.partition(stop)[0], "stop")
     assert stop

@@ -139,6 +139,11 @@ class Score:
     logprobs: tuple[float, ...]
 
 
+Asked = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Token ids of a sequence; places in it, from 0; and at each place a token: how likely does it follow the
+tokens up to there? A place is given as often as it has tokens."""
+
+
 @dataclass(frozen=True)
 class Classified:
     """What a classification model says of a chat.
@@ -258,6 +263,14 @@ class Engine:
 
     def score(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
         """Log-probabilities of each ``(context, continuation)``'s continuation, both as token ids.
+
+        Raises:
+            EngineError: this engine cannot score, or cannot go on.
+        """
+        raise self._cannot("score")
+
+    def following(self, asked: Sequence[Asked]) -> list[list[float]]:
+        """Natural log-probabilities of tokens that may follow, where the engine can ``score``.
 
         Raises:
             EngineError: this engine cannot score, or cannot go on.

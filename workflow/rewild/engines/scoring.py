@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from rewild.engines.base import Asked
+
 Pair = tuple[Sequence[int], Sequence[int]]
 """Context and continuation, as token ids."""
 TOKENS = {"cpu": 256, "cuda": 16_384}
@@ -50,62 +52,72 @@ class Scorer:
         Raises:
             torch.cuda.OutOfMemoryError: the memory does not hold one sequence.
         """
-        numbers = [n for n, (_, continuation) in enumerate(pairs) if continuation]
-        order = sorted(numbers, key=lambda n: -sum(map(len, pairs[n])))
+        asked: list[Asked] = []
+        for context, continuation in pairs:
+            ids = [*context, *continuation[:-1]]  # the last token predicts none
+            asked.append((ids, range(len(context) - 1, len(ids)), continuation))
+        return self.following(asked)
+
+    def following(self, asked: Sequence[Asked]) -> list[list[float]]:
+        """Natural log-probabilities of the tokens asked for, each after the tokens up to its place.
+
+        Raises:
+            torch.cuda.OutOfMemoryError: the memory does not hold one sequence.
+        """
+        numbers = [n for n, (_, _, tokens) in enumerate(asked) if tokens]
+        order = sorted(numbers, key=lambda n: -len(asked[n][0]))
         done: list[tuple[list[int], torch.Tensor]] = []
         with torch.inference_mode():
-            for batch in self._batches(order, pairs):
-                done += self._resilient(batch, pairs)
-        found: list[list[float]] = [[] for _ in pairs]
+            for batch in self._batches(order, asked):
+                done += self._resilient(batch, asked)
+        found: list[list[float]] = [[] for _ in asked]
         if done:
             # Fetched once: a look at each batch would make the GPU wait for the next.
             values = iter(torch.cat([part for _, part in done]).tolist())
             for n in (n for batch, _ in done for n in batch):
-                found[n] = [next(values) for _ in pairs[n][1]]
+                found[n] = [next(values) for _ in asked[n][2]]
         return found
 
-    def _batches(self, order: Sequence[int], pairs: Sequence[Pair]) -> Iterator[list[int]]:
-        """Numbers of pairs that go together; the longest first, so that memory is short at once or never."""
+    def _batches(self, order: Sequence[int], asked: Sequence[Asked]) -> Iterator[list[int]]:
+        """Numbers of sequences that go together; the longest first: memory is short at once or never."""
         batch: list[int] = []
         width = own = scored = 0
         for n in order:
-            context, continuation = pairs[n]
-            length = len(context) + len(continuation) - 1
+            length, wanted = len(asked[n][0]), len(asked[n][2])
             padded = (len(batch) + 1) * width
             if batch and (
                 padded > self._tokens
                 or padded - own - length > max(self._padding * (own + length), SPARE)
-                or scored + len(continuation) > self._scored
+                or scored + wanted > self._scored
             ):
                 yield batch
                 batch, own, scored = [], 0, 0
             width = width if batch else length
             batch.append(n)
-            own, scored = own + length, scored + len(continuation)
+            own, scored = own + length, scored + wanted
         if batch:
             yield batch
 
-    def _resilient(self, batch: list[int], pairs: Sequence[Pair]) -> list[tuple[list[int], torch.Tensor]]:
+    def _resilient(self, batch: list[int], asked: Sequence[Asked]) -> list[tuple[list[int], torch.Tensor]]:
         try:
-            return [(batch, self._score([pairs[n] for n in batch]))]
+            return [(batch, self._score([asked[n] for n in batch]))]
         except torch.cuda.OutOfMemoryError:
             if len(batch) == 1:
                 raise
         torch.cuda.empty_cache()
         half = len(batch) // 2
-        return self._resilient(batch[:half], pairs) + self._resilient(batch[half:], pairs)
+        return self._resilient(batch[:half], asked) + self._resilient(batch[half:], asked)
 
-    def _score(self, pairs: Sequence[Pair]) -> torch.Tensor:
-        """``(all tokens of the continuations,)``, row after row."""
-        width = max(len(context) + len(continuation) for context, continuation in pairs) - 1
+    def _score(self, asked: Sequence[Asked]) -> torch.Tensor:
+        """``(all tokens asked for,)``, row after row."""
+        width = max(len(ids) for ids, _, _ in asked)
         rows: list[list[int]] = []
         where: list[int] = []
-        for row, (context, continuation) in enumerate(pairs):
-            ids = [*context, *continuation[:-1]]  # the last token predicts none
-            where += range(row * width + len(context) - 1, row * width + len(ids))
-            rows.append(ids + ids[-1:] * (width - len(ids)))
+        for row, (ids, places, _) in enumerate(asked):
+            where += [row * width + place for place in places]
+            rows.append([*ids, *[ids[-1]] * (width - len(ids))])
         tokens = torch.tensor(rows).to(self._device, non_blocking=True)
-        wanted = torch.tensor([token for _, continuation in pairs for token in continuation])
+        wanted = torch.tensor([token for _, _, some in asked for token in some])
         at, wanted = torch.tensor(where).to(self._device), wanted.to(self._device)
         with self._only(at, tokens.shape):
             logits = self._model(input_ids=tokens, use_cache=False).logits

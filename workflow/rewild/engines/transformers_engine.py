@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from rewild.core.errors import first_line
 from rewild.engines.base import (
     About,
+    Asked,
     Completion,
     Engine,
     EngineError,
@@ -283,14 +284,21 @@ class TransformersEngine(Engine):
         """Log-probabilities of continuations; see :class:`rewild.engines.base.Engine`."""
         if any(not context for context, _ in sequences):
             raise EngineError("a text cannot be scored without a token before it: begin with BOS")
+        found = self._scored(lambda scorer: scorer(sequences))
+        return [Score(tuple(text), tuple(row)) for (_, text), row in zip(sequences, found, strict=True)]
+
+    def following(self, asked: Sequence[Asked]) -> list[list[float]]:
+        """Log-probabilities of tokens that may follow; see :class:`rewild.engines.base.Engine`."""
+        return self._scored(lambda scorer: scorer.following(asked))
+
+    def _scored(self, score: Callable[[Scorer], list[list[float]]]) -> list[list[float]]:
         try:
-            found = Scorer(self.model, self.device, self.budget)(sequences)
+            return score(Scorer(self.model, self.device, self.budget))
         except torch.cuda.OutOfMemoryError as error:
             raise EngineError(
                 f"{self.chat.name}: the GPU's memory does not hold one text (a shorter `context` makes long "
                 f"ones failures): {first_line(error)}"
             ) from error
-        return [Score(tuple(text), tuple(row)) for (_, text), row in zip(sequences, found, strict=True)]
 
     def about(self) -> About:
         """Name, arguments, versions and hardware."""

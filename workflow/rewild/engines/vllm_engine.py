@@ -28,6 +28,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from rewild.core.errors import first_line
 from rewild.engines.base import (
     About,
+    Asked,
     Completion,
     Engine,
     EngineError,
@@ -203,18 +204,55 @@ class VllmEngine(Engine):
         settings = SamplingParams(
             max_tokens=1, temperature=0, prompt_logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY
         )
-        outputs: dict[int, Any] = {}
-        with closing(_Stream(self)) as stream:
-            for number, (context, continuation) in enumerate(sequences):
-                stream.put(number, (*context, *continuation), settings.clone())
-            while len(outputs) < len(sequences):
-                outputs |= {int(output.request_id): output for output in stream.outputs()}
+        outputs = self._each([((*one, *two), settings.clone()) for one, two in sequences])
         scores = []
-        for number, (context, continuation) in enumerate(sequences):
-            given = outputs[number].prompt_logprobs[len(context) :]
+        for output, (context, continuation) in zip(outputs, sequences, strict=True):
+            given = output.prompt_logprobs[len(context) :]
             values = [step[token].logprob for token, step in zip(continuation, given, strict=True)]
             scores.append(Score(tuple(continuation), tuple(values)))
         return scores
+
+    def following(self, asked: Sequence[Asked]) -> list[list[float]]:
+        """Log-probabilities of tokens that may follow; see :class:`rewild.engines.base.Engine`.
+
+        A request for each place, whose tokens vLLM takes from its cache where another request read them. For
+        ``prompt_logprobs`` it would read each prompt anew (vllm/sampling_params.py).
+        """
+        requests = {
+            (n, at): [t for p, t in zip(places, tokens, strict=True) if p == at]
+            for n, (_, places, tokens) in enumerate(asked)
+            for at in dict.fromkeys(places)
+        }
+        prompts = [
+            (
+                asked[n][0][: at + 1],
+                SamplingParams(
+                    max_tokens=1,
+                    temperature=0,
+                    logprob_token_ids=list(dict.fromkeys(tokens)),
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                ),
+            )
+            for (n, at), tokens in requests.items()
+        ]
+        steps = {
+            key: output.outputs[0].logprobs[0]
+            for key, output in zip(requests, self._each(prompts), strict=True)
+        }
+        return [
+            [float(steps[n, place][token].logprob) for place, token in zip(places, tokens, strict=True)]
+            for n, (_, places, tokens) in enumerate(asked)
+        ]
+
+    def _each(self, prompts: Sequence[tuple[Sequence[int], SamplingParams]]) -> list[Any]:
+        """vLLM's output of every prompt, in order."""
+        outputs: dict[int, Any] = {}
+        with closing(_Stream(self)) as stream:
+            for number, (tokens, settings) in enumerate(prompts):
+                stream.put(number, tokens, settings)
+            while len(outputs) < len(prompts):
+                outputs |= {int(output.request_id): output for output in stream.outputs()}
+        return [outputs[number] for number in range(len(prompts))]
 
     def about(self) -> About:
         """Name, arguments, versions and hardware."""

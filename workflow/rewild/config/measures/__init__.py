@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rewild.config.measures.derived import Difference, Ratio
+from rewild.config.measures.factors import Factors
 from rewild.config.measures.labels import Label
 from rewild.config.measures.likelihood import Likelihood
 from rewild.config.measures.models import Perplexity, Reward
@@ -30,6 +31,7 @@ Measure = Annotated[
     | Perplexity
     | Likelihood
     | Reward
+    | Factors
     | Difference
     | Ratio
     | Label
