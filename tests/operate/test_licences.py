@@ -33,7 +33,7 @@ def test_what_it_covers_is_shown_and_then_it_is_asked(config: Path) -> None:
     assert code == 1
     assert "The licence llama3.1 covers 8 models" in said
     shown = "llama-3.1-8b-instruct: https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct"
-    assert f"{shown}; the hub asks for consent there, too (used by wildchat50m)" in said
+    assert f"{shown}; the hub asks for consent there, too (used by teachers, wildchat50m)" in said
     assert "error: llama3.1 is not accepted; nothing is written" in said
     assert run(config, "llama3.1")[0] == 1, "nobody answers"
     assert not (config / "accepted.yaml").exists()

@@ -199,6 +199,7 @@ rule draw_candidates:
         shown=one_of(
             name for name, view in TEACHER_VIEWS.items() if view.form == "figure"
         ),
+    localrule: True
     conda:
         conda_of("workflow")
     resources:
@@ -236,6 +237,7 @@ rule tabulate_candidates:
         shown=one_of(
             name for name, view in TEACHER_VIEWS.items() if view.form == "table"
         ),
+    localrule: True
     conda:
         conda_of("workflow")
     resources:
