@@ -91,8 +91,10 @@ def test_the_shared_rows_fit_the_kinds_that_they_are_meant_for() -> None:
         "quality": asked | {"scheme": "quality"},
         "difficulty": asked | {"scheme": "difficulty"},
         "vectors": {"kind": "embedding", "of": "prompts"},
-        "distance": {"kind": "neighbour", "of": "prompts", "space": "vectors", "metric": "squared"},
+        "distance": {"kind": "neighbour", "of": "prompts", "space": "vectors", "within": 0.05},
         "reward": reward,
+        "answers": {"kind": "embedding"},
+        "response-distance": {"kind": "neighbour", "space": "answers", "within": 0.05},
         "reward-difference": {
             "kind": "difference",
             "left": "reward",
@@ -101,6 +103,7 @@ def test_the_shared_rows_fit_the_kinds_that_they_are_meant_for() -> None:
         "length": {"kind": "length"},
         "colon": {"kind": "pattern", "of": "prompts", "matches": r":\s*$"},
     }
+    assert {"first-of-near-copies", "magpie-notebook"} < set(shared_filters())
     for name, row in shared_filters().items():
         study = a_study([name], measures=measures)
         assert study.mixes["m"].filters.measures == row.conditions, name
@@ -115,7 +118,7 @@ def test_the_shared_rows_fit_the_kinds_that_they_are_meant_for() -> None:
             r"study s: mixes.m.filters: unknown filter 'lnog'; did you mean 'long'\?",
         ),
         (["magpie-qualty"], {}, "unknown filter 'magpie-qualty'; did you mean 'magpie-quality'"),
-        ({"measures": ["x"]}, {}, r"mixes.m.filters.measures: unknown filter 'x' \(filters: magpie-reward"),
+        ({"measures": ["x"]}, {}, r"mixes.m.filters.measures: unknown filter 'x' \(filters: first-of-near-copies"),
         (["magpie-reward"], {}, "mixes.m: a: filters.measures: 'reward' is not among the study's measures"),
         (
             [{"filter": "long", "measures": {"lenght": "x"}}],
@@ -135,6 +138,13 @@ def test_the_shared_rows_fit_the_kinds_that_they_are_meant_for() -> None:
             {},
             "upper: input should be less than 1",
         ),
+        ([LONG | {"distinct": "first"}], {}, "distinct ranks what is left, so it stands alone: put at_least"),
+        (
+            [{"measure": "length", "distinct": "first", "over": "any"}],
+            {},
+            "over: copies are alike in every turn, the first or the last, not any",
+        ),
+        ([{"measure": "length", "distinct": "last"}], {}, "distinct: 'last' is not one of"),
         ([{"measure": "length", "top": 0}], {}, "top: input should be greater than or equal to 1"),
     ],
 )

@@ -103,7 +103,14 @@ def slowly(values: Values, conditions: Sequence[Condition]) -> tuple[list[str], 
     """Who is left at the end, and how many after each condition."""
     left, counts = sorted(values), []
     for asked in conditions:
-        if asked.rank:
+        if asked.distinct:
+            shown = {
+                n: {"first": values[n][:1], "last": values[n][-1:]}.get(asked.over, values[n]) for n in left
+            }
+            known = {n: tuple(turns) for n, turns in shown.items() if None not in turns}
+            seen = {turns: min(n for n in known if known[n] == turns) for turns in known.values()}
+            verdicts = {n: seen[known[n]] == n if n in known else None for n in left}
+        elif asked.rank:
             said = {n: one(values[n], asked) for n in left}
             there = sorted((v, n) for n, v in said.items() if v is not None)
             if asked.highest:
@@ -124,6 +131,7 @@ def slowly(values: Values, conditions: Sequence[Condition]) -> tuple[list[str], 
 
 
 NUMBERS = st.integers(-3, 3)
+OTHER = ("any", "total", "mean")  # of which copies have none
 OVER = st.sampled_from(["every", "any", "first", "last", "total", "mean"])
 ASKED = st.one_of(
     st.fixed_dictionaries({"at_least": NUMBERS}, optional={"below": NUMBERS}),
@@ -132,12 +140,15 @@ ASKED = st.one_of(
     st.fixed_dictionaries({"none_of": st.lists(NUMBERS, min_size=1, max_size=2)}),
     st.fixed_dictionaries({"top": st.integers(1, 9)}),
     st.fixed_dictionaries({"bottom": st.integers(1, 9)}),
+    st.fixed_dictionaries({"distinct": st.just("first")}),
     st.fixed_dictionaries({"quantile": st.sampled_from(["upper", "lower"]).flatmap(
         lambda side: st.fixed_dictionaries({side: st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9])}))}),
 )  # fmt: skip
 CONDITIONS = st.lists(
     st.builds(
-        lambda asked, over, missing: condition(**asked, over=over, missing=missing),
+        lambda asked, over, missing: condition(
+            **asked, over="every" if "distinct" in asked and over in OTHER else over, missing=missing
+        ),
         ASKED,
         OVER,
         st.sampled_from(["drop", "keep"]),
@@ -207,6 +218,27 @@ class Graded(Length):
 
     def columns(self) -> dict[str, Value]:
         return {"grade": Value("text", "", ("poor", "fair", "good"))}
+
+
+def test_of_copies_the_first_that_is_left_is_kept(tmp_path: Path) -> None:
+    """What an earlier condition left out is no copy of what is there; conversations are compared whole."""
+    values: Values = {"c": [7], "a": [7], "b": [7], "d": [7, 8], "e": [7, 8], "f": [7, None], "g": [8]}
+    early: Values = {name: [name == "a"] * len(turns) for name, turns in values.items()}
+    files = [*write(tmp_path, "a", values), *write(tmp_path, "b", early)]
+
+    def kept(*conditions: Condition) -> str:
+        found = run(values, conditions, files)
+        return "".join(n for n, r in zip("abcdefg", found.reasons, strict=True) if r is None)
+
+    copies = condition(distinct="first")
+    assert kept(copies) == "adg"
+    assert kept(condition(measure="b", at_most=0), copies) == "bdg"
+    assert kept(condition(distinct="first", over="first")) == "ag"
+    assert kept(condition(distinct="first", over="last")) == "ad"
+    assert kept(condition(distinct="first", missing="keep")) == "adfg"
+    found = run(values, [copies], files)
+    assert found.reasons.to_list()[1] == "a.words distinct first"
+    assert found.steps[0].missing == 1
 
 
 def test_levels_are_ranked_by_their_order_and_not_by_their_letters(tmp_path: Path) -> None:

@@ -90,13 +90,58 @@ def test_ten_million_copies_are_one_search() -> None:
     few = np.array([[1, 0], [0, 1], [2, 0]], np.float32)
     which = np.zeros(10_000_000, np.int8)
     which[1::1000], which[2] = 1, 2
-    found = nearest(Vectors([few[which]]), 1e-8)
+    found = nearest(Vectors([few[which]]), 1e-8, within=1e-3)
     assert found.distinct == 3
+    assert np.array_equal(found.group, np.array([0, 1, 2])[which])
     assert found.squared[2] == 1.0
     assert not np.delete(found.squared, 2).any()
     counts = np.bincount(which)
     assert found.repeats[[0, 1, 2]].tolist() == [counts[0] - 1, counts[1] - 1, 0]
     assert found.repeats.sum() == sum(int(c) * (int(c) - 1) for c in counts)
+
+
+def groups_of(vectors: Any, within: float) -> list[list[int]]:
+    """Near copies, as a graph of all pairs in double precision has them."""
+    own = np.asarray(vectors, np.float64)
+    near = [{int(m) for m in np.flatnonzero(((own - one) ** 2).sum(1) <= within)} for one in own]
+    found: list[set[int]] = []
+    for members in near:
+        joined = [group for group in found if group & members]
+        found = [group for group in found if not group & members] + [members.union(*joined)]
+    return sorted(sorted(group) for group in found)
+
+
+@pytest.mark.parametrize(("held", "pairs"), [(7, 50), (65_536, 1 << 24)])
+@pytest.mark.parametrize("within", [0.0, 1e-3, 0.02, 0.3, 9.0])
+def test_near_copies_are_the_parts_of_a_graph(monkeypatch, held: int, pairs: int, within: float) -> None:
+    """Whatever the blocks: chains of steps, copies to the bit, copies to the last bit."""
+    monkeypatch.setattr(neighbours, "HELD", held)
+    monkeypatch.setattr(neighbours, "PAIRS", pairs)
+    draw = np.random.default_rng(8)
+    centres = drawn(12, 6)[draw.integers(12, size=150)]
+    steps = draw.choice([0.0, 1e-7, 0.01, 0.05], size=150)[:, None] * draw.normal(size=(150, 6))
+    vectors = (centres + steps).astype(np.float32)
+    found = nearest(Vectors([vectors[:70], vectors[70:]]), 1e-8, within=within)
+    ours: dict[int, list[int]] = {}
+    for row, group in enumerate(found.group):
+        ours.setdefault(int(group), []).append(row)
+    expected = groups_of(vectors, within)
+    assert sorted(ours.values()) == expected
+    assert within == 9.0 or 1 < len(expected) < 150
+    assert nearest(Vectors([vectors]), 1e-8).group is None
+
+
+def test_a_group_is_named_by_its_first_whatever_the_files(tmp_path: Path) -> None:
+    row = {"kind": "neighbour", "of": "prompts", "space": "space"}
+    study = a_study(d=row | {"within": 0.1}, s=row | {"within": 0.01, "metric": "squared"}, n=row)
+    line = [[0, 0], [5, 5], [0.09, 0], [0.18, 0], [5, 5], [0.5, 0]]
+    file = handmade(tmp_path / "vectors-0000.parquet", line, ["too_long: 9 tokens, and 4 are the limit"])
+    found = in_space(study, "d", [file], tmp_path / "d.parquet")
+    names = [f"{c}/{t}/{s}" for c, t, s in found.select("conversation_id", "turn", "sample").iter_rows()]
+    assert found["group"].to_list() == [names[n] for n in (0, 1, 0, 0, 1, 5)] + [None]
+    assert about_measure(tmp_path / "d.parquet")["groups"] == 3
+    assert in_space(study, "s", [file], tmp_path / "s.parquet")["group"].equals(found["group"])
+    assert "group" not in in_space(study, "n", [file], tmp_path / "n.parquet").columns
 
 
 def test_equal_vectors_are_found_across_files_and_blocks() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,8 @@ def _verdicts(
             f"{where}: the measure {condition.measure} has not all turns of conversation "
             f"{short['id'].sort()[0]}; measure it again"
         )
+    if condition.distinct:
+        return _first_of_copies(turns, condition)
     if condition.rank or condition.over in ("total", "mean"):
         whole = turns.group_by("id").agg(value=_one_value(condition, _ordered(pl.col("value"), levels)))
         if condition.rank:
@@ -175,6 +177,17 @@ def _one_value(condition: Condition, value: pl.Expr) -> pl.Expr:
         worst = condition.over == "every"
         one = value.min() if worst == condition.highest else value.max()
     return pl.when(value.is_null().any()).then(None).otherwise(one)
+
+
+def _first_of_copies(turns: pl.DataFrame, condition: Condition) -> pl.DataFrame:
+    """Whether a conversation is the first by id of those with its value; null where a turn has none."""
+    if condition.over in ("first", "last"):
+        place = pl.col("turn").min() if condition.over == "first" else pl.col("turn").max()
+        turns = turns.filter(pl.col("turn") == place.over("id"))
+    said = turns.sort("id", "turn").group_by("id", maintain_order=True)
+    whole = said.agg(value="value", known=pl.col("value").is_not_null().all())
+    first = whole.filter("known").unique("value", keep="first", maintain_order=True)
+    return whole.select("id", ok=pl.when("known").then(pl.col("id").is_in(first["id"].implode())))
 
 
 def _ranked(values: pl.DataFrame, condition: Condition) -> pl.DataFrame:
@@ -220,6 +233,6 @@ def meets(condition: Condition, value: pl.Expr, levels: Sequence[str]) -> pl.Exp
             case "below":
                 asked.append(ordered < border)
             case _:
-                there = value.is_in(given)
+                there = reduce(or_, (value == one for one in given))  # the mean of integers is no integer
                 asked.append(there if name == "one_of" else ~there)
     return reduce(and_, asked)

@@ -16,7 +16,7 @@ from rewild.core.errors import nearest
 
 Part = Annotated[float, Field(gt=0, lt=1)]
 BOUNDS = ("at_least", "at_most", "above", "below")
-RANKS = ("quantile", "top", "bottom")
+RANKS = ("quantile", "top", "bottom", "distinct")
 """What is asked of a value's place among those of all conversations that are left."""
 
 
@@ -56,6 +56,12 @@ class Condition(Section, marks=RESULT):
     bottom: int | None = Field(
         None, ge=1, exclude_if=not_, description="Among this many that have the lowest values; ties by id"
     )
+    distinct: Literal["first"] | None = Field(
+        None,
+        exclude_if=not_,
+        description="Of those that are left and have the same value (of all their turns, or of the one of "
+        "`over`), the first by id: the others are its copies",
+    )
     over: Literal["every", "any", "first", "last", "total", "mean"] = Field(
         "every",
         description="Which turns of a conversation must meet it; or their values' sum or mean must. Where "
@@ -75,6 +81,8 @@ class Condition(Section, marks=RESULT):
                 f"{self.rank} ranks what is left, so it stands alone: put {' and '.join(self._plain)} in a "
                 "condition of its own, before it or after it"
             )
+        if self.distinct and self.over in ("any", "total", "mean"):
+            raise ValueError(f"over: copies are alike in every turn, the first or the last, not {self.over}")
         return self
 
     @property
@@ -89,7 +97,7 @@ class Condition(Section, marks=RESULT):
 
     @property
     def rank(self) -> str | None:
-        """``quantile``, ``top`` or ``bottom``, where it asks for a place among all; else None."""
+        """One of :data:`RANKS`, where it asks for a place among all; else None."""
         return next((name for name in RANKS if getattr(self, name) is not None), None)
 
     @property
@@ -166,7 +174,7 @@ def check_condition(condition: Condition, measures: Mapping[str, Row], of: tuple
     value = columns[column]
     if condition.over in ("total", "mean") and value.form not in ("number", "integer"):
         raise ValueError(f"{name}.{column} is no number, so it has no {condition.over} (`over`)")
-    for asked, given in condition.asked.items():
+    for asked, given in () if condition.distinct else condition.asked.items():
         for one in given if isinstance(given, list) else [given]:
             _check_value(f"{name}.{column}", value, asked, one)
 

@@ -85,6 +85,7 @@ class Neighbour(InSpace):
         {
             "distance": Value("number", "To the nearest other text; null where there is no other"),
             "repeats": Value("integer", "Other texts at distance 0, up to the tolerance"),
+            "group": Value("text", "The first, by id, of its near copies and itself"),
         },
     )
     kind: Literal["neighbour"]
@@ -93,6 +94,13 @@ class Neighbour(InSpace):
     )
     tolerance: float = Field(
         1e-4, ge=0, description="Distance, in the metric, up to which another text counts as a repeat"
+    )
+    within: float | None = Field(
+        None,
+        ge=0,
+        exclude_if=lambda v: v is None,
+        description="Distance, in the metric, up to which two texts are near copies, as are those that are "
+        "near copies of the same; gives the column `group`",
     )
     search: Literal["exact", "approximate"] = Field(
         "exact",
@@ -103,6 +111,10 @@ class Neighbour(InSpace):
     least_recall: float = Field(
         0.95, ge=0, le=1, description="approximate: share of these that it must find; else the job stops"
     )
+
+    def columns(self) -> dict[str, Value]:
+        """Groups are a column where it is said what is near."""
+        return {n: v for n, v in self.row.columns.items() if n != "group" or self.within is not None}
 
 
 class Match(InSpace):

@@ -9,7 +9,7 @@ candidates, and distances are computed again, as the length of the difference, i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +45,14 @@ class Found:
     Attributes:
         squared: squared distance to the nearest other; NaN where there is no other.
         repeats: others within the tolerance.
+        group: a number that near copies share; None if it was not asked what is near.
         distinct: how many distinct vectors there are.
         recall: of a sample, how many nearest neighbours the search found; None if it is exact.
     """
 
     squared: Doubles
     repeats: Indices
+    group: Indices | None
     distinct: int
     recall: float | None
 
@@ -72,9 +74,12 @@ class Neighbour:
             DataError: an approximate search found too few.
         """
         s = self.settings
-        limit = s.tolerance if s.metric == "squared" else s.tolerance**2
+        power = 1 if s.metric == "squared" else 2
+        within = None if s.within is None else s.within**power
         probes = s.probes if s.search == "approximate" else None
-        found = nearest(space.vectors, limit, probes=probes, sample=s.sample, say=say)
+        found = nearest(
+            space.vectors, s.tolerance**power, within=within, probes=probes, sample=s.sample, say=say
+        )
         if found.recall is not None and found.recall < s.least_recall:
             raise DataError(
                 f"the approximate search found {found.recall:.1%} of the nearest neighbours of {s.sample:,} "
@@ -85,13 +90,20 @@ class Neighbour:
         frame = space.there.select(*KEY).with_columns(
             distance=pl.Series(distance).fill_nan(None), repeats=pl.Series(found.repeats)
         )
-        return frame, {"distinct": found.distinct, "recall": found.recall}
+        about: dict[str, Any] = {"distinct": found.distinct, "recall": found.recall}
+        if found.group is not None:
+            frame = frame.with_columns(group=pl.Series(found.group)).sort(*KEY)
+            name = pl.concat_str("conversation_id", "turn", "sample", separator="/").first().over("group")
+            about["groups"] = frame["group"].n_unique()
+            frame = frame.with_columns(group=name)
+        return frame, about
 
 
 def nearest(
     vectors: Vectors,
     limit: float,
     *,
+    within: float | None = None,
     probes: int | None = None,
     sample: int = 1000,
     say: Say = lambda line: None,
@@ -101,6 +113,7 @@ def nearest(
     Args:
         vectors: of one width, finite.
         limit: squared distance up to which another is a repeat.
+        within: squared distance up to which two are near copies; None asks for no groups.
         probes: search this many of the nearest cells only; None searches all.
         sample: vectors whose neighbours are found exactly too, to measure the recall of such a search.
         say: called with a line of progress at a time.
@@ -118,8 +131,9 @@ def nearest(
         near = _exact(vectors, same, np.arange(n), say)
         recall = 1.0 if probes is not None else None
     repeats = same.count - 1 + _close(vectors, same, near, limit)
+    group = None if within is None else _groups(vectors, same, near, within)[same.group]
     squared = np.where(same.count > 1, 0.0, near)[same.group]
-    return Found(np.where(np.isfinite(squared), squared, np.nan), repeats[same.group], n, recall)
+    return Found(np.where(np.isfinite(squared), squared, np.nan), repeats[same.group], group, n, recall)
 
 
 def _exact(vectors: Vectors, same: Distinct, asked: Indices, say: Say) -> Doubles:
@@ -161,30 +175,62 @@ def _again(vectors: Vectors, same: Distinct, asked: Indices, who: Indices) -> Do
 
 def _close(vectors: Vectors, same: Distinct, near: Doubles, limit: float) -> Indices:
     """Of each distinct vector, how many rows of others lie within the limit."""
+    counts = np.zeros(len(near), np.int64)
+    for some, others, within in _within(vectors, same, near, limit):
+        times = same.count[others].astype(np.float64)
+        counts[some] += (within.astype(np.float64) @ times).round().astype(np.int64)
+    found = counts > 0
+    counts[found] -= same.count[found]  # each was found near itself
+    return counts
+
+
+def _groups(vectors: Vectors, same: Distinct, near: Doubles, limit: float) -> Indices:
+    """Of each distinct vector, the lowest place of those that a chain of steps within the limit leads to."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    group = np.arange(len(near))
+    for some, others, within in _within(vectors, same, near, limit):
+        rows, columns = np.nonzero(within)
+        ends = np.stack([group[some[rows]], group[others[columns]]])
+        if not (ends := ends[:, ends[0] != ends[1]]).size:
+            continue
+        known, places = np.unique(ends, return_inverse=True)
+        edges = tuple(places.reshape(2, -1))
+        graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(len(known), len(known)))
+        _, label = connected_components(graph, directed=False)
+        _, lowest = np.unique(label, return_index=True)
+        renamed = np.arange(len(near))
+        renamed[known] = known[lowest[label]]
+        group = renamed[group]
+    return group
+
+
+def _within(
+    vectors: Vectors, same: Distinct, near: Doubles, limit: float
+) -> Iterator[tuple[Indices, Indices, npt.NDArray[np.bool_]]]:
+    """Blocks of distinct vectors that have another within the limit: some, others, which of them are near."""
     import faiss
 
-    counts = np.zeros(len(near), np.int64)
     slack = SLACK * _greatest(vectors, same)
     among = np.flatnonzero(
         near <= limit + slack
     )  # who is near another has it for a neighbour, or a nearer one
     for low in range(0, len(among), HELD):
-        held = vectors.take(same.first[among[low : low + HELD]])
-        times = same.count[among[low : low + HELD]].astype(np.float64)
+        others = among[low : low + HELD]
+        held = vectors.take(same.first[others])
         size = PAIRS // len(held)
         for start in range(0, len(among), size):
-            part = among[start : start + size]
-            own = vectors.take(same.first[part])
+            some = among[start : start + size]
+            own = vectors.take(same.first[some])
             distances = faiss.pairwise_distances(own, held)
             within = distances <= limit - slack
             rows, columns = np.nonzero(np.abs(distances - limit) <= slack)
-            for some in range(0, len(rows), ASKED):
-                row, column = rows[some : some + ASKED], columns[some : some + ASKED]
+            for part in range(0, len(rows), ASKED):
+                row, column = rows[part : part + ASKED], columns[part : part + ASKED]
                 difference = own[row].astype(np.float64) - held[column]
                 within[row, column] = np.einsum("nd,nd->n", difference, difference) <= limit
-            counts[part] += (within.astype(np.float64) @ times).round().astype(np.int64)
-    counts[among] -= same.count[among]  # each was found near itself
-    return counts
+            yield some, others, within
 
 
 def _greatest(vectors: Vectors, same: Distinct) -> float:
