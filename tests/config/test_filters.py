@@ -118,7 +118,7 @@ def test_the_shared_rows_fit_the_kinds_that_they_are_meant_for() -> None:
             r"study s: mixes.m.filters: unknown filter 'lnog'; did you mean 'long'\?",
         ),
         (["magpie-qualty"], {}, "unknown filter 'magpie-qualty'; did you mean 'magpie-quality'"),
-        ({"measures": ["x"]}, {}, r"mixes.m.filters.measures: unknown filter 'x' \(filters: first-of-near-copies"),
+        ({"measures": ["x"]}, {}, r"mixes.m.filters.measures: unknown filter 'x' \(filters: first-of-near-"),
         (["magpie-reward"], {}, "mixes.m: a: filters.measures: 'reward' is not among the study's measures"),
         (
             [{"filter": "long", "measures": {"lenght": "x"}}],

@@ -150,7 +150,7 @@ TABLE: dict[str, Expected] = {
 }
 UNTRIED = re.compile(
     r"""^(
-    study\.(imports|demo|measures|coverage|filters|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
+    study\.(imports|demo|measures|teachers|coverage|filters|preferences|inherited_style|responses\.(models|overrides)|evaluation\.(settings|runs))
     |study\.teachers\.(bases|teachers|origins|benchmarks|runs|likelihoods|variants|predictors|car)(\..*)?
     |study\.responses\.overrides\.\*\.gpus          # needs a GPU
     |study\.measures\.\*\.constrained             # needs vLLM
