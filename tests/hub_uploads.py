@@ -130,12 +130,14 @@ class _Uploads(_Handler):
             body = b"".join(iter(self._chunk, b""))
         listed = next((f for end, f in self.server.faults.items() if path.endswith(end) and f), [])
         fault = listed.pop(0) if listed else ""
+        if fault == "slow":
+            threading.Event().wait(1)  # no sleep: tests take its place
         if fault == "cut":  # the connection breaks without an answer
             self.close_connection = True
             return
         if not path.startswith("/upload/") and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             status, said = 401, {"error": "Invalid credentials"}
-        elif fault.isdigit():
+        elif fault.isdecimal():
             status, said = int(fault), {"error": f"the test says {fault}"}
         else:
             status, said = self.server.take(method, path, body)

@@ -25,7 +25,7 @@ from rewild.generation.schema import RESPONSES
 from rewild.operate.environments import hand_over
 from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
 from rewild.operate.release.push import check_names
-from rewild.operate.release.scan import control_tokens
+from rewild.operate.release.scan import Found, control_tokens
 from rewild.operate.release.terms import Part, Terms, find_licence, load_licences
 from rewild.operate.release.units import Case
 from rewild.prompts.hub import write_batches
@@ -39,7 +39,7 @@ def make(case: Case) -> tuple[dict[str, Any], Path]:
 
 def gates(case: Case, *agreed: str, accept: tuple[str, ...] = ()) -> dict[str, list[str]]:
     made, folder = make(case)
-    found = judge_gates(case, made, read_found(folder), agreed, accept)
+    found = judge_gates(made, read_found(folder), agreed, accept)
     return {gate.name: list(gate.faults) for gate in found if not gate.open}
 
 
@@ -207,11 +207,11 @@ def test_rows_that_do_not_add_up_are_named(case: Case) -> None:
     found = "\n".join(gates(case)["rows"])
     rows = pl.read_parquet(path)
     lost = rows["response"].is_null().arg_max()
-    assert f"{path}: {rows.height} rows and 0 failures; its manifest says {rows.height} and 1" in found
+    assert f"{path}: 0 failures; its manifest says 1" in found
     assert f"{path}, row {(lost or 0) + 1}: neither an answer nor a failure, or both" in found
-    assert "3 have a verdict; judging.json says 7" in found
+    assert "judgments.parquet: 3 without a failure; judging.json says 7" in found
     assert "old.bin: no file of a checkpoint that is passed on" in found
-    assert "2 pairs and 1 prompts dropped; its card says 2 pairs of 9 prompts" in found
+    assert "card.json: 2 pairs of 9 prompts, and 1 gave none" in found
     assert "report.json: 9 conversations were kept, and the shards hold 8" in found
 
 
@@ -242,9 +242,23 @@ def test_control_tokens_in_a_text_close_their_gate_until_somebody_has_looked(cas
     assert "how tall" not in made.write_csv().lower()  # rows are named, and no text is repeated
 
 
+def test_secrets_in_files_that_are_no_tables_are_found(case: Case) -> None:
+    (case.folder / "runs/tuned/axolotl.yaml").write_text("base_model: x\nhub_token: hf_secret\n")
+
+    def look(text: str) -> list[Found]:
+        at = text.find("hf_secret")
+        return [("secrets", "token", at, at + 9, 1.0)] if at >= 0 else []
+
+    folder = case.folder / "release"
+    made = make_release(case, folder, lambda: look, lambda line: None)
+    (found,) = read_found(folder).to_dicts()
+    assert (found["repository"], found["file"], found["row"]) == ("small-tuned", "training/axolotl.yaml", 2)
+    assert made["found"] == {"personal-data": 0, "secrets": 1, "control-tokens": 0}
+
+
 def test_a_closed_gate_is_one_message(case: Case) -> None:
-    made, folder = make(case)
-    found = judge_gates(case_of(case.results.parent, release={}), made, read_found(folder), [], [])
+    made, folder = make(case_of(case.results.parent, release={}))
+    found = judge_gates(made, read_found(folder), [], [])
     with pytest.raises(RewildError) as caught:
         refuse_closed("small", found, folder)
     said = str(caught.value)
@@ -253,7 +267,7 @@ def test_a_closed_gate_is_one_message(case: Case) -> None:
     with pytest.raises(
         ConfigError, match=r"--accept: no gate 'licence'.*personal-data, secrets, control-tokens"
     ):
-        judge_gates(case, made, read_found(folder), [], ["licence"])
+        judge_gates(made, read_found(folder), [], ["licence"])
 
 
 def test_what_is_there_of_the_same_files_is_not_made_again(case: Case) -> None:

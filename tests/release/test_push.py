@@ -108,6 +108,15 @@ def test_a_hub_that_does_not_answer(
     assert "secret" not in str(caught.value)
 
 
+def test_a_hub_that_answers_too_slowly(
+    release: tuple[dict[str, Any], Path], hub: HubUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rewild.operate.release.push.SECONDS", 0.2)
+    hub.faults["api/whoami-v2"] = ["slow"] * 9
+    with pytest.raises(RewildError, match=r"who the token is: .* did not do it: ReadTimeout"):
+        send(release)
+
+
 def test_who_may_not(
     release: tuple[dict[str, Any], Path], hub: HubUploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def release(  # noqa: PLR0917
     """Make a study's results ready for the hub: data sets and fine-tunes with cards, behind gates."""
     from rewild.config import load_benchmarks, load_defaults, load_models, read_study
     from rewild.core.fetch import read_manifest
+    from rewild.core.files import write_json
     from rewild.operate.environments import hand_over
     from rewild.operate.licences import read_accepted
     from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
@@ -56,7 +57,7 @@ def release(  # noqa: PLR0917
     hand_over(config.parent / ".envs" / TOOL, "presidio_analyzer", asked)
     made = make_release(case, folder, lambda: make_scanner(case.release.personal), say)
     agreed = [*load_defaults(config).licences, *read_accepted(config)]
-    gates = judge_gates(case, made, read_found(folder), agreed, accept or [])
+    gates = judge_gates(made, read_found(folder), agreed, accept or [])
     for entry in made["repositories"]:
         typer.echo(
             f"{entry['name']}: {entry['rows']:,} rows, {len(entry['files'])} files, {entry['licence']}"
@@ -72,4 +73,6 @@ def release(  # noqa: PLR0917
         typer.echo(f"{folder}: ready; --push uploads it" if all(g.open for g in gates) else f"{folder}: made")
         return
     refuse_closed(found.name, gates, folder)
-    upload(made, folder, to, public, say)
+    sent = upload(made, folder, to, public, say)
+    agreed_to = {"gates": [g.name for g in gates if g.faults], "licences": agreed}
+    write_json(folder / "pushed.json", {"study": found.name, "accepted": agreed_to, "repositories": sent})

@@ -31,10 +31,12 @@ from rewild.core.files import atomic, filling, read_report, sha256, write_json, 
 from rewild.core.table import about_table, provenance, read_table, write_table
 from rewild.operate.release.cards import dataset_card, model_card
 from rewild.operate.release.croissant import describe
-from rewild.operate.release.scan import FOUND, GATES, Scanner, scan_table
+from rewild.operate.release.scan import FOUND, GATES, Scanner, scan_file, scan_table
+from rewild.operate.release.terms import Terms, load_licences
 from rewild.operate.release.units import Case, Table, Unit, find_units
 
 SCHEMA = {"schema": "release", "version": 1}
+PLAIN = (".yaml", ".json", ".csv")
 SHOWN = 5
 """Rows that a message names of a gate; found.csv has all."""
 Say = Callable[[str], None]
@@ -113,7 +115,7 @@ def _made_from(case: Case, units: Sequence[Unit]) -> str:
     paths = sorted({path for unit in units for path in unit.sources})
     held = [
         trigger(case.release), case.study.title, __version__, case.study.seed,
-        [[unit.name, [part.__dict__ for part in unit.terms.parts], unit.facts] for unit in units],
+        [[unit.name, unit.terms.plain, unit.facts] for unit in units],
         [[str(path), sha256(path)] for path in paths],
     ]  # fmt: skip
     return digest(json.dumps(held, sort_keys=True, default=str).encode()).hexdigest()
@@ -145,12 +147,15 @@ def _make(case: Case, unit: Unit, folder: Path, look: Scanner) -> tuple[dict[str
     for table in unit.tables:
         frame = table.read()
         counts[table.target] = frame.height
+        unit.faults += table.faults(frame)
         if frame.is_empty():
             continue
         _put(table, frame, folder / place / table.target)
         found.append(scan_table(unit.name, table, frame, look))
     for target, source in unit.files.items():
         _link(source, folder / place / target)
+        if target.endswith(PLAIN) and (unit.kind == "dataset" or "/" in target):
+            found.append(scan_file(unit.name, target, source, look))
     everything = pl.concat(found)
     for target in [*(t.target for t in unit.tables if counts[t.target]), *unit.files]:
         path = folder / place / target
@@ -176,6 +181,7 @@ def _make(case: Case, unit: Unit, folder: Path, look: Scanner) -> tuple[dict[str
         "folder": place,
         "licence": unit.terms.hub,
         "licences": unit.terms.licences,
+        "terms": unit.terms.plain,
         "rows": sum(counts.values()),
         "files": files,
         "faults": unit.faults,
@@ -209,7 +215,6 @@ def read_found(folder: Path) -> pl.DataFrame:
 
 
 def judge_gates(
-    case: Case,
     release: Mapping[str, Any],
     found: pl.DataFrame,
     agreed: Collection[str],
@@ -218,7 +223,6 @@ def judge_gates(
     """What every gate says.
 
     Args:
-        case: the study.
         release: of :func:`make_release`.
         found: its ``found.csv``.
         agreed: licences that the person has read and accepts.
@@ -229,8 +233,12 @@ def judge_gates(
     """
     for name in accept:
         known_name(name, GATES, "--accept: no gate", listed="gates that may be accepted")
-    units, _ = find_units(case)
-    terms = [f"{unit.name}: {fault}" for unit in units for fault in unit.terms.faults(list(agreed))]
+    known = load_licences()
+    terms = [
+        f"{entry['name']}: {fault}"
+        for entry in release["repositories"]
+        for fault in Terms.read(entry["terms"], known).faults(agreed)
+    ]
     rows = [f"{entry['name']}: {fault}" for entry in release["repositories"] for fault in entry["faults"]]
     gates = [Gate("licences", terms), Gate("rows", rows)]
     for gate in GATES:

@@ -12,6 +12,8 @@ from rewild.core.hub import check_name, find_token, hub_url
 from rewild.operate.release.make import changed
 
 Say = Callable[[str], None]
+SECONDS = 60
+"""Without a byte, of one try; the hub's client tries six times."""
 REMEDIES = {
     401: "the hub does not take the token (401): set HF_TOKEN to a token of yours that is valid",
     403: "the token has no right to write there (403): give HF_TOKEN a token that may write to it",
@@ -58,13 +60,14 @@ def push(
     if odd := changed(folder, release):
         raise DataError(f"{odd}: not as it was when the gates were asked; make the release again")
     try:
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, set_client_factory
         from huggingface_hub.utils import disable_progress_bars
     except ImportError as error:
         raise RewildError(
             "--push needs the hub's client: its environment is .envs/release (snakemake .envs/release/ready)"
         ) from error
     disable_progress_bars()
+    set_client_factory(_client)
     api = HfApi(endpoint=hub_url(), token=token)
     with _asking("who the token is"):
         known = api.whoami()
@@ -113,6 +116,15 @@ def _namespace(known: Mapping[str, Any], asked: str | None) -> str:
             f"--to {asked}: no namespace of the token's{nearest(asked, spaces)} (it has: {', '.join(spaces)})"
         )
     return asked or user
+
+
+def _client() -> Any:
+    """The hub's own connection, which else waits for an answer without end."""
+    from huggingface_hub.utils._http import default_client_factory
+
+    client = default_client_factory()
+    client.timeout = SECONDS
+    return client
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rewild.core.errors import RewildError
+from rewild.core.reading import read_lines
 from rewild.core.table import Column, TableSchema
 from rewild.operate.release.units import Table
 from rewild.responses.imports.tokens import TOKEN
@@ -150,6 +152,17 @@ def scan_table(repository: str, table: Table, frame: pl.DataFrame, scanner: Scan
                 at = (repository, table.target, number + 1, keys[number], column, index)
                 rows += [(*at, *found) for found in scanner(text)]
     return FOUND.frame(rows, table.target).unique(subset=FOUND.key, keep="first", maintain_order=True)
+
+
+def scan_file(repository: str, target: str, path: Path, scanner: Scanner) -> pl.DataFrame:
+    """Secrets in a file that is no table, line by line; arguments and result as :func:`scan_table`'s."""
+    rows = [
+        (repository, target, number, str(number), "line", 0, *found)
+        for number, line in read_lines(path)
+        for found in scanner(line.decode(errors="replace"))
+        if found[0] == "secrets"
+    ]
+    return FOUND.frame(rows, target).unique(subset=FOUND.key, keep="first", maintain_order=True)
 
 
 def _texts(value: object) -> Iterator[str]:

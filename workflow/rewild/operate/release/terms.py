@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -65,9 +65,17 @@ class Terms:
     parts: list[Part]
     rows: Mapping[str, Licence]
     base: str | None = None  # of a fine-tune: the licence of the model it starts from
-    namesake: str = ""  # the name under which it is released
     weights: bool = False
-    found: list[str] = field(default_factory=list)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As ``release.json`` has it; :meth:`read` reads it."""
+        return {"parts": [asdict(part) for part in self.parts], "base": self.base, "weights": self.weights}
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any], rows: Mapping[str, Licence]) -> Terms:
+        """The terms of :attr:`plain`."""
+        return cls([Part(**part) for part in plain["parts"]], rows, plain["base"], plain["weights"])
 
     @property
     def licences(self) -> list[str]:
@@ -86,7 +94,7 @@ class Terms:
         """Whether every licence allows commercial use."""
         return all(self.rows[name].commercial for name in self.licences)
 
-    def faults(self, accepted: Mapping[str, object] | list[str]) -> list[str]:
+    def faults(self, accepted: Collection[str]) -> list[str]:
         """Why it may not be passed on, a sentence each; empty where it may."""
         found = []
         for part in self.parts:

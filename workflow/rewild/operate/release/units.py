@@ -20,11 +20,11 @@ from rewild.core.fetch import ReleasedFile
 from rewild.core.files import sha256
 from rewild.core.measures import about_measure, contract, vectors_file
 from rewild.core.reading import SMALL, faults, read_json
-from rewild.core.table import TableSchema, check_parquet, read_table
+from rewild.core.table import TableSchema, check_parquet, collect, read_table
 from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.generation.schema import RESPONSES, read_manifest
 from rewild.operate.release.terms import STUDY, Ledger, Part, Terms
-from rewild.prompts.schema import SHARD, read_shard
+from rewild.prompts.schema import SHARD
 from rewild.training.preference_schema import DROPPED, PAIRS
 
 PLAIN = {
@@ -48,6 +48,9 @@ class Table:
         config: the part of the data set it belongs to, as the hub's cards have them.
         split: the split of that part.
         origin: of prompts, the source whose rows are taken; the file is as it is without.
+        expected: what a manifest or a card says there is: ``rows``, ``failures``, ``without a failure``.
+        said_by: the file that says so.
+        checksum: the SHA-256 that it says.
     """
 
     source: Path
@@ -56,11 +59,31 @@ class Table:
     config: str = "default"
     split: str = "train"
     origin: str | None = None
+    expected: Mapping[str, int] = field(default_factory=dict)
+    said_by: str = ""
+    checksum: str | None = None
 
     def read(self) -> pl.DataFrame:
         """Its rows, checked; there may be none."""
         frame = read_table(self.source, self.schema, allow_empty=True)
         return frame if self.origin is None else frame.filter(pl.col("source") == self.origin)
+
+    def faults(self, frame: pl.DataFrame) -> list[str]:
+        """What of its rows does not add up, a sentence each."""
+        failed = frame["failure"].is_not_null() if "failure" in frame.columns else pl.Series([False])
+        count = {"rows": frame.height, "failures": int(failed.sum())}
+        count["without a failure"] = count["rows"] - count["failures"]
+        found = [
+            f"{self.source}: {count[key]} {key}; {self.said_by} says {said}"
+            for key, said in self.expected.items()
+            if count[key] != said
+        ]
+        if self.checksum and not found and sha256(self.source) != self.checksum:
+            found.append(f"{self.source}: it changed after it was collected (another SHA-256)")
+        if self.schema is RESPONSES and (odd := frame["response"].is_null() != failed).any():
+            row = odd.arg_true()[0] + 1
+            found.append(f"{self.source}, row {row}: neither an answer nor a failure, or both")
+        return found
 
     @property
     def texts(self) -> list[str]:
@@ -181,7 +204,9 @@ def _prompts(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
         f"Prompts of the study {study.name}",
         ledger.terms([part for part in parts if part.name not in case.release.leave_out]),
     )
-    held = pl.concat([read_shard(path).select("source") for path in shards])["source"]
+    for path in shards:
+        check_parquet(path, SHARD)
+    held = collect(pl.scan_parquet(shards).select("source"), folder / "shards")["source"]
     counts = dict(held.value_counts(sort=True).iter_rows())
     for origin in sorted(counts):
         for path in shards:
@@ -223,33 +248,23 @@ def _responses(case: Case, ledger: Ledger, models: Sequence[str]) -> Iterator[Un
             ledger.terms([*ledger.prompts(), ledger.model(model)]),
             files={"manifest.json": path},
         )
-        rows = failures = 0
         for shard in manifest.shards:
             file = path.parent / f"{shard.shard}.parquet"
-            table = Table(file, f"data/{shard.shard}.parquet", RESPONSES)
-            unit.tables.append(table)
-            frame = table.read()
-            failed = frame["failure"].is_not_null()
-            rows, failures = rows + frame.height, failures + int(failed.sum())
-            if (frame.height, int(failed.sum())) != (shard.rows, shard.failures):
-                unit.faults.append(
-                    f"{file}: {frame.height} rows and {failed.sum()} failures; its manifest says "
-                    f"{shard.rows} and {shard.failures}"
-                )
-            elif sha256(file) != shard.sha256:
-                unit.faults.append(f"{file}: it changed after it was collected (another SHA-256)")
-            if (odd := (frame["response"].is_null() != failed)).any():
-                unit.faults.append(
-                    f"{file}, row {odd.arg_true()[0] + 1}: neither an answer nor a failure, or both"
-                )
-        if (rows, failures) != (manifest.rows, manifest.failures):
+            check_parquet(file, RESPONSES)
+            said = {"rows": shard.rows, "failures": shard.failures}
+            target = f"data/{shard.shard}.parquet"
+            unit.tables.append(
+                Table(file, target, RESPONSES, expected=said, said_by="its manifest", checksum=shard.sha256)
+            )
+        sums = [sum(getattr(shard, key) for shard in manifest.shards) for key in ("rows", "failures")]
+        if sums != [manifest.rows, manifest.failures]:
             unit.faults.append(
-                f"{path}: says {manifest.rows} rows and {manifest.failures} failures; the shards have "
-                f"{rows} and {failures}"
+                f"{path}: says {manifest.rows} rows and {manifest.failures} failures; its shards have "
+                f"{sums[0]} and {sums[1]}"
             )
         unit.facts |= {
             "conversations": manifest.conversations,
-            "answers": rows - failures,
+            "answers": manifest.rows - manifest.failures,
             "failures": manifest.failures_by_reason,
             "history": manifest.history,
             "identity": manifest.identity,
@@ -287,13 +302,13 @@ def _measures(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
                 if column not in plain.columns
             }
             target = f"data/{name}/{subject}/{path.name}"
-            table = Table(path, target, contract(values), config=f"{name}-{subject}")
-            unit.tables.append(table)
+            said = {"rows": int(about.get("rows", -1))}
+            schema = contract(values)
+            unit.tables.append(
+                Table(path, target, schema, f"{name}-{subject}", expected=said, said_by="its own metadata")
+            )
             if (vectors := vectors_file(path)).exists():
                 unit.files[f"data/{name}/{subject}/{vectors.name}"] = vectors
-            rows = table.read().height
-            if rows != about.get("rows"):
-                unit.faults.append(f"{path}: {rows} rows; it says of itself {about.get('rows')}")
         if files and isinstance(measure, Asks):
             parts.append(ledger.model(measure.model, "text by"))
     unit.terms = ledger.terms(parts)
@@ -311,11 +326,7 @@ def _preferences(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
         if lacks := next((path for path in (train, card, dropped) if not path.exists()), None):
             yield f"preferences {name} ({lacks})"
             continue
-        table = Table(train, "data/train.parquet", PAIRS)
-        pairs, prompts = (
-            _number(card, "pairs", "a card of pairs"),
-            _number(card, "prompts", "a card of pairs"),
-        )
+        pairs, prompts = (_number(card, key, "a card of pairs") for key in ("pairs", "prompts"))
         lost = read_table(dropped, DROPPED, allow_empty=True).height
         unit = Unit(
             "dataset",
@@ -323,16 +334,12 @@ def _preferences(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
             f"{study.name}-preferences-{name}",
             f"Preference pairs {name} of the study {study.name}",
             ledger.terms(ledger.mix(name)),
-            tables=[table],
+            tables=[Table(train, "data/train.parquet", PAIRS, expected={"rows": pairs}, said_by="its card")],
             files={"dropped.csv": dropped, "card.json": card},
             facts={"pairs": pairs, "prompts": prompts, "prompts without a pair": lost},
         )
-        rows = table.read().height
-        if rows != pairs or rows + lost != prompts:
-            unit.faults.append(
-                f"{train}: {rows} pairs and {lost} prompts dropped; its card says {pairs} pairs of "
-                f"{prompts} prompts"
-            )
+        if pairs + lost != prompts:
+            unit.faults.append(f"{card}: {pairs} pairs of {prompts} prompts, and {lost} gave none")
         yield unit
 
 
@@ -357,18 +364,15 @@ def _judgments(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
             if not (judgments.exists() and spent.exists()):
                 yield f"judgments of {run} on {row.slug} ({judgments})"
                 continue
+            said = _number(spent, "judgments", "what judgments cost")
             for path, schema in ((answers, ANSWERS), (judgments, JUDGMENTS)):
                 if path.exists():
-                    target = f"data/{path.stem}/{row.slug}/{run}.parquet"
-                    unit.tables.append(Table(path, target, schema, config=path.stem))
                     check_parquet(path, schema)
-            frame = unit.tables[-1].read()
-            said = read_json(spent, "what judgments cost", limit=SMALL)
-            clear = int(frame["failure"].is_null().sum())
-            if said.get("judgments") != clear:
-                unit.faults.append(
-                    f"{judgments}: {clear} have a verdict; {spent.name} says {said.get('judgments')}"
-                )
+                    target = f"data/{path.stem}/{row.slug}/{run}.parquet"
+                    known = {"without a failure": said} if schema is JUDGMENTS else {}
+                    unit.tables.append(
+                        Table(path, target, schema, path.stem, expected=known, said_by=spent.name)
+                    )
             parts += [ledger.benchmark(row.slug, case.benchmarks), *ledger.base(run)]
             parts.append(ledger.model(study.judging.judge_of(row), "judgments by"))
     unit.terms = ledger.terms(parts)
