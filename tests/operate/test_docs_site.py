@@ -49,11 +49,11 @@ def test_every_command_is_in_the_reference_with_its_options() -> None:
         found = rows(page, f"### rewild {name}") if command.params else {}
         assert len(found) == len(command.params), name
     assert rows(page, "### rewild docs") == {
-        "--port": ["`int ≥ 1 ≤ 65535`", "`8000`", "Where to serve it on this machine"],
-        "--build": ["`path`", "", "Build it into this new folder instead; works as files"],
+        "--port": ["Where to serve it on this machine", "`int ≥ 1 ≤ 65535`", "`8000`"],
+        "--build": ["Build it into this new folder instead; works as files", "`path`", ""],
     }
-    assert rows(page, "### rewild fetch")["--mirror"][2].endswith("(or the variable `REWILD_MIRROR`)")
-    assert rows(page, "### rewild cost")["study"][1] == "**required**"
+    assert rows(page, "### rewild fetch")["--mirror"][0].endswith("(or the variable `REWILD_MIRROR`)")
+    assert rows(page, "### rewild cost")["study"][2] == "**required**"
     assert "rewild make-model {settings} --out … [OPTIONS]" in page
     panels = re.findall(r"^## (.+)$", page, re.MULTILINE)
     assert panels[0] == "Start here"
@@ -64,15 +64,23 @@ def test_every_key_is_in_the_reference_with_what_it_identifies() -> None:
     pages = configuration_pages()
     study = rows(pages["study"], "## Keys")
     assert list(study) == [name for name in Study.model_fields if name != "name"]
-    assert study["seed"] == ["integer ≥ 0", "`50`", "result", "The seed of every random choice"]
-    assert study["title"][1:3] == ["**required**", "shown"]
-    assert study["mixes"][:3] == ["by name: [`mixes.NAME`](#mixesname)", "`{}`", "which results"]
+    assert study["seed"] == ["The seed of every random choice", "integer ≥ 0", "`50`", "result"]
+    assert study["title"][2:] == ["**required**", "shown"]
+    assert study["mixes"][1:] == ["by name: [`mixes.NAME`](#mixesname)", "`{}`", "which results"]
     mix = rows(pages["study"], "### `mixes.NAME`")
     assert list(mix) == list(Mix.model_fields)
-    assert mix["sources"][0].startswith("list of [responses](#mixesnamesources-responses), [prompts](#mix")
-    assert {key: Mix.marks[key] == HOW for key in mix} == {key: cells[2] == "–" for key, cells in mix.items()}
-    assert {cells[2] for cells in rows(pages["site"], "## Keys").values()} == {"–"}
-    assert rows(pages["models"], "## Keys")["hub"][:2] == ["string or null", "`null`"]
+    assert mix["sources"][1].startswith("list of [responses](#mixesnamesources-responses), [prompts](#mix")
+    assert {key: Mix.marks[key] == HOW for key in mix} == {key: cells[3] == "–" for key, cells in mix.items()}
+    assert {cells[3] for cells in rows(pages["site"], "## Keys").values()} == {"–"}
+    assert rows(pages["models"], "## Keys")["hub"][1:3] == ["string or null", "`null`"]
+    unsaid = [
+        (name, key)
+        for name, page in pages.items()
+        for key in re.findall(r"^\| `(\w+)` \|  \|", page, re.MULTILINE)
+        if key != "kind"
+    ]
+    assert unsaid == [], "a key without a description"
+    assert "Passed on as they are: `additional_config`, " in pages["study"]
 
 
 def test_a_section_that_two_keys_hold_stands_in_a_page_once() -> None:

@@ -55,7 +55,9 @@ class Benchmark(Section):
         None, description="Worked examples in the prompt"
     )
     scale: Annotated[Scale, part("score")]
-    higher_is_better: Annotated[bool, part("score")] = True
+    higher_is_better: Annotated[bool, part("score")] = Field(
+        True, description="Whether a higher score is a better one"
+    )
     judged: Annotated[bool, part("judgment")] = Field(description="Whether a model judges the answers")
     judge: Annotated[Slug | None, part("judgment")] = Field(
         None, description="The judge unless a study says otherwise: of models.yaml, or rubric"
@@ -76,7 +78,7 @@ class Benchmark(Section):
         None, description="Role → file of the repository, instead of released ones (judged benchmarks)"
     )
     citation: Annotated[Citation | None, SHOWN] = None
-    note: Annotated[str | None, SHOWN] = None
+    note: Annotated[str | None, SHOWN] = Field(None, description="For who reads the table")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

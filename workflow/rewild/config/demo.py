@@ -24,11 +24,11 @@ class DemoModel(Section, marks=RESULT):
         exclude_if=not_,
         description="Learn to write users' turns, too: only then can it write prompts",
     )
-    layers: Count = 2
-    hidden_size: Count = 128
-    intermediate_size: Count = 512
-    heads: Count = 2
-    kv_heads: Count = 2
+    layers: Count = Field(2, description="Layers")
+    hidden_size: Count = Field(128, description="Width of the hidden states")
+    intermediate_size: Count = Field(512, description="Width of the feed-forward layers")
+    heads: Count = Field(2, description="Attention heads")
+    kv_heads: Count = Field(2, description="Heads of keys and values; fewer than `heads` share them")
     vocab: int = Field(
         2048, ge=300, description="Rows of the embedding matrix; 256 bytes and 5 control tokens are in it"
     )

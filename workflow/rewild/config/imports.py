@@ -32,7 +32,7 @@ class AlpacaEvalOutputs(Section, marks=RESULT):
     """``results/MODEL/model_outputs.json`` of AlpacaEval: instruction, output, generator, dataset."""
 
     kind: Literal["alpaca-eval"]
-    name: Slug = "alpaca-eval"
+    name: Slug = Field("alpaca-eval", description="Its name: the source of its prompts")
     collection: str = Field("alpaca-eval-outputs", description="Collection of resources/released/files.csv")
     rows: Rows = 805
     names: Names = Field(default_factory=dict)
@@ -43,7 +43,7 @@ class WildBenchScores(Section, marks=RESULT):
     """``score.v2/.../MODEL.json`` of WildBench, for the model's output. They hold no prompts."""
 
     kind: Literal["wildbench"]
-    name: Slug = "wildbench"
+    name: Slug = Field("wildbench", description="Its name: the source of its prompts")
     collection: str = Field("wildbench", description="Collection of resources/released/files.csv")
     rows: Rows = 1024
     names: Names = Field(default_factory=dict)
@@ -55,7 +55,7 @@ class HubDataset(Section, marks=RESULT):
 
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME")
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="The commit, all 40 digits")
-    split: str = Field("train", pattern=r"^[\w-]+$")
+    split: str = Field("train", pattern=r"^[\w-]+$", description="Its split")
 
     @property
     def path(self) -> str:
@@ -67,7 +67,7 @@ class WildChatResponses(Section, marks=RESULT):
     """Conversations in the WildChat schema with the model's answers (`nyu-dice-lab` on the hub)."""
 
     kind: Literal["wildchat"]
-    name: Slug = "wildchat-50m"
+    name: Slug = Field("wildchat-50m", description="Its name: the source of its prompts")
     models: dict[Slug, HubDataset | str] = Field(
         min_length=1, description="Model → a dataset of the hub, or a Parquet or JSON Lines file"
     )
@@ -78,7 +78,7 @@ class FileResponses(Section, marks=RESULT):
     """A file of answers per model, in any form of docs/formats.md, at any path."""
 
     kind: Literal["files"]
-    name: Slug
+    name: Slug = Field(description="Its name: the source of its prompts")
     models: dict[Slug, HubDataset | str] = Field(
         min_length=1, description="Model → a dataset of the hub, or a JSON, JSON Lines or Parquet file"
     )

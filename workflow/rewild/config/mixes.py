@@ -108,8 +108,8 @@ class Pair(Section, marks=RESULT):
     """Rows with a question and its answer in a column each: one user turn, one answer."""
 
     kind: Literal["pair"]
-    prompt: str = "prompt"
-    response: str = "response"
+    prompt: str = Field("prompt", description="Column of the question")
+    response: str = Field("response", description="Column of the answer")
     input: str | None = Field(
         None,
         description="Column of what the question is about, which goes below it after a blank line where it "
@@ -137,9 +137,9 @@ class MultipleChoice(Section, marks=RESULT):
     """
 
     kind: Literal["multiple-choice"]
-    question: str = "question"
-    choices: str = "choices"
-    answer: str = "answer"
+    question: str = Field("question", description="Column of the question")
+    choices: str = Field("choices", description="Column of the list of choices")
+    answer: str = Field("answer", description="Column of the right choice: index or letter")
     choice: str = Field("{letter}. {text}", description="One line of `{choices}`")
     user: str = Field(
         "{question}\n\n{choices}\n\nAnswer with the letter and the text of the right choice.",
@@ -331,7 +331,10 @@ class Mix(Section, marks=RESULT):
     order: Literal["shuffled", "by-source"] = Field(
         "shuffled", description="All conversations in the order of their hashes, or source after source"
     )
-    filters: Filtering = Field(default_factory=lambda: Filters.model_validate({}))
+    filters: Filtering = Field(
+        default_factory=lambda: Filters.model_validate({}),
+        description="Which conversations may be drawn; a source may have its own",
+    )
     reasoning: Literal["leave-out", "train"] = Field(
         "leave-out",
         exclude_if=lambda chosen: chosen == "leave-out",

@@ -62,19 +62,19 @@ class Mamba(Section, marks=RESULT):
 class Dimensions(Section, marks=RESULT):
     """What a memory plan needs of a decoder; null where it is not established."""
 
-    layers: Count | None = None
-    hidden_size: Count | None = None
+    layers: Count | None = Field(None, description="Layers")
+    hidden_size: Count | None = Field(None, description="Width of the hidden states")
     intermediate_size: Count | None = Field(
         None, description="Width of the feed-forward layer, or of an expert"
     )
     heads: Count | None = Field(None, description="Query heads per attention layer")
     kv_heads: Count | None = Field(None, description="Key-value heads per attention layer")
-    head_dim: Count | None = None
+    head_dim: Count | None = Field(None, description="Width of an attention head")
     vocab: Count | None = Field(None, description="Rows of the embedding matrix, padding included")
     tie_embeddings: bool | None = Field(None, description="Whether the output layer is the embedding matrix")
     attention_layers: Count | None = Field(None, description="Layers with a KV cache, if not all of them")
     experts: Count | None = Field(None, description="Experts per mixture layer; null if the model is dense")
-    experts_per_token: Count | None = None
+    experts_per_token: Count | None = Field(None, description="Experts that work on a token")
     moe_layers: Count | None = Field(None, description="Layers that have experts, if not all of them")
     dense_size: Count | None = Field(
         None, description="Width of the layers without experts, if not that of an expert"
@@ -175,15 +175,15 @@ class Dimensions(Section, marks=RESULT):
 class Parameters(Section, marks=RESULT):
     """Parameter counts, in units (not billions)."""
 
-    total: Count
+    total: Count = Field(description="All of them")
     active: Count | None = Field(None, description="Used per token, where that is fewer than all")
 
 
 class Citation(Section, marks=RESULT):
     """Where the model comes from."""
 
-    key: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-    text: str
+    key: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = Field(description="Short name of the reference")
+    text: str = Field(description="Who, what, where, when")
 
 
 class Listed(Section, marks=RESULT):
@@ -195,7 +195,7 @@ class Listed(Section, marks=RESULT):
     )
     table5: str | None = Field(None, description="As Table 5 prints it")
     text: list[str] = Field(default_factory=list, description="Other names, in the text or in released files")
-    flags: list[Flag] = Field(default_factory=list)
+    flags: list[Flag] = Field(default_factory=list, description="Where the paper's lists disagree about it")
 
 
 class Native(Section, marks=RESULT):
@@ -233,7 +233,7 @@ class Model(Section):
     abbreviation: Annotated[str | None, SHOWN] = Field(
         None, description="The paper's abbreviation (section 2.2, appendix B)"
     )
-    family: Annotated[str, RESULT]
+    family: Annotated[str, RESULT] = Field(description="Which models it belongs with, such as llama-3.1")
     roles: Annotated[list[Role], SHOWN] = Field(
         min_length=1,
         description="What it is for; judge: of benchmarks; measure: guards, reward models, what measures ask",
@@ -283,7 +283,7 @@ class Model(Section):
     )
     citation: Annotated[Citation | None, SHOWN] = None
     listed: Annotated[Listed, SHOWN] = Field(default_factory=lambda: Listed.model_validate({}))
-    note: Annotated[str | None, SHOWN] = None
+    note: Annotated[str | None, SHOWN] = Field(None, description="For who reads the table")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

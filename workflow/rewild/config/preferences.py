@@ -59,11 +59,15 @@ class RewardModel(Section):
     revision: Annotated[str | None, RESULT] = Field(
         None, pattern=r"^[0-9a-f]{40}$", description="Commit on the hub, all 40 digits; a folder has none"
     )
-    precision: Annotated[Literal["fp32", "bf16"], RESULT] = "bf16"
+    precision: Annotated[Literal["fp32", "bf16"], RESULT] = Field(
+        "bf16", description="Number format of its weights"
+    )
     context: Annotated[int, RESULT] = Field(
         4096, ge=64, description="Tokens; a longer conversation is a failure, not cut"
     )
-    device: Annotated[Literal["auto", "cpu", "cuda"], HOW] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], HOW] = Field(
+        "auto", description="Where it runs; auto: on a GPU, if there is one"
+    )
     batch: Annotated[int, HOW] = Field(8, ge=1, description="Conversations at once")
 
 

@@ -38,16 +38,20 @@ class Recipe(Section, marks=RESULT):
     slug: Slug
     title: Annotated[str, SHOWN] = Field(description="One line: whose recipe it is")
     kind: Literal["sft", "dpo"] = Field("sft", description="What is learned from: conversations, or pairs")
-    epochs: Count = 1
+    epochs: Count = Field(1, description="Times that the data are gone through")
     learning_rate: float = Field(gt=0, lt=1, description="The highest")
-    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    scheduler: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rate goes down"
+    )
     warmup_steps: int = Field(0, ge=0, description="Steps in which the rate rises to its highest")
     warmup_ratio: float | None = Field(
         None, gt=0, lt=1, description="Share of steps, instead of their number"
     )
-    optimizer: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch_fused"
-    weight_decay: float = Field(0.0, ge=0)
-    adam_beta2: float = Field(0.999, gt=0, lt=1)
+    optimizer: Literal["adamw_torch", "adamw_torch_fused"] = Field(
+        "adamw_torch_fused", description="The optimizer, as Axolotl calls it"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay")
+    adam_beta2: float = Field(0.999, gt=0, lt=1, description="AdamW's second beta")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients longer than this are shortened to it")
     sequence_length: int = Field(ge=16, description="Tokens of a training sequence")
     over_long: Literal["truncate", "drop"] = Field(
@@ -57,9 +61,13 @@ class Recipe(Section, marks=RESULT):
     micro_batch: Count = Field(1, description="Sequences per GPU and pass")
     accumulation: Count = Field(1, description="Passes per optimiser step")
     gpus: int = Field(0, ge=0, le=8, description="On one node; 0 trains on the CPU")
-    precision: Literal["bf16", "fp32"] = "bf16"
-    attention: Literal["flash_attention_2", "sdpa", "eager"] = "sdpa"
-    gradient_checkpointing: bool = False
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Number format of the training")
+    attention: Literal["flash_attention_2", "sdpa", "eager"] = Field(
+        "sdpa", description="How attention is computed"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations again in place of keeping them: less memory, more time"
+    )
     fsdp: Fsdp | None = Field(None, description="Shard over the GPUs; null keeps a copy on each")
     beta: float | None = Field(None, gt=0, description="DPO: how strongly the reference model holds")
     templates: Annotated[dict[str, ChatTemplate], part("template")] = Field(
@@ -81,7 +89,7 @@ class Recipe(Section, marks=RESULT):
         default_factory=list, description="Keys that the source does not state: the values are a choice"
     )
     source: Annotated[str, SHOWN] = Field(description="Where it is stated")
-    note: Annotated[str | None, SHOWN] = None
+    note: Annotated[str | None, SHOWN] = Field(None, description="For who reads the table")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -185,7 +185,7 @@ class Compute(Section, marks=HOW):
 class ModelSettings(Section, marks=RESULT):
     """What one model needs otherwise than the study's other models."""
 
-    engine: EngineName | None = None
+    engine: EngineName | None = Field(None, description="The engine that answers; null: the study's")
     sampling: SamplingSettings | None = None
     limits: Limits | None = None
     system: str | None = Field(default=None, description="System prompt of this model")

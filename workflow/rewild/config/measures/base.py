@@ -154,7 +154,7 @@ class Loaded(Row):
 class Scored(Loaded):
     """A measure by the log-probabilities of tokens under a language model."""
 
-    engine: str = "transformers"
+    engine: str = Field("transformers", description="The engine that runs the model")
     budget: Annotated[int | None, HOW] = Field(
         None, ge=1, description="Tokens that transformers scores at once; null: what suits the device"
     )

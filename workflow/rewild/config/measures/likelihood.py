@@ -51,7 +51,7 @@ class Likelihood(Scored):
         context=True,
     )
     kind: Literal["likelihood"]
-    of: Literal["responses"] = "responses"
+    of: Literal["responses"] = Field("responses", description="What is measured")
     convention: Convention = Field("same-tokens", description="Which tokens count, after which, and of what")
     template: Literal["none", "chat"] = Field(
         "none",

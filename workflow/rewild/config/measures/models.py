@@ -60,7 +60,7 @@ class Reward(Loaded):
         context=True,
     )
     kind: Literal["reward"]
-    of: Literal["responses"] = "responses"
-    engine: str = "classifier"
+    of: Literal["responses"] = Field("responses", description="What is measured")
+    engine: str = Field("classifier", description="The engine that runs the model")
     output: str | None = Field(None, description="The label that is the reward; null: the only one there is")
     batch: Annotated[int, HOW] = Field(8, ge=1, description="Conversations at once")

@@ -39,7 +39,7 @@ class Embedding(Loaded):
     revision: str | None = Field(
         None, pattern=r"^[0-9a-f]{40}$", description=f"Commit of a hub id; null is {MPNET}'s own"
     )
-    engine: str = "sentence-transformers"
+    engine: str = Field("sentence-transformers", description="The engine that runs the model")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the weights; vectors are float32")
     context: int = Field(
         4096, ge=16, description="Tokens, at most those that the model takes (max_seq_length)"

@@ -108,7 +108,7 @@ class Refusal(Row):
         },
     )
     kind: Literal["refusal"]
-    of: Literal["responses"] = "responses"
+    of: Literal["responses"] = Field("responses", description="What is measured")
 
 
 class Pattern(Row):

@@ -12,7 +12,7 @@ INTRO = """\
 From the program itself, as `rewild COMMAND --help` shows it. Snakemake calls these commands; each works by
 hand, in the repository. Exit status: 0, done; 1, an error in one message; 2, a command or an option that does
 not exist; 130, Ctrl-C."""
-COLUMNS = "argument or option | type | default | meaning"
+COLUMNS = "argument or option | meaning | type | default"
 
 
 def commands_page(program: Any) -> str:
@@ -65,4 +65,4 @@ def _row(param: Any, context: Any) -> tuple[object, ...]:
     said = prose(param.help or "")
     if param.envvar:
         said = Markup(f"{said} (or the variable {code(param.envvar)})")
-    return Markup(", ".join(map(code, shown))), code(kind), default, said
+    return Markup(", ".join(map(code, shown))), said, code(kind), default

@@ -49,7 +49,7 @@ PAGES = {
     "recipes": ("Keys of a recipe", "Rows of `config/recipes.yaml`, each by its slug."),
     "site": ("Keys of a SLURM site", "`profiles/slurm/site.yaml`, from `profiles/slurm/site.example.yaml`."),
 }
-COLUMNS = "key | type | default | identifies | meaning"
+COLUMNS = "key | meaning | type | default | identifies"
 LONG = 60  # characters of a default that are shown
 
 
@@ -125,17 +125,23 @@ class _Page:
 
     def table(self, section: Mapping[str, Any]) -> list[str]:
         required = section.get("required", ())
+        keys = section.get("properties", {})
+        passed = [code(key) for key, value in keys.items() if set(value) <= {MARK}]  # of another program
         rows = [
             (
                 Markup(code(key)),
+                prose(value.get("description", "") or self.said(value)),
                 Markup(self.kind(value)),
                 _default(value, key in required),
                 Markup(value.get(MARK, "")),
-                prose(value.get("description", "") or self.said(value)),
             )
-            for key, value in section.get("properties", {}).items()
+            for key, value in keys.items()
+            if code(key) not in passed
         ]
-        return table(COLUMNS, rows, align="-") if rows else []
+        return [
+            *(table(COLUMNS, rows, align="-") if rows else ()),
+            *(("", f"Passed on as they are: {', '.join(passed)}.") if passed else ()),
+        ]
 
     def said(self, value: Mapping[str, Any]) -> str:
         """What is said of the section that a key holds."""
