@@ -50,7 +50,7 @@ class Factors(Scored):
         context=True,
     )
     kind: Literal["factors"]
-    of: Literal["responses"] = "responses"
+    of: Literal["responses"] = Field("responses", description="What is measured")
     criteria: list[str] = Field(
         default_factory=lambda: list(criteria()), min_length=1, description=f"Rows of {CRITERIA}; all of them"
     )
