@@ -57,6 +57,10 @@ TABLE: dict[str, Expected] = {
         {"measure_texts"},
         {"summarise_measure", "draw_data", "tabulate_data", "list_data"},
     ),
+    "study.measures.*.whole": (  # other files, and those that read them
+        set(),
+        {"measure_texts", "summarise_measure", "draw_data", "tabulate_data", "make_mix", "rank_candidates"},
+    ),
     "study.teachers.": (RANKS, set()),
     "study.teachers.predictors.*.label": (VIEWS, set()),
     "study.similarity.": ({"score_similarity"}, set()),

@@ -30,7 +30,7 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
     folder = changed(
         tmp_path,
         measures={
-            "reward": {"kind": "reward", "model": "owner/name", "revision": REVISION},
+            "reward": {"kind": "reward", "model": "owner/name", "revision": REVISION, "whole": True},
             "surprise": {"kind": "perplexity", "model": "demo-base", "device": "cpu", "template": "none"},
             "quality": {"kind": "label", "scheme": "quality", "model": "rubric"},
             "taste": {
@@ -53,16 +53,18 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
     said = run.stdout
     assert f"fetch-model owner/name {REVISION}" in said
     jobs = re.findall(r"measuring (\w+) of ([\w-]+) \((\w+)\)", said)
-    shards = {("reward", "demo-herald", s) for s in ("0000", "0001")}
+    whole = {("reward", "demo-herald", "all")}
     models = ("demo-herald", "demo-plain", "demo-mini")
     asked = {("surprise", model, s) for model in models for s in ("0000", "0001")}
     asked |= {("quality", "prompts", s) for s in ("0000", "0001")} | {("taste", "demo-mini", "0001")}
-    assert set(jobs) == shards | asked | {("language", "prompts", "all")}, "no more than is asked for"
+    assert set(jobs) == whole | asked | {("language", "prompts", "all")}, "no more than is asked for"
     files = ["--manifest=results/demo/responses/demo-herald/manifest.json"]
-    files += [f"results/demo/measures/reward/demo-herald/{s}.parquet" for s in ("0000", "0001")]
+    files.append("results/demo/measures/reward/demo-herald/all.parquet")
     files.append("results/demo/measures/language/prompts/all.parquet")
     (command,) = re.findall(r"<\(words ([^)]*)\) mix demo chosen --only data", said)
     assert command.split() == files
+    both = " ".join(f"results/demo/responses/demo-herald/{s}.parquet" for s in ("0000", "0001"))
+    assert f"{both}) measure demo reward --subject demo-herald" in said
     context = (
         "--prompts=results/demo/prompts/shards/0001.parquet results/demo/responses/demo-mini/0001.parquet"
     )
@@ -84,8 +86,8 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
         (
             {"mixes": {"chosen": {"sources": [{"kind": "responses", "model": "demo-herald"}],
                                   "filters": {"measures": [{"measure": "lenght", "at_least": 3}]}}}},
-            "mixes.chosen: demo-herald: filters.measures: 'lenght' is not among the study's measures "
-            "(category, difficulty, language, length, quality, reward, styling); did you mean 'length'?",
+            "mixes.chosen: demo-herald: filters.measures: 'lenght' is not among the study's measures ("
+            "category, difficulty, language, length, loss, quality, reward, styling); did you mean 'length'?",
         ),
         (
             {"measures": {"x": {"kind": "perplexity", "model": "demo-bas"}}},

@@ -1,5 +1,5 @@
 # Measures by name: of each response of a model, or of each prompt. A job takes one model's (or all prompts), or a shard
-# of them where the kind needs an engine.
+# of them where the kind needs an engine, unless its row says `whole`.
 def measure_of(wildcards):
     """A row of a study's measures."""
     return STUDIES[wildcards.study].measures[wildcards.measure]
@@ -41,7 +41,7 @@ def measured_context(wildcards):
 def measure_files(study, measure, subject):
     """All files of a measure and a subject."""
     row = STUDIES[study].measures[measure]
-    parts = measured_shards(study, subject) if row.row.needs else [WHOLE]
+    parts = measured_shards(study, subject) if row.by_shard else [WHOLE]
     if row.row.vectors:
         parts = [VECTORS + part for part in parts]
     elif row.vectors_of:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rewild.config.base import HOW, RESULT, Section, identity
+from rewild.config.base import CUT, HOW, RESULT, Section, identity
 from rewild.config.engines import Ability, find_engine
 from rewild.config.models import Slug
 from rewild.config.vllm import VllmArguments
@@ -88,6 +88,11 @@ class Row(Section, marks=RESULT):
         return dict(self.row.columns)
 
     @property
+    def by_shard(self) -> bool:
+        """Whether a job measures a shard of a subject's texts, and not all of them."""
+        return self.row.needs is not None
+
+    @property
     def identity(self) -> dict[str, Any]:
         """The settings that its values depend on, and the version of its kind."""
         return identity(self) | {"version": self.row.version}
@@ -151,7 +156,22 @@ class Loaded(Row):
         return int(self.device != "cpu")
 
 
-class Scored(Loaded):
+class Parted(Loaded):
+    """One whose texts are measured shard by shard, or all in one job."""
+
+    whole: Annotated[bool, CUT] = Field(
+        False,
+        description="Whether one job measures all texts of a model: where loading it takes longer than "
+        "measuring a shard",
+    )
+
+    @property
+    def by_shard(self) -> bool:
+        """Unless it is to be one job."""
+        return not self.whole
+
+
+class Scored(Parted):
     """A measure by the log-probabilities of tokens under a language model."""
 
     engine: str = Field("transformers", description="The engine that runs the model")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rewild.config.base import HOW
-from rewild.config.measures.base import Kind, Loaded, Scored, Value
+from rewild.config.measures.base import Kind, Parted, Scored, Value
 
 
 class Perplexity(Scored):
@@ -49,7 +49,7 @@ class Perplexity(Scored):
         return self
 
 
-class Reward(Loaded):
+class Reward(Parted):
     """What a sequence-classification model says of a conversation that ends in the response."""
 
     row = Kind(
