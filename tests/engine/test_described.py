@@ -17,6 +17,7 @@ pytest.importorskip("torch", reason="needs torch: make test runs it in .envs/eng
 from tiny import make_model, make_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
+FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,33 @@ def test_a_real_model_in_a_folder_becomes_a_row(model: Path, tmp_path: Path) -> 
     assert set(row.end_tokens) >= {"<|end|>", "<|eos|>"}
     assert "  | <|user|>\n  | Hello there.<|end|>\n  | <|assistant|>" in done.output
     assert "the heads of its safetensors" in (config / "own_models.yaml").read_text()
+
+
+def test_a_template_that_writes_reasoning_is_a_model_that_reasons(model: Path, tmp_path: Path) -> None:
+    from reasoners import CHANNELS, HEADED, SWITCH, tokenizer_of
+    from rewild.__main__ import app
+
+    for template, markers in (
+        (SWITCH, ["<think>", "</think>"]),
+        (HEADED, ["<think>", "</think>"]),
+        (
+            CHANNELS,
+            ["<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"],
+        ),
+    ):
+        tokenizer_of(template).save_pretrained(model)
+        found = describe({"name": "m", "path": str(model)})
+        assert (found["reasons"], found["problems"]) == (markers, [])
+        assert not set(markers) & set(found["ends"])
+    tokenizer_of(SWITCH).save_pretrained(model)
+    config = Path(shutil.copytree(ROOT / "config", tmp_path / "config"))
+    done = CliRunner().invoke(app, ["add-model", str(model), "--config", str(config)])
+    assert done.exit_code == 0, done.output + str(done.exception)
+    row = load_models(config)["tiny-chat"]
+    assert row.reasoning is not None
+    assert row.reasoning.identity == {}
+    make_tokenizer().save_pretrained(model)
+    assert describe({"name": "m", "path": str(model)})["reasons"] is None
 
 
 def test_what_transformers_finds_is_named(model: Path, tmp_path: Path) -> None:

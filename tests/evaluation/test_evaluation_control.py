@@ -27,9 +27,12 @@ from pathlib import Path
 sys.path.insert(0, "tests/engine")
 import transformers.utils.chat_template_utils as templates
 from transformers import AutoTokenizer, GenerationConfig
+from reasoners import HEADED, SWITCH, thinker
 from tiny import make_model
 from tokenizers.processors import TemplateProcessing
+from rewild.config.base import validate
 from rewild.config.models import load_models
+from rewild.config.reasoning import Reasoning
 from rewild.core.errors import RewildError
 from rewild.evaluation.harness.run import Harness, Settings
 from rewild.evaluation.harness.settings import Target, Task
@@ -82,8 +85,10 @@ TASK = Task("own", "own_write", str(folder / "tasks"), 0, None, 12, str(folder /
 SETTINGS = Settings("hf", "fp32", 0, seed=1, max_length=512, batch=4)
 
 
-def ask(path, tasks=(TASK,), **settings):
-    target = Target(str(path), None, True, False, row, path.name.split("-")[0])
+def ask(path, tasks=(TASK,), reasoning=None, **settings):
+    thinks = reasoning if reasoning is None else validate(Reasoning, reasoning, "reasoning")
+    mine = row.model_copy(update={"reasoning": thinks})
+    target = Target(str(path), None, True, False, mine, path.name.split("-")[0])
     try:
         scratch = folder / "scratch" / str(len(list((folder / "scratch").iterdir())))
         scratch.mkdir()
@@ -97,6 +102,8 @@ def ask(path, tasks=(TASK,), **settings):
         "prompt": said[0].summary["prompt"],
         "sampling": said[0].summary["sampling"],
         "confined": said[0].summary["confined"],
+        "reasoning": {k: said[0].summary.get(k) for k in ("reasoning", "never_stopped_reasoning")},
+        "longest": [part["longest_answer"] for part in said[0].summary["parts"].values()],
         "bos": [harness.lm.tok_encode(row["prompt"]).count(0) for o in said for row in o.samples],
     }
 
@@ -114,6 +121,14 @@ out["empty"] = ask(model("assumes"), (replace(TASK, name="own_bare"),), system="
 out["default"] = ask(model("assumes"), (replace(TASK, name="own_bare"),))
 out["plain"] = ask(plain)
 out["penalised"] = ask(model("plain", penalties))
+thinks = thinker(folder / "thinks-0", HEADED, "the model</think> with words")
+choose = replace(TASK, name="own_choose", fewshot=1, max_new_tokens=None)
+out["thinks"] = ask(thinks, (replace(TASK, name="own_until"),), reasoning={"budget": 20})
+out["scored"] = ask(thinks, (choose,), reasoning={"budget": 20})
+endless = thinker(folder / "thinks-1", HEADED, "the model", endless=True)
+out["endless"] = ask(endless, reasoning={"budget": 4})
+told = thinker(folder / "thinks-2", SWITCH, "with words")
+out["told"] = ask(told, (TASK, choose), reasoning={"arguments": {"enable_thinking": False}})
 code = replace(TASK, benchmark="mbpp-lm-eval", name="mbpp", folder=None, runs_code=True, limit=1)
 out["code"] = ask(plain, (code,))
 if "error" not in out["code"]:
@@ -148,6 +163,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, kind, description, rest in (
         ("own_write", "generate_until", about, written),
         ("own_bare", "generate_until", "", written),
+        ("own_until", "generate_until", about, f'{written}\ngeneration_kwargs: {{until: ["model"]}}'),
         ("own_choose", "multiple_choice", about, chosen),
     ):
         text = WRITE.format(name=name, kind=kind, description=description, rest=rest)
@@ -171,7 +187,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     errors = {case: about["error"] for case, about in found.items() if "error" in about}
-    assert sorted(errors.keys() - {"code"}) == ["loses", "stops"], errors
+    assert sorted(errors.keys() - {"code"}) == ["loses", "scored", "stops"], errors
     return found
 
 
@@ -247,6 +263,33 @@ def test_a_models_generation_config_changes_no_answer(said: dict[str, Any]) -> N
     }
     # The template ends a turn with <|end|>, which this generation config does not name.
     assert penalised["sampling"]["end_tokens"] == plain["sampling"]["end_tokens"] == [1, 2]
+
+
+def test_only_what_follows_reasoning_is_an_answer(said: dict[str, Any]) -> None:
+    """The task stops answers at a word that stands in the reasoning, too; it ends none there."""
+    thinks = said["thinks"]
+    assert all(prompt.endswith("<|assistant|>\n<think>\n") for prompt in thinks["prompts"])
+    assert thinks["answers"] == [["with words"]] * 4
+    assert thinks["longest"] == [32], "12 tokens of an answer, after 20 of reasoning"
+    marker = thinks["reasoning"]["reasoning"].pop("think_end_token")
+    assert isinstance(marker, int), "told in tokens"
+    assert thinks["reasoning"] == {"reasoning": {"budget": 20}, "never_stopped_reasoning": 0}
+    assert said["plain"]["reasoning"] == {"reasoning": None, "never_stopped_reasoning": None}
+
+
+def test_reasoning_that_never_stops_is_no_answer_and_counted(said: dict[str, Any]) -> None:
+    assert said["endless"]["answers"] == [[""]] * 4
+    assert said["endless"]["reasoning"]["never_stopped_reasoning"] == 4
+
+
+def test_likelihoods_are_read_only_of_who_answers_at_once(said: dict[str, Any]) -> None:
+    assert said["scored"]["error"].startswith(
+        "ConfigError: benchmark own: the task own_choose reads the likelihood of answers, and thinks reasons"
+    )
+    written, chosen = said["told"]["prompts"][:4], said["told"]["prompts"][4:]
+    for prompt in (*written, *chosen):
+        assert prompt.endswith("<|assistant|>\n<think>\n\n</think>\n\n")
+    assert said["told"]["answers"][:4] == [["with words"]] * 4
 
 
 def test_programs_of_models_run_in_the_sandbox_also_from_lm_evals_tasks(said: dict[str, Any]) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from mixes_data import LANGUAGES, a_mix, conversation, name_of, write_prompts, write_responses
 from rewild.config.mixes import LengthControl, Mix
-from rewild.core.errors import DataError
-from rewild.core.table import read_table
+from rewild.core.errors import ConfigError, DataError
+from rewild.core.table import check_parquet, read_table
+from rewild.generation.schema import RESPONSES, scan
 from rewild.training.mixes.build import build
 from rewild.training.mixes.draw import Candidates, draw_lowest, draw_once, priorities
 from rewild.training.mixes.read import Place, control_length
-from rewild.training.mixes.schema import TRAIN
+from rewild.training.mixes.schema import REASONED_TRAIN, TRAIN
 
 
 def make(root: Path, mix: Mix, name: str = "m", seed: int = 7) -> pl.DataFrame:
@@ -454,3 +455,44 @@ def test_a_failure_leaves_the_mix_as_it_was(tmp_path: Path, monkeypatch: pytest.
     folder = tmp_path / "results/s/mixes/m"
     assert [p.name for p in folder.iterdir()] == ["train.parquet"]
     assert (folder / "train.parquet").read_bytes() == before
+
+
+def test_a_mix_trains_on_answers_alone_or_on_reasoning_too(tmp_path: Path) -> None:
+    for model, thought in (("thinks", "Hm, {}."), ("plain", None)):
+        rows = [row for n in range(6) for row in conversation(n, model)]
+        texts = [thought and thought.format(row["turn"]) for row in rows]
+        rows = [row | {"reasoning": text} for row, text in zip(rows, texts, strict=True)]
+        write_responses(tmp_path / "results/s", model, rows)
+    sources = [of("thinks", count=3), of("plain", count=3)]
+    usual = make(tmp_path, a_mix(sources=sources))
+    assert "Hm" not in str(usual["messages"].to_list()), "by default on answers alone"
+    folder = tmp_path / "both"
+    build("m", a_mix(sources=sources, reasoning="train"), Place(tmp_path, tmp_path / "results/s"), folder,
+          study="s", seed=7)  # fmt: skip
+    both = read_table(folder / "train.parquet", REASONED_TRAIN)
+    assert both.drop("messages").equals(usual.drop("messages")), "the same conversations"
+    for row in both.iter_rows(named=True):
+        answers = row["messages"][1::2]
+        wanted = [f"Hm, {n}." if row["source"] == "thinks" else None for n in range(row["n_turns"])]
+        assert [m["reasoning_content"] for m in answers] == wanted
+        assert {m["reasoning_content"] for m in row["messages"][::2]} == {None}
+
+
+def test_a_mix_without_any_reasoning_to_train_on_says_so(tmp_path: Path) -> None:
+    responses(tmp_path, "a", range(4))
+    with pytest.raises(DataError, match=r"mix m: reasoning is to be trained on, .*reasoning: train"):
+        make(tmp_path, a_mix(sources=[of("a")], reasoning="train"))
+    assert not list((tmp_path / "results/s/mixes").rglob("*.parquet"))
+    with pytest.raises(ConfigError, match="no source is a model's responses"):
+        a_mix(sources=[{"kind": "prompts", "licence": "x"}], reasoning="train")
+
+
+def test_responses_of_before_there_was_reasoning_are_read(tmp_path: Path) -> None:
+    responses(tmp_path, "a", range(4), shards=1)
+    file = tmp_path / "results/s/responses/a/0000.parquet"
+    old = pl.read_parquet(file).drop("reasoning", "reasoning_tokens")
+    about = pl.read_parquet_metadata(file)["rewild"]
+    old.write_parquet(file, metadata={"rewild": about})
+    check_parquet(file, RESPONSES)
+    assert read_table(file, RESPONSES)["reasoning"].null_count() == old.height
+    assert scan(file.with_name("manifest.json")).collect().columns == list(RESPONSES.columns)

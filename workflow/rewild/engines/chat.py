@@ -195,6 +195,16 @@ class Chat:
         return prompt, before, after
 
     @cached_property
+    def seam(self) -> str:
+        """What the template writes between the assistant's header, as a prompt has it, and an answer: the
+        markers of reasoning that was none, in some; empty in most, and where it cannot be told."""
+        try:
+            prompt, before, _ = self.probe
+        except ValueError:
+            return ""
+        return before[len(prompt.rstrip()) :].strip() if before.startswith(prompt.rstrip()) else ""
+
+    @cached_property
     def end_tokens(self) -> tuple[int, ...]:
         """Every id that ends an answer: by the generation config, the tokenizer and the template."""
         ends = set(self._extra_ends)

@@ -76,7 +76,8 @@ def describe(model: dict[str, Any]) -> dict[str, Any]:
         vLLM, is not here); ``near``: the architecture most like it; ``values``: the configuration with every
         default of its class; ``total`` and ``active``: parameters, counted on the device "meta";
         ``prompt``: a question as its template renders it; ``ends``: what ends an answer; ``problems``;
-        ``chats``: whether it has a template; ``system``: whether that takes a system prompt.
+        ``chats``: whether it has a template; ``system``: whether that takes a system prompt;
+        ``reasons``: what begins and what ends reasoning in it, or None.
     """
     import transformers
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -141,17 +142,23 @@ def _count(config: Any) -> tuple[int, int]:
 
 def _chat(path: Path, name: str, problems: list[str]) -> dict[str, Any]:
     """What a model's tokenizer and template do with a question."""
+    from rewild.engines.base import EngineError
     from rewild.engines.chat import Chat
     from rewild.engines.tokenizer import load_tokenizer
 
-    found: dict[str, Any] = {"prompt": None, "ends": [], "chats": False, "system": False}
+    found: dict[str, Any] = {"prompt": None, "ends": [], "chats": False, "system": False, "reasons": None}
     if not any((path / file).is_file() for file in TOKENIZERS):  # transformers would make one up
         return found | {"problems": [*problems, f"no tokenizer among its files ({', '.join(TOKENIZERS)})"]}
     try:
         tokenizer = load_tokenizer(str(path), name)
         if tokenizer.chat_template:
             found["chats"] = True
-            chat = Chat.load(path, name)
+            chat = Chat.load(path, name, reasoning=validate(Reasoning, {}, name))
+            with suppress(EngineError):
+                markers = chat.thinking.markers if chat.thinking else None
+                found["reasons"] = markers and [markers.start, markers.ends[0]]
+            if not found["reasons"]:
+                chat = Chat.load(path, name)
             problems += chat.problems()
             found["prompt"] = chat.text([{"role": "user", "content": "Hello there."}])
             found["ends"] = [*map(str, tokenizer.convert_ids_to_tokens(chat.end_tokens)), *chat.stops]

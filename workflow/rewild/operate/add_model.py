@@ -92,6 +92,8 @@ def draft(files: Files, name: str, slug: str | None, envs: Path, known: Mapping[
     if said:
         made.prompt = said["prompt"]
         made.put("end_tokens", said["ends"], "generation config, tokenizer and template")
+        if reasons := said.get("reasons"):
+            made.put("reasoning", {}, f"its chat template: {' ... '.join(reasons)}")
         made.notes += said["problems"]
         if said["chats"] and not said["system"]:
             made.notes.append("its template takes no system prompt, or drops it")

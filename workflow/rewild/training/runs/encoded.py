@@ -118,7 +118,8 @@ def install() -> None:
 
 def _install_conversations(module: Any) -> None:
     class AsText(module.ChatTemplateStrategy):  # type: ignore[misc]  # Axolotl has no types here
-        """Axolotl's reader of chats, but for conversations in which a content spells a control token."""
+        """Axolotl's reader of chats, but for conversations in which a content spells a control token, and
+        for templates that write reasoning."""
 
         def _tokenize_single_prompt(self, prompt: dict[str, Any]) -> dict[str, Any]:
             if not hasattr(self, "chat"):
@@ -126,7 +127,9 @@ def _install_conversations(module: Any) -> None:
                 template = self.prompter.chat_template
                 self.chat = Chat(self.tokenizer, "the base model", template=template, reasoning=told)
             messages = written(prompt["messages"])
-            if is_plain(self.chat, messages):
+            # Axolotl masks what a template writes before an answer, such as the markers of reasoning that was
+            # none; a model is not given that when it is served, and has to write it.
+            if not self.chat.seam and is_plain(self.chat, messages):
                 found: dict[str, Any] = super()._tokenize_single_prompt(prompt)
                 return found
             ids, labels = conversation(self.chat, messages)
