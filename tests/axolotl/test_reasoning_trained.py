@@ -57,7 +57,7 @@ def training(bench: Any, run: str, base: Path, template: str, **told: Any) -> An
 
 def test_reasoning_and_answer_are_trained_as_the_template_writes_them(bench, base, mix, say) -> None:
     report = preflight(training(bench, "thinks", base, SWITCH), mix, bench.files("thinks"), 1, say)
-    assert report.passed, report
+    assert [check for check in report.checks if not check.passed] == []
     assert "reasoning_trained" in [c.name for c in report.checks]
     tokenizer, wanted = tokenizer_of(SWITCH), 0
     for turns in CHATS:

@@ -355,6 +355,8 @@ def test_status_counts_shards_chunks_and_failures(tmp_path, endpoint):
     lines = place.run("status", "talk").stdout.splitlines()
     row = next(line.split() for line in lines if line.strip().startswith("m1"))
     assert row[1:7] == ["-", "1/2", "0", "7", "57%", "1"]
+    assert [dict(p.reasons) for p in (one, two)] == [{"endpoint": 1}] * 2
+    assert lines[-2:] == ["m1: failed: 1 endpoint", "m2: failed: 1 endpoint"]
 
 
 def test_durations_read_well():

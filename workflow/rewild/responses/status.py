@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,9 @@ from rewild.config.synthesis import Synthesis
 from rewild.core.errors import ConfigError, DataError
 from rewild.core.locks import is_locked
 from rewild.core.reading import faults, parse_json, read_json, read_model
-from rewild.core.terminal import print_table
+from rewild.core.terminal import output, print_table
 from rewild.generation.respond import Cost, cost_of
+from rewild.generation.rows import reason_of
 from rewild.generation.schema import Measurement
 from rewild.prompts.synthesis.schema import Measured
 from rewild.prompts.synthesis.spec import syntheses_of
@@ -33,6 +35,7 @@ class Progress:
         rows: user turns in all, None while prompts are not there yet; of a source, its samples in each step.
         answered, failed: rows with an answer, rows with a recorded failure, in finished shards and chunks.
         tokens, seconds: generated and read; spent generating.
+        reasons: of the failures, counted.
     """
 
     model: str
@@ -47,6 +50,7 @@ class Progress:
     seconds: float = 0.0
     collected: bool = False
     problems: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -125,6 +129,7 @@ def _look(found: Progress, parts: Sequence[tuple[Path, Path]], kind: type[Measur
             m = read_model(measured, kind, "a measurement")
             found.done += 1
             _add(found, m.rows, m.failures, m.input_tokens + m.output_tokens, m.generate_seconds)
+            found.reasons += _reasons(measured.with_suffix(".parquet"), m.failures)
             continue
         for recipe in _newest(work):
             found.running += is_locked(recipe)
@@ -137,6 +142,7 @@ def _look(found: Progress, parts: Sequence[tuple[Path, Path]], kind: type[Measur
                     cost.input_tokens + cost.output_tokens,
                     cost.generate_seconds,
                 )
+                found.reasons += _reasons(chunk, cost.failures)
 
 
 def _passed(report: Path) -> bool:
@@ -158,6 +164,18 @@ def _cost(chunk: Path) -> Cost:
         return Cost()
 
 
+def _reasons(file: Path, failures: int) -> Counter[str]:
+    """Why rows failed, counted; only a file that has failures is read."""
+    if not failures:
+        return Counter()
+    try:
+        with faults(file):
+            rows = pl.scan_parquet(file).select(pl.col("failure").drop_nulls()).collect()
+    except DataError:  # who needs the rows says what is wrong with them
+        return Counter()
+    return Counter(map(reason_of, rows["failure"]))
+
+
 def _add(found: Progress, rows: int, failures: int, tokens: int, seconds: float) -> None:
     found.answered += rows - failures
     found.failed += failures
@@ -169,7 +187,8 @@ def print_status(study: Study, results: Path) -> None:
     """Print :func:`progress` as a table."""
     columns = "model | pilot 4> | shards 2> | running 6> | rows 7> | done 1> | failed 3> | tok/s 8> | left 5>"
     rows, styles = [], []
-    for p in progress(study, results):
+    found = progress(study, results)
+    for p in found:
         made = p.answered + p.failed
         rows.append(
             (
@@ -187,6 +206,10 @@ def print_status(study: Study, results: Path) -> None:
         styles.append("red" if p.pilot == "failed" else "green" if p.collected else None)
     title = f"{study.name}: {study.title}"
     print_table(columns, rows, title=title, styles=styles)
+    for p in found:
+        if p.reasons:
+            said = ", ".join(f"{count:,} {reason}" for reason, count in p.reasons.most_common())
+            output().print(f"{p.model}: failed: {said}", markup=False, highlight=False)
 
 
 def duration(seconds: float | None) -> str:

@@ -40,13 +40,15 @@ def spans(
             )
         )
 
-    found = []
+    found, whole, last = [], render(len(messages), False), len(messages) - 1
     for index, message in enumerate(messages):
         if message["role"] == "assistant":
-            start, whole = len(render(index, True)), render(index + 1, False)
-            stop = whole.rfind(end)
-            found.append((start, stop + len(end) if stop >= start else len(whole)))
-    return render(len(messages), False), found
+            # An earlier answer may be written otherwise than the last one (without its reasoning).
+            start = len(render(index, True))
+            stop = whole.rfind(end) if index == last else whole.find(end, start)
+            until = len(whole) if index == last else len(render(index + 1, False))
+            found.append((start, stop + len(end) if stop >= start else until))
+    return whole, found
 
 
 def prompt(chat: Chat, messages: Sequence[Message]) -> list[int]:
