@@ -25,12 +25,14 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
             "results/demo/measures/distance/summary.csv",
             "results/demo/coverage/map/coverage.svg",
             "results/demo/wordnet",
+            "results/demo/judges/means.csv",
         ),
         {
             "study": "demo",
             "coverage": {"map": {"space": "plane", "sets": {"demo": {}}}},
             "measures": {
                 "length": {"kind": "length"},
+                "judge": {"kind": "factors", "model": "demo-plain"},
                 "twice": {"kind": "ratio", "left": "length", "right": "length"},
                 "space": {"kind": "embedding"},
                 "distance": {"kind": "neighbour", "space": "space"},

@@ -469,6 +469,36 @@ def summarise_measure(
     write_table(out, found, SUMMARY, provenance(files, seed=seed, resamples=resamples))
 
 
+@app.command("compare-judges")
+def compare_judges(
+    files: Annotated[list[Path], typer.Argument(help="Files of measures of kind factors (.parquet)")],
+    *,
+    out: Annotated[Path, typer.Option(help="The folder for means.csv, agreement.csv, bias.csv and figures")],
+    seed: Seed = 50,
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap")] = 1000,
+    imported: Imported = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Compare local judges: means by criterion and model, agreement, length and position (judge factors)."""
+    from rewild.core.plotting import save
+    from rewild.core.table import provenance, write_table
+    from rewild.measures import judges as j
+    from rewild.measures import judges_figures as f
+    from rewild.responses.imports.write import names_and_sizes
+
+    judges, how = j.read_judges(files), j.Resampling(seed, resamples)
+    made_from = provenance(files, seed=seed, resamples=resamples)
+    means, agreement, bias = j.means(judges, how), j.agreement(judges, how), j.bias(judges, how)
+    write_table(out / "means.csv", means, j.MEANS, made_from)
+    write_table(out / "agreement.csv", agreement, j.AGREEMENT, made_from)
+    write_table(out / "bias.csv", bias, j.BIAS, made_from)
+    names, _ = names_and_sizes(_models(config), imported)
+    save(f.profile(means, names), out / "profile", "Mean scores by criterion and model")
+    save(f.agreements(agreement), out / "agreement", "Agreement between judges by criterion")
+    save(f.biases(bias, ("length", "length_within")), out / "length", "Length and score by criterion")
+    save(f.biases(bias, ("order", "turn")), out / "position", "Position and score by criterion")
+
+
 @app.command()
 def throughput(
     measurements: Annotated[
