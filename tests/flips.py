@@ -13,6 +13,7 @@ from rewild.config.base import HOW, RESULT, SHOWN, Mark, Section, validate, with
 from rewild.core.errors import ConfigError
 
 Path = tuple[str | int, ...]
+ALWAYS = {"write_config", "list_results", "make_home"}  # whatever runs, these do
 DERIVED = {"input", "output", "threads", "resources"}
 TABLES = {"recipes": "RECIPES", "models": "MODELS", "benchmarks": "BENCHMARKS"}
 OTHER: dict[str, list[Any]] = {
@@ -195,7 +196,7 @@ class Planned:
                 name = general(path)
                 marks[name] = mark
                 found = seen.get(name)
-                if found is None or not (found - {"write_config"} or mark in (HOW, SHOWN)):
+                if found is None or not (found - ALWAYS or mark in (HOW, SHOWN)):
                     seen[name] = self.flip(path, section, mark)
         for name, found in seen.items():
             yield name, marks[name], found
@@ -238,7 +239,7 @@ class Planned:
                     found = self.changed()
                 except (ConfigError, KeyError):
                     continue
-                if mark in (HOW, SHOWN) or found - {"write_config"}:
+                if mark in (HOW, SHOWN) or found - ALWAYS:
                     break
         finally:  # once: what was put before is replaced by what is put
             self.put_root(path, root)

@@ -20,7 +20,10 @@ module rewild:
 use rule * from rewild as {name}
 """
 TABLE = "results/paper/wildchat50m/tables/table1.csv"
-PAPER = ("audit_claims", "draw_figure", "make_table", "note_figures", "write_config")
+PAPER = (
+    *("audit_claims", "draw_figure", "make_table", "note_figures"),
+    *("write_config", "list_results", "make_home"),
+)
 
 
 def another_folder(folder: Path, snakefile: str, config: str = '{"study": "paper"}', name: str = "rewild_*"):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from flips import ALWAYS as AFTER_ALL
 from flips import Planned
 from parsed import rules
 from rewild.config import stages
@@ -19,7 +20,7 @@ from rewild.config.responses import ModelSettings
 from rewild.config.vllm import VllmArguments
 
 pytestmark = pytest.mark.heavy
-ALWAYS = {"all", "write_config"}  # what the whole study promises, and its resolved configuration
+ALWAYS = {"all", *AFTER_ALL}  # the whole study, its configuration, its home and the list that this reads
 ANSWERS = {"run_pilot", "answer_shard", "sample_answers"}
 TRAINS = {"preflight_run", "train_run", "postflight_run"}
 NAMES = {"collect_scores", "draw_loss", "state_findings"}  # the names of runs are in what they make

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import findings_study as made_up
+import home_study
 from audit_evidence import CHECKS, CLAIMS, printed
 from rewild.audit import report as audit_report
 from rewild.audit.claims import audit
+from rewild.operate.home.gather import Given, gather
+from rewild.operate.home.page import write_home
 from rewild.papers import find_paper
 from rewild.papers.wildchat50m.evidence import Evidence
 from rewild.report.tables.make import make_table
@@ -69,7 +73,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = folder / f"{name}.html"
         found[name].write_text(to_html(made.grid, made.comment), encoding="utf-8")
     found["findings"] = findings(folder, sorted(found[n] for n in found if n.startswith("table")))
-    return found
+    return found | homes(folder)
+
+
+def homes(folder: Path) -> dict[str, Path]:
+    """The home of a half-done study with odd names; and one with findings and an audit."""
+    given = Given(home_study.study(), cites={"wildchat50m": ROOM.cite})
+    half, whole = home_study.write(folder / "half/made-up"), folder / "whole/own"
+    for name, place in (("findings.json", "findings"), ("audit.json", "wildchat50m/audit")):
+        (whole / place).mkdir(parents=True)
+        shutil.copy(folder / name, whole / place)
+    pages = {"home": half / "index.html", "home whole": whole / "index.html"}
+    for page in pages.values():
+        write_home(gather("made-up", page.parent, given), page)
+    return pages
 
 
 def findings(folder: Path, tables: list[Path]) -> Path:
@@ -96,7 +113,9 @@ def looked_at(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["audit", "findings", "table2", "table3", "table5", "viewer"])
+@pytest.mark.parametrize(
+    "name", ["audit", "findings", "table2", "table3", "table5", "viewer", "home", "home whole"]
+)
 def test_no_word_is_broken_and_nothing_is_beyond_the_edge(
     driver: webdriver.Chrome, pages: dict[str, Path], name: str, width: int
 ) -> None:

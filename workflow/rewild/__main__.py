@@ -19,11 +19,11 @@ from rewild.operate.attempts import LASTING
 app = typer.Typer(
     name="rewild",
     help="Reproduce, audit and extend studies of synthetic data. Snakemake calls these commands; so can you.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-START = ("validate", "plan", "cost", "preflight", "status", "summary")
+START = ("validate", "plan", "cost", "preflight", "status", "summary", "home")
 """The commands that a newcomer needs; ``rewild --help`` shows them first, the others by phase."""
 for phase in PHASES:
     for command in phase.app.registered_commands:
@@ -40,11 +40,16 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
     report_nothing()
+    if context.invoked_subcommand is None:
+        from rewild.operate.where import print_where
+
+        print_where(Path(os.environ.get("REWILD_CONFIG_FOLDER") or "config"), Path("results"))
 
 
 WORDS = "--words"

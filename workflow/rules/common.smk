@@ -508,12 +508,21 @@ def promised(files):
     return files
 
 
+def promised_files(study):
+    """Every file that a study promises, its home apart."""
+    return [
+        f"results/{study.name}/config.yaml",
+        *(path for files in PROMISES for path in files(study)),
+    ]
+
+
 def targets(wildcards):
     """Every file the chosen study promises."""
     study = STUDIES[DEFAULTS.study]
     return [
-        f"results/{study.name}/config.yaml",
-        *(path for files in PROMISES for path in files(study)),
+        *promised_files(study),
+        f"results/{study.name}/promised.txt",
+        f"results/{study.name}/index.html",
     ]
 
 

@@ -1,4 +1,8 @@
 # What is about a study as a whole.
+from rewild.operate.home.follow import Follower
+from snakemake.logging import logger
+
+
 rule write_config:
     output:
         yaml="results/{study}/config.yaml",
@@ -22,6 +26,98 @@ rule write_config:
         "{wildcards.study}: writing the resolved configuration"
     shell:
         "rewild resolve {wildcards.study:q} --out {output.yaml:q} > {log:q} 2>&1"
+
+
+# A study's home: one page of what is there, made again while a run goes on (rewild.operate.home). It is no result.
+rule list_results:
+    output:
+        promised="results/{study}/promised.txt",
+    log:
+        "logs/{study}/list_results.log",
+    benchmark:
+        "logs/{study}/list_results.benchmark.tsv"
+    priority: 1  # who looks at a run sees what is still to come
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("list_results", 300),
+        runtime=minutes("list_results", 5),
+    params:
+        files=lambda wildcards: promised_files(STUDIES[wildcards.study]),
+        code=code("list-results"),
+    message:
+        "{wildcards.study}: writing down which files it promises"
+    shell:
+        "rewild --words <(words {params.files:q}) list-results {wildcards.study:q} --out {output.promised:q}"
+        " > {log:q} 2>&1"
+
+
+rule make_home:
+    input:
+        config="results/{study}/config.yaml",
+        promised="results/{study}/promised.txt",
+        files=lambda wildcards: promised_files(STUDIES[wildcards.study]),
+    output:
+        page="results/{study}/index.html",
+    log:
+        "logs/{study}/make_home.log",
+    benchmark:
+        "logs/{study}/make_home.benchmark.tsv"
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("make_home", 1000),
+        runtime=minutes("make_home", 10),
+    params:
+        folder=subpath(input.config, parent=True),
+        code=code("home"),
+    message:
+        "{wildcards.study}: making its home, results/{wildcards.study}/index.html"
+    shell:
+        "rewild home {wildcards.study:q} --folder {params.folder:q} --out {output.page:q} > {log:q} 2>&1"
+
+
+# The same with all that it links to, to be forwarded: made when it is asked for.
+rule pack_home:
+    input:
+        page="results/{study}/index.html",
+        config="results/{study}/config.yaml",
+    output:
+        archive="results/{study}/home.zip",
+    log:
+        "logs/{study}/pack_home.log",
+    benchmark:
+        "logs/{study}/pack_home.benchmark.tsv"
+    localrule: True
+    conda:
+        conda_of("workflow")
+    resources:
+        mem_mb=memory("pack_home", 1000),
+        runtime=minutes("pack_home", 10),
+    params:
+        folder=subpath(input.config, parent=True),
+        code=code("home"),
+    message:
+        "{wildcards.study}: packing its home and all that it links to"
+    shell:
+        "rewild home {wildcards.study:q} --folder {params.folder:q} --zip {output.archive:q} > {log:q} 2>&1"
+
+
+# The page is made again as jobs finish, once a minute at most.
+if workflow.is_main_process:
+    logger.addHandler(
+        Follower(
+            [sys.executable, "-m", "rewild", "home"],
+            {
+                **os.environ,
+                "PYTHONPATH": str(ROOT / "workflow"),
+                "REWILD_CONFIG": json.dumps(over),
+                "REWILD_CONFIG_FOLDER": CONFIG,
+            },
+        )
+    )
 
 
 # Environments of the heavier tools, each built the first time that a job needs it. Other rules name their files `ready`

@@ -11,6 +11,8 @@ from rewild.cli.options import ConfigFolder, Out, Results, StudyName, Threads, W
 from rewild.core.errors import DataError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rewild.config.responses import PilotSettings
     from rewild.generation.spec import Spec
 
@@ -189,13 +191,39 @@ def collect(
 
 @app.command()
 def status(
-    study: StudyName, results: Results = Path("results"), config: ConfigFolder = Path("config")
+    study: StudyName,
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again as it changes, until all is done")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of --watch")] = 10,
+    results: Results = Path("results"),
+    config: ConfigFolder = Path("config"),
 ) -> None:
     """How far a study's models are: shards, rows, failures, speed, time left."""
-    from rewild.config import read_study
+    from rewild.config import load_models, read_study
     from rewild.responses.status import print_status
 
-    print_status(read_study(study, config), results)
+    found = read_study(study, config)
+    if not watch:
+        print_status(found, results)
+        return
+    from rewild.config.recipes import load_recipes
+    from rewild.operate.watch import show_parts
+    from rewild.operate.watch import watch as follow
+    from rewild.prompts.synthesis.spec import syntheses_of
+    from rewild.training.runs.status import print_runs
+
+    models, recipes = load_models(config, found), load_recipes(config)
+
+    def show(console: Console) -> bool:
+        if found.responses or syntheses_of(found):
+            print_status(found, results, console)
+        if found.runs:
+            print_runs(found, models, results, console, recipes=recipes)
+        return show_parts(results / found.name, console)
+
+    follow(show, every)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+from rich.console import Console
 
 from rewild.config.prompts import shard_name, shard_names
 from rewild.config.study import Study
@@ -183,7 +184,7 @@ def _add(found: Progress, rows: int, failures: int, tokens: int, seconds: float)
     found.seconds += seconds
 
 
-def print_status(study: Study, results: Path) -> None:
+def print_status(study: Study, results: Path, console: Console | None = None) -> None:
     """Print :func:`progress` as a table."""
     columns = "model | pilot 4> | shards 2> | running 6> | rows 7> | done 1> | failed 3> | tok/s 8> | left 5>"
     rows, styles = [], []
@@ -205,11 +206,11 @@ def print_status(study: Study, results: Path) -> None:
         )
         styles.append("red" if p.pilot == "failed" else "green" if p.collected else None)
     title = f"{study.name}: {study.title}"
-    print_table(columns, rows, title=title, styles=styles)
+    print_table(columns, rows, title=title, styles=styles, console=console)
     for p in found:
         if p.reasons:
             said = ", ".join(f"{count:,} {reason}" for reason, count in p.reasons.most_common())
-            output().print(f"{p.model}: failed: {said}", markup=False, highlight=False)
+            output(console).print(f"{p.model}: failed: {said}", markup=False, highlight=False)
 
 
 def duration(seconds: float | None) -> str:
