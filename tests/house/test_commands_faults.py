@@ -51,8 +51,11 @@ class Parameter:
 
 
 FOLDERS = {"config", "results"}  # the workflow's own, the same for every command
-OUTPUTS = {"out", "to", "into", "folder", "cells", "figure"}
-INPUTS_ALL_THE_SAME = {("collect-imports", "folder"), ("plot-similarity", "folder"), ("findings", "figure")}
+OUTPUTS = {"out", "to", "into", "folder", "cells", "figure", "archive"}
+INPUTS_ALL_THE_SAME = {
+    *(("collect-imports", "folder"), ("plot-similarity", "folder"), ("findings", "figure")),
+    ("home", "folder"),
+}
 VALUES = {
     "study": "demo",
     "paper": "wildchat50m",

@@ -14,7 +14,7 @@ from parsed import jobs, rules
 pytestmark = pytest.mark.heavy
 # Between them these make every rule.
 PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
-    ((), {"study": "paper"}),
+    (("all", "results/paper/home.zip"), {"study": "paper"}),
     ((), {"study": "demo"}),
     ((), {"study": "smoke"}),
     ((), {"study": "released", "win_rates": {"library": True}}),

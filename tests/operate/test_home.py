@@ -12,10 +12,12 @@ import pytest
 
 import home_study as made_up
 from rewild.core.errors import DataError
+from rewild.core.table import provenance, write_table
 from rewild.operate.cost.base import Line
 from rewild.operate.home.gather import Given, Home, gather
 from rewild.operate.home.page import html, write_archive, write_home
 from rewild.operate.home.parts import PROMISED, count, stages, write_promised
+from rewild.report.teachers.schema import FINDINGS
 
 LINES = [Line("responses", "m", gpu_hours=8.0, read=5e6, written=5e6), Line("judging", "b", dollars=3.5)]
 
@@ -106,6 +108,19 @@ def test_what_was_spent_stands_beside_the_plan(folder: Path) -> None:
     assert costs["responses"] == ("8.00", "4.00", "1.00", "10.0 M", "3.0 k", "", "")
     assert costs["judging"][-2:] == ("$3.50", "$1.25")
     assert costs["all"] == ("8.00", "4.00", "1.00", "10.0 M", "3.0 k", "$3.50", "$1.25")
+
+
+def test_what_is_stated_of_teachers_is_told_with_its_interval(folder: Path) -> None:
+    stated = {"finding": "paradox", "base": "llama", "family": None, "statement": "Larger is not better."}
+    numbers = {"missing": None, "value": -0.5, "low": -0.75, "high": 0.125, "p": None, "n": 20}
+    lacks = dict.fromkeys(FINDINGS.columns) | {"finding": "choice", "missing": "fine-tunes"}
+    table = FINDINGS.frame([stated | numbers, lacks], "made up")
+    write_table(folder / "teachers/findings.csv", table, FINDINGS, provenance())
+    page = Seen(html(home(folder))).text
+    assert "Teachers: paradox (llama)" in page
+    assert "Larger is not better." in page
+    assert "-0.75 to 0.125" in page
+    assert "This study cannot say. It lacks fine-tunes." in page
 
 
 def test_versions_hardware_and_recipes_are_told(folder: Path) -> None:

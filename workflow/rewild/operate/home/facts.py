@@ -16,10 +16,12 @@ from rewild.audit.outcome import VERDICTS
 from rewild.core.errors import RewildError
 from rewild.core.files import sha256
 from rewild.core.reading import any_fault, read_json, read_model
+from rewild.core.table import read_table
 from rewild.evaluation.judged.schema import Spent as Judging
 from rewild.generation.schema import Measurement
 from rewild.report.findings import report as findings
 from rewild.report.findings.headline import shown
+from rewild.report.teachers.schema import FINDINGS
 from rewild.training.runs.schema import Measured
 
 T = TypeVar("T")
@@ -202,6 +204,28 @@ def stated_findings(reader: Reader) -> dict[str, Any] | None:
         }
 
     return next(iter(reader.each("findings/findings.json", "findings", pick)), None)
+
+
+def taught(reader: Reader) -> list[dict[str, Any]]:
+    """What is stated of teachers, in the form of ``stated``."""
+
+    def pick(path: Path) -> list[dict[str, Any]]:
+        found = []
+        for row in read_table(path, FINDINGS, allow_empty=True).iter_rows(named=True):
+            of = ", ".join(filter(None, (row["base"], row["family"])))
+            value, low, high = ("" if row[k] is None else f"{row[k]:.3g}" for k in ("value", "low", "high"))
+            interval = f"{low} to {high}" if low and high else ""
+            found.append(
+                {
+                    "title": f"Teachers: {row['finding']}" + (f" ({of})" if of else ""),
+                    "statement": row["statement"],
+                    "missing": row["missing"],
+                    "numbers": [(row["finding"], value, interval, row["n"] or "")] if value else [],
+                }
+            )
+        return found
+
+    return next(iter(reader.each("teachers/findings.csv", "findings of teachers", pick)), [])
 
 
 def audited(reader: Reader) -> list[dict[str, Any]]:

@@ -62,6 +62,7 @@ class Home:
     running: list[str]
     stopped: list[str]
     findings: dict[str, Any] | None
+    taught: list[dict[str, Any]]
     audits: list[dict[str, Any]]
     shown: dict[str, list[Shown]]
     viewer: str
@@ -123,6 +124,7 @@ def gather(name: str, folder: Path, given: Given) -> Home:
         running=running,
         stopped=stopped,
         findings=facts.stated_findings(reader),
+        taught=facts.taught(reader),
         audits=audits,
         shown=shown,
         viewer=viewer,
