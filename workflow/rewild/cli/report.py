@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -332,3 +332,93 @@ def _described(study: str, config: Path) -> Study:
     if found.data is None:
         raise ConfigError(f"study {found.name}: it has no section 'data'; add one (docs/data.md)")
     return found
+
+
+@app.command("list-results")
+def list_results(
+    study: Annotated[str, typer.Argument(help="The study's name")],
+    files: Annotated[list[str], typer.Argument(help="results/STUDY/..., every file that it promises")],
+    out: Annotated[Path, typer.Option(help="The list (.txt)")],
+) -> None:
+    """Write down which files a study promises: `home` and `status` tell from them how far it is."""
+    from rewild.operate.home.parts import write_promised
+
+    write_promised(study, files, out)
+
+
+@app.command()
+def home(  # noqa: PLR0917
+    study: Annotated[str, typer.Argument(help="A study that was run")],
+    out: Annotated[Path | None, typer.Option(help="The page [default: results/STUDY/index.html]")] = None,
+    archive: Annotated[
+        Path | None, typer.Option("--zip", help="A zip of the page and all that it links to, instead")
+    ] = None,
+    largest: Annotated[
+        float, typer.Option(min=0, help="Megabytes of a file in the zip; what is larger is left out")
+    ] = 25,
+    folder: Annotated[Path | None, typer.Option(help="Its results [default: results/STUDY]")] = None,
+    config: ConfigFolder = Path("config"),
+) -> None:
+    """Make a study's home: a page of what is done, findings, figures, cost, failures, provenance."""
+    from rewild.operate.home.gather import gather
+    from rewild.operate.home.page import write_archive, write_home
+
+    folder = folder or Path("results") / study
+    given = _given(study, folder, config)
+    found = gather(study, folder, given)
+    if archive is None:
+        write_home(found, out or folder / "index.html")
+        return
+    for one in write_archive(found, folder, archive, largest):
+        typer.echo(f"left out: {one.path} ({one.why})", err=True)
+
+
+def _given(study: str, folder: Path, config: Path) -> Any:
+    """What a study's home shows that is not in its folder; what is wrong with it is shown too."""
+    from rewild import FOLDER
+    from rewild.cli.operate import inputs_of
+    from rewild.config import study_names
+    from rewild.core.errors import RewildError
+    from rewild.operate.cost.estimate import estimate
+    from rewild.operate.home.gather import Given
+    from rewild.papers.room import Case
+    from rewild.papers.studies import shown
+
+    problems: list[str] = []
+    used, results = folder / "config.yaml", folder.parent
+    if not folder.is_dir():
+        known_name(study, study_names(config), "unknown study", listed="studies")
+    inputs, lines = None, []
+    captions: dict[str, str] = {}
+    cites: dict[str, str] = {}
+    for name in (str(used), study) if used.is_file() else (study,):
+        try:
+            inputs = inputs_of(name, None, None, results, config)
+            break
+        except RewildError as error:
+            problems.append(str(error))
+    if inputs is not None:
+        try:
+            lines = estimate(inputs)
+        except RewildError as error:
+            problems.append(str(error))
+        try:
+            from rewild.config.roster import make_roster
+
+            case = Case(inputs.study, make_roster(inputs.study, inputs.models), inputs.benchmarks)
+            for paper, show in shown(case).items():
+                cites[paper] = show.paper.cite
+                captions |= {f"{paper}/tables/{t}": show.paper.specs.tables[t].title for t in show.tables}
+                captions |= {f"{paper}/figures/{f}": show.paper.texts[f].shows for f in show.figures}
+        except RewildError as error:
+            problems.append(str(error))
+    software = FOLDER.parent / "CITATION.cff"
+    return Given(
+        study=inputs and inputs.study,
+        inputs=inputs,
+        lines=lines,
+        captions=captions,
+        cites=cites,
+        software=software,
+        problems=problems,
+    )
