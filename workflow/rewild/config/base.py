@@ -75,7 +75,8 @@ def within(outer: Mark, own: Mark) -> Mark:
 class Strict(BaseModel):
     """Something with a form: unknown keys are errors, values are not coerced from other types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # Each start of a command imports all sections and validates few: what these need is built when they do.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Section(Strict):
