@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from rewild.responses.layout import Layout
 from rewild.responses.shard import run_shard
 from rewild.responses.spec import make_spec
 from tiny import WORDS
+from warm import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ("rewild.cli", "rewild.responses.shard", "rewild.responses.pilot", "rewild.generation.prepared")
 TOPICS = ["water", "light", "code", "music", "rivers", "cities", "numbers", "words"]
 
 
@@ -104,7 +107,10 @@ class Workspace:
             work = self.layout.work("tiny", shard)
             return run_shard(made, self.layout.prompts(shard), work, out, out.with_suffix(".json"))
 
-    python = sys.executable
+    @cached_property
+    def python(self) -> Path:
+        """What a command is started with: a Python that has torch and transformers already."""
+        return interpreter(Path(sys.prefix), *PACKAGE)
 
     def command(self, *words: str) -> list[str]:
         return [str(self.python), "-m", "rewild", *words]
