@@ -292,6 +292,17 @@ def test_the_configuration_says_which_keys_there_are() -> None:
     assert sorted(short["study"]) == sorted({*Study.model_fields} - {"name"})
 
 
+def test_the_tree_of_results_is_whole() -> None:
+    """results/README.md names every folder and file that rules write directly in a study's folder."""
+    rules = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").rglob("*.smk")]
+    made = set(re.findall(r"results/\{(?:study|wildcards\.study|study\.name)\}/(\w[\w-]*)", " ".join(rules)))
+    assert made > {"responses", "runs", "work"}
+    tree = texts()["results/README.md"].split("```")[1]
+    assert {
+        name for name in made if not re.search(rf"STUDY/{name}\b|; {name}\.zip|is {name}/", tree)
+    } == set()
+
+
 def test_every_page_has_its_place(tmp_path: Path) -> None:
     pages = [page for phase in contents().values() for page in phase]
     assert sorted(pages) == [page for page in PAGES if page.startswith("docs/") and page != str(CONTENTS)]
