@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from mixes_data import conversation, write_responses
 from rewild.config import load_benchmarks, load_models
@@ -59,6 +62,7 @@ def write_results(folder: Path, **changes: Any) -> Case:
         folder: the repository.
         changes: of the study, section by section.
     """
+    folder.mkdir(exist_ok=True)
     case = case_of(folder, **changes)
     study = case.study
     _prompts(folder, study)
@@ -162,3 +166,10 @@ def _fine_tune(case: Case) -> None:
     write_json(folder / "training.json", {"steps": 9, "first_loss": 2.0, "last_loss": 1.0, "seed": 50})
     (folder / "passed").write_text("")
     write_json(case.folder / "mixes/mix/card.json", {"by_source": {MODEL: {"conversations": 5}}})
+
+
+def bytes_of(frame: pl.DataFrame) -> bytes:
+    """A table as the bytes of a file; how it lies in memory does not matter."""
+    plain = pl.DataFrame(frame.to_dicts(), schema=frame.schema)
+    plain.write_parquet(written := io.BytesIO())
+    return written.getvalue()

@@ -13,15 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from release_data import MODEL, OTHER, ROOT, case_of, write_results
+from release_data import MODEL, OTHER, ROOT, bytes_of, case_of, write_results
 from rewild.config import load_models
 from rewild.config.base import validate
+from rewild.config.imports import ReleasedResponses, imported
 from rewild.config.prompts import Hub, Prompts, hub_file
 from rewild.core.errors import ConfigError, DataError, RewildError
 from rewild.core.fetch import read_manifest
 from rewild.core.files import sha256, write_json
 from rewild.core.table import write_table
-from rewild.generation.schema import RESPONSES
+from rewild.generation.schema import RESPONSES, scan
 from rewild.operate.environments import hand_over
 from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
 from rewild.operate.release.push import check_names
@@ -30,6 +31,7 @@ from rewild.operate.release.terms import Part, Terms, find_licence, load_licence
 from rewild.operate.release.units import Case
 from rewild.prompts.hub import write_batches
 from rewild.prompts.prepare import prepare
+from rewild.responses.imports.write import import_source, merge_manifests
 
 
 def make(case: Case) -> tuple[dict[str, Any], Path]:
@@ -109,8 +111,56 @@ def test_prompts_come_back_the_same_by_kind_hub(case: Case, tmp_path: Path) -> N
     for shard in ("0000", "0001"):
         paths = (case.folder / "prompts", tmp_path / "again")
         one, two = (pl.read_parquet(path / f"shards/{shard}.parquet") for path in paths)
-        assert one.serialize() == two.serialize()
+        assert bytes_of(one) == bytes_of(two)
     assert {tag for tags in two["tags"] for tag in tags} <= {"markup", "unanswered"}
+
+
+def of_hub(case: Case, folder: Path, model: str) -> Path:
+    """The file that `kind: hub` brings of a model's responses."""
+    data = case.folder / f"release/datasets/small-responses-{model}/data"
+    path = folder / f"{model}.parquet"
+    write_batches((pq.read_table(p) for p in sorted(data.glob("*.parquet"))), path, "lab/small")
+    return path
+
+
+def test_responses_come_back_the_same_by_kind_hub(case: Case, tmp_path: Path) -> None:
+    make(case)
+    row = {"kind": "hub", "models": {model: str(of_hub(case, tmp_path, model)) for model in (MODEL, OTHER)}}
+    source = validate(ReleasedResponses, row, "test")
+    folder = tmp_path / "results/back"
+    counts = import_source(source, imported(source, {}, {}), shard="0000", study="back", folder=folder)
+    assert counts.select("rows", "failures", "missing").rows() == [(12, 1, 0), (12, 1, 0)]
+    for model in (MODEL, OTHER):
+        shards = sorted((case.folder / "responses" / model).glob("*.parquet"))
+        own = pl.concat([pl.read_parquet(path) for path in shards])
+        path = folder / "responses" / model / "manifest.json"
+        manifest = merge_manifests([folder / f"imports/0000/{model}.json"], path)
+        back = scan(path, failures=True).collect()
+        assert bytes_of(own) == bytes_of(back)
+        assert (manifest.rows, manifest.failures_by_reason) == (12, {"engine": 1})
+    prompts = pl.read_parquet(folder / "prompts/shards/0000.parquet")
+    assert prompts["n_turns"].sum() == own.height
+    assert set(prompts["conversation_id"]) == set(own["conversation_id"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": OTHER}, f"holds responses of {OTHER}, not of {MODEL}, as the study says"),
+        ({"turn": "first"}, "column 'turn': 'first' is not of type Int16"),
+    ],
+)
+def test_what_is_no_release_of_the_model_is_refused(
+    case: Case, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    make(case)
+    path = of_hub(case, tmp_path, MODEL)
+    pl.read_parquet(path).with_columns(**{k: pl.lit(v) for k, v in change.items()}).write_parquet(path)
+    source = validate(ReleasedResponses, {"kind": "hub", "models": {MODEL: str(path)}}, "test")
+    folder = tmp_path / "results/back"
+    with pytest.raises(DataError, match=message):
+        import_source(source, imported(source, {}, {}), shard="0000", study="back", folder=folder)
+    assert not folder.exists()
 
 
 def test_a_card_of_data_says_what_is_inside(case: Case) -> None:

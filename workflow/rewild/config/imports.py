@@ -96,8 +96,20 @@ class FileResponses(Section, marks=RESULT):
         return files_matching([self.questions], section="imports")[0] if self.questions else None
 
 
+class ReleasedResponses(Section, marks=RESULT):
+    """Responses that `rewild release` passed on: the tables stay as they are, row for row."""
+
+    kind: Literal["hub"]
+    name: Slug = "released"
+    models: dict[Slug, HubDataset | str] = Field(
+        min_length=1, description="Model → its data set of the hub, or a Parquet file of such"
+    )
+    rows: Rows = None
+
+
 Import = Annotated[
-    AlpacaEvalOutputs | WildBenchScores | WildChatResponses | FileResponses, Field(discriminator="kind")
+    AlpacaEvalOutputs | WildBenchScores | WildChatResponses | FileResponses | ReleasedResponses,
+    Field(discriminator="kind"),
 ]
 
 
@@ -132,7 +144,7 @@ def slug_of(name: str) -> str:
 
 
 def imported(
-    source: AlpacaEvalOutputs | WildBenchScores | WildChatResponses | FileResponses,
+    source: AlpacaEvalOutputs | WildBenchScores | WildChatResponses | FileResponses | ReleasedResponses,
     released: Mapping[str, Sequence[ReleasedFile]],
     models: Mapping[str, Model],
 ) -> list[Imported]:
@@ -145,7 +157,7 @@ def imported(
     Raises:
         ConfigError: an unknown collection or slug, or two files of one model.
     """
-    if isinstance(source, WildChatResponses | FileResponses):
+    if isinstance(source, WildChatResponses | FileResponses | ReleasedResponses):
         files = {m: m for m in source.models}
         paths = {m: d if isinstance(d, str) else d.path for m, d in source.models.items()}
         given: Mapping[str, str] = files

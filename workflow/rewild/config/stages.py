@@ -21,6 +21,7 @@ VERSIONS = {
     "import-wildbench": 1,
     "import-wildchat": 2,
     "import-files": 1,
+    "import-hub": 1,
     "similarity": 1,
     "measures": 1,  # of all kinds; each has a version of its own besides
     "mixes": 1,

@@ -131,11 +131,15 @@ def write_batches(batches: Iterator[pa.Table], path: Path, name: str, narrow: Na
 
 RELEASED = {"conversation_id", "source_id", "language", "messages", "tags"}
 """Columns by which prompts that `rewild release` passed on are known (:mod:`rewild.prompts.schema`)."""
+ANSWERED = {"conversation_id", "turn", "model", "prompt", "response", "failure"}
+"""The same of responses (:mod:`rewild.generation.schema`), which stay as they are."""
 QUESTIONS = "unanswered"
 """A column, and a tag: the rows are lists of questions, without answers."""
 
 
 def _narrow(table: pa.Table, name: str) -> pa.Table:
+    if set(table.column_names) >= ANSWERED:
+        return whole(table, name)
     if set(table.column_names) >= RELEASED:
         table = _from_release(table)
     if "conversation" not in table.column_names:

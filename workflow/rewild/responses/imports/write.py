@@ -30,6 +30,7 @@ from rewild.core.table import Column, TableSchema, provenance, read_table
 from rewild.generation.schema import RESPONSES, Manifest, ShardCount, read_manifest
 from rewild.prompts.schema import SHARD
 from rewild.responses.imports.read import NO_ROW, NO_TURN, Answer, Conversation, read_outputs, read_questions
+from rewild.responses.imports.released import import_released
 from rewild.responses.imports.spill import Spill
 from rewild.responses.imports.tables import TableFile
 from rewild.responses.imports.tokens import original
@@ -114,6 +115,10 @@ def import_source(
     Raises:
         DataError: see :func:`read_outputs`; or the number of conversations is not ``source.rows``.
     """
+    if source.kind == "hub":
+        with _unfinished(folder, shard):
+            found = import_released(source, files, shard=shard, study=study, folder=folder)
+        return pl.DataFrame(found, schema=MODELS.dtypes)
     paths = [Path(f.path) for f in files]
     form = source.form if source.kind == "files" else "auto"
     asked = source.questions_file if source.kind == "files" else None
