@@ -136,3 +136,27 @@ def test_the_look_finds_a_broken_word_and_an_overflow(driver: webdriver.Chrome, 
     found = looked_at(driver, page, 800, "DejaVu Sans")
     assert found["broken"] == ['20 in <P class="">']
     assert found["beyond"] > 0
+
+
+def test_what_is_folded_away_is_printed_all_the_same(
+    driver: webdriver.Chrome, pages: dict[str, Path]
+) -> None:
+    driver.get("about:blank")
+    driver.get(pages["home whole"].as_uri())
+    look = """return [...document.querySelectorAll("details:not([open]) td")].map(
+        cell => cell.checkVisibility() && cell.getBoundingClientRect().height > 0)"""
+    shown = driver.execute_script(look)
+    assert shown
+    assert not any(shown)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert all(driver.execute_script(look))
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_figure_beside_the_page_is_drawn(driver: webdriver.Chrome, pages: dict[str, Path]) -> None:
+    driver.get(pages["home"].as_uri())
+    drawn = driver.execute_async_script("""const done = arguments[0], image = document.querySelector("img");
+        image.loading = "eager"; image.decode().then(() => done(image.naturalWidth), () => done(0))""")
+    assert drawn == 300

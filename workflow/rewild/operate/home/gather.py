@@ -74,6 +74,7 @@ class Home:
     config: str
     versions: list[str]
     software: str
+    papers: list[str]
     cites: list[str]
     problems: list[str]
     version: str = __version__
@@ -119,7 +120,7 @@ def gather(name: str, folder: Path, given: Given) -> Home:
         name=name,
         title=study.title if study else "",
         numbers=NUMBERS[study.source] if study else "",
-        about=_about(study) if study else [],
+        about=_about(study, sorted(cites)) if study else [],
         stages=promised,
         running=running,
         stopped=stopped,
@@ -136,6 +137,7 @@ def gather(name: str, folder: Path, given: Given) -> Home:
         config=facts.digest(folder / "config.yaml"),
         versions=sorted(made),
         software=_software(given.software, reader),
+        papers=sorted(cites),
         cites=[f"{cites[name]}." for name in sorted(cites)],
         problems=[_relative(text, folder) for text in dict.fromkeys([*problems, *reader.problems])],
     )
@@ -183,7 +185,7 @@ def _states(reader: facts.Reader, study: Study, given: Given) -> tuple[list[str]
     return running, stopped
 
 
-def _about(study: Study) -> list[tuple[str, str]]:
+def _about(study: Study, papers: Sequence[str]) -> list[tuple[str, str]]:
     """What a study is, a row each."""
     rows: list[tuple[str, str]] = []
 
@@ -200,7 +202,7 @@ def _about(study: Study) -> list[tuple[str, str]]:
     add("Fine-tunes", [slug for slug, run in study.runs.items() if run.trained])
     add("Evaluated as they are", [slug for slug, run in study.runs.items() if not run.trained])
     add("Benchmarks", study.evaluation.benchmarks if study.evaluation else [])
-    add("Papers", list(study.papers))
+    add("Papers", papers)
     rows.append(("Seed", str(study.seed)))
     return rows
 

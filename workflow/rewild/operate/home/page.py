@@ -12,7 +12,7 @@ from rewild.core.escape import page
 from rewild.core.files import atomic, write_text
 from rewild.operate.cost.report import size
 from rewild.operate.home.gather import Home
-from rewild.operate.home.parts import label
+from rewild.operate.home.parts import LABELS, label
 from rewild.operate.home.shown import VIEWER
 
 PAGE = "index.html"
@@ -37,6 +37,7 @@ def html(home: Home, left: Collection[Left] = (), *, archived: bool = False) -> 
         left: files that are not beside it: named, not linked to.
         archived: whether it is the copy in an archive, which says what was left out.
     """
+    papers = set(home.papers) - {*LABELS}
     return page(
         "rewild.operate.home",
         home=home,
@@ -44,7 +45,7 @@ def html(home: Home, left: Collection[Left] = (), *, archived: bool = False) -> 
         left_out=sorted(left, key=lambda one: one.path),
         archived=archived,
         link=lambda path: "./" + quote(path),
-        label=label,
+        label=lambda folder: f"Paper {folder}" if folder in papers else label(folder),
         size=size,
         few=OPEN,
     )

@@ -19,6 +19,7 @@ LABELS = {
     "prompts": "Prompts",
     "synthesis": "Prompts that models write",
     "imports": "Imported responses",
+    "pilot": "Pilots",
     "responses": "Responses",
     "throughput": "Throughput",
     "style": "Style",
@@ -59,7 +60,7 @@ class Stage:
 
     @property
     def label(self) -> str:
-        """What it is called; a paper's folder by its name."""
+        """What it is called."""
         return label(self.folder)
 
     @property
@@ -74,8 +75,8 @@ class Stage:
 
 
 def label(folder: str) -> str:
-    """What a folder of a study is called."""
-    return LABELS.get(folder, f"Paper {folder}" if folder else "Study")
+    """What a folder of a study is called; one that is not known, such as a paper's, by its name."""
+    return LABELS.get(folder, folder.replace("_", " "))
 
 
 def order(folder: str) -> tuple[int, str]:

@@ -37,7 +37,7 @@ def draw_loss(loss: Path, stem: Path, title: str) -> None:
         below.plot(rates["step"], rates["learning_rate"], color=COLOURS[1], linewidth=1.0)
         below.set(xlabel="Optimiser step", ylabel="Rate")
         below.set_ylim(bottom=0)
-        below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
+        below.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
         for axes in (above, below):
             axes.grid(True)
         save(figure, stem, f"Training loss of {title}")
