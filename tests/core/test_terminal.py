@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hostile import HOSTILE
-from rewild.__main__ import app
+from rewild.__main__ import COMMANDS, app, program
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.core.escape import line
 from rewild.core.terminal import Heading, headings, print_table
@@ -28,6 +29,7 @@ MODELS = load_models(ROOT / "config")
 FULL = load_study(ROOT / "config", "wildchat50m")
 
 
+@cache
 def planned() -> list[str]:
     output = run("plan", width=400)
     return [name for name in MODELS if f" {name} " in output]
@@ -67,6 +69,16 @@ def test_every_name_is_whole_and_every_row_a_line(
     tables = output.split("\nIt rests on")[0]  # below the tables of cost come sentences
     rows = [text for text in tables.splitlines() if any(text.strip().startswith(f"{n} ") for n in names)]
     assert all(cell_len(text.rstrip()) <= width for text in rows), max(rows, key=len)
+
+
+def test_a_command_that_is_made_alone_is_what_it_is_among_all() -> None:
+    assert {"plan", "respond", "table"} < set(COMMANDS)
+    for given in (["plan", "--help"], ["respond", "tiny"], ["table", "--nothing"]):
+        alone, among = (CliRunner().invoke(made, given) for made in (program(given), app))
+        assert (alone.exit_code, alone.output) == (among.exit_code, among.output)
+        assert alone.output
+    for given in ([], ["--version"], ["pln"]):
+        assert program(given) is app
 
 
 @pytest.mark.parametrize("width", WIDTHS)
