@@ -7,7 +7,7 @@ to the environment's Python.
 
 A start dies with the program that was called, a moment later; signals but SIGKILL do not reach it. Hashes of
 strings differ from those of the tests' process, but not among starts. What an import reads from the
-environment is as the tests have it, and no ``sitecustomize`` is imported.
+environment is as the tests have it.
 
 ``python warm.py serve SOCKET MODULE...`` serves; ``python warm.py call SOCKET PYTHON WORD...`` calls.
 """
@@ -70,7 +70,8 @@ def interpreter(environment: Path, *more: str) -> Path:
         env=os.environ | VARIABLES | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
     )
     assert server.stdout
-    assert server.stdout.readline() == b"ready\n", f"{python} cannot import {modules}"
+    while (line := server.stdout.readline()) != b"ready\n":  # after what libraries have to say
+        assert line, f"{python} cannot import {modules}"
     atexit.register(server.communicate)  # closes its end of a pipe
     for program in python.parent.iterdir():  # what is called by its name is found beside it
         if program != python:
@@ -113,7 +114,7 @@ def _serve(path: str, modules: list[str]) -> None:
 
 def _attend(caller: socket.socket) -> None:
     """Start what a caller asks for, and tell it the exit status; kill it if the caller is gone."""
-    text, streams, *_ = socket.recv_fds(caller, 1 << 20, 3)
+    text, files, *_ = socket.recv_fds(caller, 1 << 20, 20)
     while not text.endswith(b"\n"):
         text += caller.recv(1 << 20)
     ended, ends = os.pipe()
@@ -121,48 +122,60 @@ def _attend(caller: socket.socket) -> None:
         caller.close()
         os.close(ended)
         os.set_inheritable(ends, False)
-        _become(json.loads(text), streams)
+        _become(json.loads(text), files)
         return
     os.close(ends)
     if caller in select.select([caller, ended], [], [])[0]:
-        os.killpg(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has no group of its own yet
+            os.killpg(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     caller.send(f"{status}\n".encode())
     os._exit(0)
 
 
-def _become(asked: dict[str, Any], streams: list[int]) -> None:
+def _become(asked: dict[str, Any], files: list[int]) -> None:
     """What the process would have been if it had been started so."""
+    import importlib
     import runpy
 
     os.setsid()
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
-    for ours, theirs in enumerate(streams):
-        os.dup2(theirs, ours)
+    held = [os.dup2(file, 1000 + file) for file in files]  # none of which is a number that is asked for
+    for file, number in zip(held, asked["numbers"], strict=True):
+        os.dup2(file, number)
+        os.close(file)
     sys.stdin, sys.stdout = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_FSIZE, asked["limit"])
     _, module, *words = asked["words"]
     sys.executable = os.environ.setdefault("PYTHON_EXEC", asked["called"])  # torchrun starts that
-    sys.path[:0] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    here = [] if os.environ.get("PYTHONSAFEPATH") else [asked["folder"]]
+    sys.path[:0] = [*here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = [module, *words]
+    sys.modules.pop("sitecustomize", None)
+    with suppress(ImportError):  # there is seldom one
+        importlib.import_module("sitecustomize")
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit()
 
 
 def _call(path: str, python: str, words: list[str]) -> None:
-    words = words[words[:1] == ["-u"] :]
+    while words[:1] in (["-u"], ["-W"]):  # of no account here
+        words = words[1 + (words[0] == "-W") :]
     if words[:1] != ["-m"] or not words[1].startswith(WARM):
         os.execv(python, [python, *words])
-    asked = {"words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    asked: dict[str, Any] = {"words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
     asked["called"] = str(Path(path).with_name("python"))
+    given = [Path(word) for word in words if word.startswith("/dev/fd/")]  # a shell's <(...)
+    asked["numbers"] = [0, 1, 2, *(int(path.name) for path in given)]
     asked["limit"] = resource.getrlimit(resource.RLIMIT_FSIZE)
     server = socket.socket(socket.AF_UNIX)
     server.connect(path)
     text = json.dumps(asked).encode() + b"\n"
-    sent = socket.send_fds(server, [text], [0, 1, 2])
+    sent = socket.send_fds(server, [text], asked["numbers"])
     server.sendall(text[sent:])
     status = int(server.recv(100) or b"-9")
     if status < 0:

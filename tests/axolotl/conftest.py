@@ -24,6 +24,7 @@ from rewild.config.trainings import Training, Weights
 from rewild.core.quiet import report_nothing
 from rewild.training.runs.layout import RunFiles
 from tiny import TEMPLATE, make_model
+from warm import interpreter
 
 report_nothing()  # as the command line does: else Axolotl hangs at the end where there is no network
 try:
@@ -69,6 +70,12 @@ class Bench:
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings begin as forks of a process that has imported Axolotl."""
+    monkeypatch.setattr(sys, "executable", str(interpreter(Path(sys.prefix))))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ PAIRS: dict[str, Any] = {"kind": "dpo", "beta": 0.5, "packing": False, "learning
 
 
 @pytest.fixture
-def trained(bench, monkeypatch):
+def trained(bench, warm, monkeypatch):
     """Preflight and training of a recipe, with plugins of this folder after ours."""
 
     def start(run: str, mix: Path, *plugins: str, **recipe: Any):

@@ -162,7 +162,7 @@ def test_killed_over_a_damaged_checkpoint_it_ends_the_same(whole, bench):
         torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-4)
 
 
-def test_a_loss_that_is_no_number_stops_with_a_message(bench, tmp_path):
+def test_a_loss_that_is_no_number_stops_with_a_message(bench, warm, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     for file in bench.base.iterdir():
@@ -179,7 +179,7 @@ def test_a_loss_that_is_no_number_stops_with_a_message(bench, tmp_path):
     assert log[0]["loss"] == "nan"
 
 
-def test_a_base_model_cut_short_is_named(bench, tmp_path):
+def test_a_base_model_cut_short_is_named(bench, warm, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     for file in bench.base.iterdir():
@@ -192,7 +192,7 @@ def test_a_base_model_cut_short_is_named(bench, tmp_path):
     assert not files.checkpoint().exists()
 
 
-def test_packed_conversations_that_see_each_other_stop_at_the_start(bench):
+def test_packed_conversations_that_see_each_other_stop_at_the_start(bench, warm):
     """Silent trap 1, where the preflight could not measure it: on the model and with the data loader used."""
     training, files = prepared(bench, "leaking")
     config = yaml.safe_load(files.config().read_text())
@@ -224,7 +224,7 @@ def test_a_failed_or_stale_preflight_is_not_trained(bench, tmp_path):
         train(endless, bench.mix, other, 1, print)
 
 
-def test_preference_pairs_are_trained(bench, tmp_path):
+def test_preference_pairs_are_trained(bench, warm, tmp_path):
     answers = [{"role": "assistant", "content": text} for text in ("water and light", "code code code")]
     chats = pl.read_parquet(bench.mix)["messages"].to_list()[:24]
     rows = [
