@@ -97,7 +97,8 @@ def judge_teachers(
         for slug in plan.teachers
     }
     hours = hours_of(trained or [], found.training_gpus)
-    case = judge.Case(plan, given, known, truth, families, billions, hours, seed)
+    errors = judge.errors_of(performance)
+    case = judge.Case(plan, given, known, truth, families, billions, hours, seed, errors)
     stated = findings.state(case, performance)
     made = provenance([*paths, *(trained or [])], seed=seed, draws=given.draws)
     correlation, beta = judge.correlations(case), judge.beta_curve(case, ranking)
@@ -181,7 +182,7 @@ def show_teachers(
     stated = None if before else read_table(folder / "findings.csv", FINDINGS)
     views = [name for name in found.plan.views if not (before and VIEWS[name].scores)]
     points = {name: read_table(folder / f"views/{name}.csv", POINTS) for name in views}
-    ranks = [page.seen(base, tables, found.named) for base in found.plan.bases]
+    ranks = [page.seen(base, tables) for base in found.plan.bases]
     left = [one for one in found.plan.left_out if not (before and VIEWS[one.shown].scores)]
     name, title = "before" if before else "teachers", found.study.title
     shown = page.sections(folder / "views", points)
@@ -197,9 +198,7 @@ def show_teachers(
 def teachers(
     study: StudyName,
     *,
-    base: Annotated[
-        str | None, typer.Option(help="Only this base model: its key, or its name as tables have it")
-    ] = None,
+    base: Annotated[str | None, typer.Option(help="Only this base model")] = None,
     folder: Folder = None,
     results: Results = Path("results"),
     config: ConfigFolder = Path("config"),
@@ -209,9 +208,10 @@ def teachers(
     from rewild.report.teachers.page import BEFORE, seen
 
     found = open_study(study, config)
-    bases = {name: slug for slug in found.plan.bases for name in (found.named.model(slug), slug)}
     if base is not None:
-        known_name(base, bases, f"study {found.study.name}: teachers: no base model", listed="there are")
+        known_name(
+            base, found.plan.bases, f"study {found.study.name}: teachers: no base model", listed="there are"
+        )
     where = folder or results / found.study.name / "teachers"
     if not (where / "ranking.csv").is_file():
         raise ConfigError(
@@ -222,8 +222,8 @@ def teachers(
     tables, _ = _read(where, scores=(where / "correlation.csv").is_file())
     if tables.performance.is_empty():
         say(BEFORE)
-    for slug in [bases[base]] if base else found.plan.bases:
-        one = seen(slug, tables, found.named)
+    for slug in [base] if base else found.plan.bases:
+        one = seen(slug, tables)
         ranks = [0, 2, 3, 0, 0, 0, 1, 4, 5, 6, 7]
         columns = [
             Heading(name, rank, right=i > 0)

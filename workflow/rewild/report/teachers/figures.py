@@ -26,9 +26,9 @@ def _parts(found: pl.DataFrame, key: str) -> list[tuple[str, pl.DataFrame]]:
     return [(part[key][0], part) for part in found.partition_by(key, maintain_order=True)]
 
 
-def _label(text: object) -> str:
+def _label(text: object, longest: int = _LONGEST) -> str:
     shown = line(text)
-    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def _bars(found: pl.DataFrame) -> Figure:
@@ -48,7 +48,7 @@ def _bars(found: pl.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, name: str, part: pl.DataFrame, groups: list[str]) -> None:
-    axes.set_title(_label(name))
+    axes.set_title(_label(name, 42))
     rows = list(part.iter_rows(named=True))
     for group in dict.fromkeys(r["group"] for r in rows):
         at = [i for i, r in enumerate(rows) if r["group"] == group and r["value"] is not None]

@@ -15,7 +15,7 @@ from scipy.stats import binomtest, spearmanr
 from rewild.config.teachers import CAR, OTHERS, Teachers
 from rewild.measures.teachers.ranking import concordance, regret, spearman
 from rewild.report.teachers.judge import Case
-from rewild.report.teachers.plan import FEWEST
+from rewild.report.teachers.plan import FEWEST, label_of, ranks_by
 from rewild.report.teachers.schema import MEAN
 
 EXACT = 20_000
@@ -192,15 +192,14 @@ def rejection(given: Teachers, scores: Mapping[str, Mapping[str, Any]]) -> Itera
             if other not in row:
                 continue
             best, rest = scores[row["best"]], scores[row[other]]
-            gap, errors = best["value"] - rest["value"], (best["stderr"], rest["stderr"])
-            half = None if None in errors else 1.96 * math.hypot(*errors)
-            sure = "no interval" if half is None else f"± {half:.2f}"
-            told = half is None or abs(gap) > half
+            gap = best["value"] - rest["value"]
+            low, high = _ends(gap, (best["stderr"], rest["stderr"]))
+            sure = "no interval" if low is None else f"± {gap - low:.2f}"
+            told = low is None or abs(gap) > gap - low
             text = (
                 f"For {base}, the best of several samples is {gap:+.2f} points ({sure}) beside the {other} "
                 f"{'answer' if other == 'greedy' else 'one'}{'' if told else ': not told apart'}."
             )
-            low, high = (None, None) if half is None else (gap - half, gap + half)
             yield Finding("rejection", base, None, text, None, gap, low, high, n=2)
 
 
@@ -238,7 +237,7 @@ def baseline(case: Case) -> Iterator[Finding]:
 def choice(case: Case) -> Iterator[Finding]:
     """What is lost by taking the teacher that is put first, and the training that this spares."""
     given, hours, plan = case.given, case.hours, case.plan
-    by = CAR if given.car else next(iter(given.predictors))
+    by = ranks_by(given)
     for base in plan.bases:
         shared = case.shared(base, by)
         real, mine = case.truth.get(base, {}), case.values.get((base, by), {})
@@ -254,11 +253,23 @@ def choice(case: Case) -> Iterator[Finding]:
         if len(spent) == len(runs):
             spared = math.fsum(spent) * (1 - 1 / len(runs))
             saved = f"to train on one teacher in place of {len(runs)} spares {spared:.2f} GPU-hours"
+        errors = [case.errors.get(base, {}).get(t) for t in (best, *tops)]
+        low, high = _ends(lost, errors) if tops != [best] and len(tops) == 1 else (None, None)
+        sure = "" if low is None else f" (± {lost - low:.2f})"
         text = (
-            f"For {base}, {by} puts {', '.join(tops)} first; {best} is the best by score. The choice loses "
-            f"{lost:.2f} points; {saved}."
+            f"For {base}, {label_of(given, by)} puts {', '.join(tops)} first; {best} is the best by score. "
+            f"The choice loses {lost:.2f} points{sure}; {saved}."
         )
-        yield Finding("choice", base, None, text, value=lost, n=len(shared))
+        yield Finding("choice", base, None, text, None, lost, low, high, n=len(shared))
+
+
+def _ends(gap: float, errors: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """The 95 % interval of a score less the mean of others, as of independent benchmarks."""
+    first, *rest = errors
+    if first is None or None in rest:
+        return None, None
+    half = 1.96 * math.hypot(first, math.hypot(*(e for e in rest if e is not None)) / len(rest))
+    return gap - half, gap + half
 
 
 def rows(findings: Sequence[Finding]) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -50,6 +50,7 @@ class Case:
         billions: teacher → parameters, where they are known.
         hours: run → GPU-hours of its training, where they are known.
         seed: of what is drawn.
+        errors: base → teacher → standard error of what the scores say.
     """
 
     plan: Plan
@@ -60,6 +61,7 @@ class Case:
     billions: Mapping[str, float | None]
     hours: Mapping[str, float]
     seed: int
+    errors: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     def shared(self, base: str, *predictors: str) -> list[str]:
         """The teachers that have a score on a base and a value of these predictors."""
@@ -110,10 +112,19 @@ def performance(
 
 def truth_of(rows: pl.DataFrame) -> Truth:
     """The mean scores of ``PERFORMANCE``, variants left out."""
-    found: dict[str, dict[str, float]] = {}
+    return _means(rows, "value")
+
+
+def errors_of(rows: pl.DataFrame) -> Mapping[str, Mapping[str, float | None]]:
+    """The standard errors of :func:`truth_of`."""
+    return _means(rows, "stderr")
+
+
+def _means(rows: pl.DataFrame, column: str) -> Mapping[str, Mapping[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     means = rows.filter(~pl.col("variant"), pl.col("benchmark") == MEAN, pl.col("value").is_not_null())
     for row in means.iter_rows(named=True):
-        found.setdefault(row["base"], {})[row["teacher"]] = row["value"]
+        found.setdefault(row["base"], {})[row["teacher"]] = row[column]
     return found
 
 

@@ -17,12 +17,14 @@ from rewild.core.table import Column, TableSchema
 from rewild.measures.shared import left_out
 from rewild.report.teachers.plan import FEWEST, VIEWS, LeftOut
 from rewild.report.teachers.schema import MEAN
-from rewild.report.teachers.views import Named, Tables, grid
+from rewild.report.teachers.views import Tables, grid
 
 HEADS = (
     "teacher", "reward", "loss", "CAR", "rank", "95 % interval", "score", "score's rank", "licence",
     "GPU-hours", "$ for 100,000",
 )  # fmt: skip
+LICENCE = 28
+"""Characters of a licence in a table."""
 BEFORE = "There are no scores yet: this is what is known before any training."
 LEFT_OUT = TableSchema(
     "teachers-left-out",
@@ -36,7 +38,7 @@ class Section:
     """A figure or table of the page."""
 
     title: str
-    place: str
+    place: str | None
     head: Sequence[str] = ()
     rows: Sequence[Sequence[object]] = ()
     source: str | None = None
@@ -60,15 +62,15 @@ class Ranked:
     rows: Sequence[Sequence[str]]
 
 
-def seen(base: str, tables: Tables, named: Named) -> Ranked:
+def seen(base: str, tables: Tables) -> Ranked:
     """All that a reader sees of one base model."""
     return Ranked(
-        named.model(base), recommend(base, tables, named), notes(base, tables, named),
-        *ranked(base, tables, named),
+        base, recommend(base, tables), notes(base, tables),
+        *ranked(base, tables),
     )  # fmt: skip
 
 
-def ranked(base: str, tables: Tables, named: Named) -> tuple[list[str], list[list[str]]]:
+def ranked(base: str, tables: Tables) -> tuple[list[str], list[list[str]]]:
     """The table of candidates for a base model: headings and rows, the best first."""
     mine = tables.ranking.filter(pl.col("base") == base)
     real = tables.performance.filter(
@@ -84,9 +86,9 @@ def ranked(base: str, tables: Tables, named: Named) -> tuple[list[str], list[lis
         ends = "–" if r["rank_low"] is None else f"{r['rank_low']:g} to {r['rank_high']:g}"
         rows.append(
             [
-                named.model(r["teacher"]), _number(r["reward"]), _number(r["loss"]), _number(r["value"], 3),
+                r["teacher"], _number(r["reward"]), _number(r["loss"]), _number(r["value"], 3),
                 "–" if r["rank"] is None else f"{r['rank']:g}", ends, _number(score),
-                "–" if score is None else f"{order.index(score) + 1}", r["licence"] or "–",
+                "–" if score is None else f"{order.index(score) + 1}", _cut(r["licence"] or "–"),
                 r["basis"] if r["gpu_hours"] is None else _number(r["gpu_hours"], 1),
                 _number(r["dollars"]),
             ]
@@ -94,39 +96,43 @@ def ranked(base: str, tables: Tables, named: Named) -> tuple[list[str], list[lis
     return head, rows
 
 
+def _cut(licence: str) -> str:
+    """Short enough for a column; ranking.csv has the whole."""
+    return licence if len(licence) <= LICENCE else licence[: LICENCE - 1] + "…"
+
+
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
-def recommend(base: str, tables: Tables, named: Named) -> str:
+def recommend(base: str, tables: Tables) -> str:
     """One line: whom to learn from, why, and what speaks against being sure."""
     mine = tables.ranking.filter(pl.col("base") == base, pl.col("rank").is_not_null())
-    name = named.model(base)
     if mine.is_empty():
-        return f"{name}: no teacher has a value, so none is recommended."
+        return f"{base}: no teacher has a value, so none is recommended."
     rows = list(mine.iter_rows(named=True))
     top = [r for r in rows if r["rank"] == rows[0]["rank"]]
     by = "CAR" if rows[0]["by"] == CAR else rows[0]["by"]
     if len(top) > 1:
-        names = ", ".join(named.model(r["teacher"]) for r in top)
+        names = ", ".join(r["teacher"] for r in top)
         return (
-            f"{name}: {names} are equal by {by} ({_number(top[0]['value'], 3)}): it does not tell them apart."
+            f"{base}: {names} are equal by {by} ({_number(top[0]['value'], 3)}): it does not tell them apart."
         )
     first = top[0]
     reason = f"the {'best' if by != 'CAR' else 'highest'} {by} ({_number(first['value'], 3)}"
     if first["reward"] is not None:
         reason += f": reward {_number(first['reward'])}, loss {_number(first['loss'])}"
-    doubt = _doubt(base, first, rows[1:], tables, named)
-    return f"{name}: {named.model(first['teacher'])}, for {reason}). {doubt}"
+    doubt = _doubt(base, first, rows[1:], tables)
+    return f"{base}: {first['teacher']}, for {reason}). {doubt}"
 
 
-def notes(base: str, tables: Tables, named: Named) -> list[str]:
+def notes(base: str, tables: Tables) -> list[str]:
     """What of the answers the ranking of a base model does not rest on, in sentences."""
     mine = tables.ranking.filter(pl.col("base") == base)
-    more = {named.model(r["teacher"]): r["left_out"] for r in mine.iter_rows(named=True) if r["left_out"]}
+    more = {r["teacher"]: r["left_out"] for r in mine.iter_rows(named=True) if r["left_out"]}
     said = [left_out(more)] if more else []
     failed = [
-        f"{named.model(r['teacher'])}: {r['failed']:,} of {r['failed'] + r['responses']:,} ({r['why']})"
+        f"{r['teacher']}: {r['failed']:,} of {r['failed'] + r['responses']:,} ({r['why']})"
         for r in mine.iter_rows(named=True)
         if r["failed"]
     ]
@@ -138,9 +144,7 @@ def notes(base: str, tables: Tables, named: Named) -> list[str]:
     return said
 
 
-def _doubt(
-    base: str, first: Mapping[str, Any], rest: Sequence[Mapping[str, Any]], tables: Tables, named: Named
-) -> str:
+def _doubt(base: str, first: Mapping[str, Any], rest: Sequence[Mapping[str, Any]], tables: Tables) -> str:
     said = []
     if not rest:
         return "Doubt: it is the only candidate with a value."
@@ -148,7 +152,7 @@ def _doubt(
     if first["first"] is not None:
         said.append(f"it is first in {first['first']:.0%} of the resamples")
     if near:
-        names = ", ".join(named.model(r["teacher"]) for r in near[:3])
+        names = ", ".join(r["teacher"] for r in near[:3])
         more = f" and {len(near) - 3} more" if len(near) > 3 else ""
         said.append(f"intervals of rank overlap with {names}{more}")
     whole = tables.correlation.filter(pl.col("base") == base, pl.col("without").is_null())
@@ -228,7 +232,7 @@ def markdown(
         lines.append(f"- {text(r['statement'] or lacks)}")
     for name, frame in points.items():
         view = VIEWS[name]
-        lines += ["", f"## {view.title} ({view.place})", ""]
+        lines += ["", f"## {view.title} ({view.place or 'not in the paper'})", ""]
         lines += (
             [f"![{view.title}](views/{name}.png)"] if view.form == "figure" else table(*grid(frame), "<>")
         )

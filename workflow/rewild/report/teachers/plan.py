@@ -27,13 +27,13 @@ class View:
 
     Attributes:
         title: what it shows.
-        place: where the paper has its like.
+        place: where the paper has its like; None: nowhere.
         form: figure or table.
         scores: whether it is made of scores; else of what is known before any training.
     """
 
     title: str
-    place: str
+    place: str | None
     form: Shown
     scores: bool = True
 
@@ -43,6 +43,7 @@ VIEWS: dict[str, View] = {
     "outside": View("On other instructions, or on answers from elsewhere", "Table 2", "table"),
     "rejection": View("Answers chosen among samples", "Table 3", "table"),
     "correlations": View("Rank correlation of what is known before with what came out", "Table 4", "table"),
+    "families": View("The same of what ranks, without each family of teachers", None, "table"),
     "benchmarks": View("Every base model on every teacher's answers", "Table 6", "table"),
     "performance": View("Mean score by base model and teacher", "Figure 2", "figure"),
     "sampling": View("Mean score by how the answers were sampled", "Figure 3", "figure"),
@@ -51,7 +52,7 @@ VIEWS: dict[str, View] = {
     "others": View("Perplexity and IFD under another model", "Figure 7", "figure", scores=False),
     "perplexity": View("Perplexity under the base model", "Figure 8", "figure", scores=False),
     "ifd": View("IFD under the base model", "Figure 9", "figure", scores=False),
-    "beta": View("Rank correlation of CAR by β", "no figure of the paper", "figure"),
+    "beta": View("Rank correlation of CAR by β", None, "figure"),
 }
 
 
@@ -186,8 +187,8 @@ def _left_out(
     most = max((sum((b, t) in runs for t in names) for b in given.bases), default=0)
     if most < FEWEST:
         reason = f"{most} teachers of a base model have scores, and a rank correlation needs {FEWEST}"
-        yield without("correlations", reason)
-        yield without("beta", reason)
+        for shown in ("correlations", "families", "beta"):
+            yield without(shown, reason)
     elif given.car is None:
         yield without("beta", "the study has no teachers.car")
     for group in ("sampling", "rejection", "outside"):
@@ -214,12 +215,19 @@ def columns_of(shown: str, given: Teachers, uses: tuple[Use, ...]) -> list[Use]:
     if shown in SELF:
         return [u for u in uses if u.predictor != CAR and u.base is not None and u.column == SELF[shown]]
     kind = {"rewards": "reward", "lengths": "length"}[shown]
-    return list({u.measure + u.column: u for u in uses if u.kind == kind}.values())
+    mine = [u for u in uses if u.kind == kind]
+    named = {(u.measure, u.column) for u in mine if u.predictor != CAR}
+    return [u for u in mine if u.predictor != CAR or (u.measure, u.column) not in named]
 
 
 def _others(given: Teachers, uses: tuple[Use, ...]) -> list[Use]:
     named = ("likelihood", "perplexity")
     return [u for u in uses if u.kind in named and u.base is None and given.predictors.get(u.predictor)]
+
+
+def ranks_by(given: Teachers) -> str:
+    """The predictor that ranks teachers before any training."""
+    return CAR if given.car else next(iter(given.predictors))
 
 
 def predictors_of(given: Teachers) -> list[str]:

@@ -20,7 +20,7 @@ from rewild.core.errors import DataError
 from rewild.core.measures import KEY, about_measure, read_measure
 from rewild.measures.shared import TURN, shared_turns
 from rewild.measures.teachers.car import SUMS, averaged, car, joined, needed
-from rewild.report.teachers.plan import Plan, Use
+from rewild.report.teachers.plan import Plan, Use, ranks_by
 
 Numbers = NDArray[np.float64]
 CHUNK = 32
@@ -238,7 +238,7 @@ def _ranked(
     """Rows of ``RANKING`` of one base, the first rank first."""
     plan, given = asked.plan, asked.given
     there = [t for t, one in known.items() if one.value is not None]
-    by = CAR if given.car else _first(plan, base).predictor
+    by = ranks_by(given)
     ranks: dict[str, float] = {}
     spread: Mapping[str, Spread] = {}
     if there:

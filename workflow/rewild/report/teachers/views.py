@@ -10,7 +10,7 @@ import polars as pl
 
 from rewild.config.models import Model
 from rewild.config.teachers import CAR, Teachers
-from rewild.report.teachers.plan import Plan, columns_of, label_of, predictors_of
+from rewild.report.teachers.plan import Plan, columns_of, label_of, predictors_of, ranks_by
 from rewild.report.teachers.schema import MEAN
 
 AP = "Mean (%)"
@@ -29,14 +29,13 @@ class Tables:
 
 @dataclass(frozen=True)
 class Named:
-    """Names as tables have them: of models, benchmarks; and families."""
+    """Names as tables have them: of models, benchmarks; and families.
+
+    A model is its key of models.yaml: what a reader sees is what the commands take, and no two share it.
+    """
 
     models: Mapping[str, Model]
     benchmarks: Mapping[str, str]
-
-    def model(self, slug: str) -> str:
-        """A model's short name."""
-        return self.models[slug].name if slug in self.models else slug
 
     def family(self, slug: str) -> str:
         """A model's family; its slug where none is known."""
@@ -59,41 +58,48 @@ def point(  # noqa: PLR0917
 def points(shown: str, plan: Plan, given: Teachers, tables: Tables, named: Named) -> list[tuple[Any, ...]]:
     """The numbers of one figure or table of :data:`rewild.report.teachers.plan.VIEWS`."""
     if shown == "candidates":
-        return list(_candidates(plan, tables, named))
+        return list(_candidates(plan, tables))
     if shown == "correlations":
-        return list(_correlations(plan, given, tables.correlation, named))
+        return list(_correlations(plan, given, tables.correlation))
+    if shown == "families":
+        return list(_families(given, tables.correlation))
     if shown == "beta":
         return [
-            point(named.model(r["base"]), f"{r['beta']:g}", "ρ", r["rho"], (r["low"], r["high"]))
+            point(r["base"], f"{r['beta']:g}", "ρ", r["rho"], (r["low"], r["high"]))
             for r in tables.beta.iter_rows(named=True)
         ]
     if shown in ("sampling", "rejection", "outside", "benchmarks", "performance"):
         return list(_scores(shown, plan, given, tables.performance, named))
-    return list(_values(shown, plan, given, tables.values, named))
+    return list(_values(shown, plan, given, tables, named))
 
 
-def _candidates(plan: Plan, tables: Tables, named: Named) -> Iterator[tuple[Any, ...]]:
+def _candidates(plan: Plan, tables: Tables) -> Iterator[tuple[Any, ...]]:
     rows = {row["teacher"]: row for row in tables.ranking.iter_rows(named=True)}
     for teacher in plan.teachers:
-        row, name = rows[teacher], named.model(teacher)
+        row, name = rows[teacher], teacher
         yield point("", name, "Family", text=row["family"])
         yield point("", name, "Billions", row["billions"])
         yield point("", name, "Licence", text=row["licence"] or "–")
         yield point("", name, "GPU-hours for 100,000", row["gpu_hours"])
 
 
-def _correlations(
-    plan: Plan, given: Teachers, frame: pl.DataFrame, named: Named
-) -> Iterator[tuple[Any, ...]]:
+def _correlations(plan: Plan, given: Teachers, frame: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
     whole = frame.filter(pl.col("without").is_null())
     for base in (*plan.bases, MEAN):
         for predictor in predictors_of(given):
             for r in whole.filter(pl.col("base") == base, pl.col("predictor") == predictor).iter_rows(
                 named=True
             ):
-                name = "Average" if base == MEAN else named.model(base)
+                name = "Average" if base == MEAN else base
                 column = label_of(given, predictor)
                 yield point("ρ", name, column, r["rho"], (r["low"], r["high"]), r["why"])
+
+
+def _families(given: Teachers, frame: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    mine = frame.filter(pl.col("predictor") == ranks_by(given), pl.col("base") != MEAN)
+    for r in mine.iter_rows(named=True):
+        column = "all" if r["without"] is None else f"without {r['without']}"
+        yield point("ρ", r["base"], column, r["rho"], (r["low"], r["high"]), r["why"])
 
 
 def _scores(
@@ -108,7 +114,7 @@ def _scores(
     if shown in ("performance", "sampling"):
         kept = kept.filter(pl.col("benchmark") == MEAN)
     for r in kept.iter_rows(named=True):
-        name = r["teacher"] if r["variant"] else named.model(r["teacher"])
+        name = r["teacher"]
         column = AP if r["benchmark"] == MEAN else named.benchmarks[r["benchmark"]]
         half = None if r["stderr"] is None else 1.96 * r["stderr"]
         ends = (None, None) if half is None else (r["value"] - half, r["value"] + half)
@@ -116,20 +122,23 @@ def _scores(
         if shown == "sampling":
             one = given.variants[r["teacher"]]
             name, group = f"T {one.temperature:g}, top-p {one.top_p:g}", f"top-p {one.top_p:g}"
-        yield point(named.model(r["base"]), name, column, r["value"], ends, r["why"], group)
+        yield point(r["base"], name, column, r["value"], ends, r["why"], group)
 
 
 def _values(
-    shown: str, plan: Plan, given: Teachers, frame: pl.DataFrame, named: Named
+    shown: str, plan: Plan, given: Teachers, tables: Tables, named: Named
 ) -> Iterator[tuple[Any, ...]]:
     for use in columns_of(shown, given, plan.uses):
         base = use.base or plan.bases[0]
         label = "Reward of CAR" if use.predictor == CAR else label_of(given, use.predictor)
-        panel = named.model(base) if use.base else label
-        mine = frame.filter(pl.col("base") == base, pl.col("predictor") == use.predictor)
+        panel = base if use.base else label
+        if use.predictor == CAR:  # values.csv has CAR itself
+            mine = tables.ranking.filter(pl.col("base") == base).with_columns(value="reward")
+        else:
+            mine = tables.values.filter(pl.col("base") == base, pl.col("predictor") == use.predictor)
         for r in mine.iter_rows(named=True):
             yield point(
-                panel, named.model(r["teacher"]), label, r["value"], group=named.family(r["teacher"]),
+                panel, r["teacher"], label, r["value"], group=named.family(r["teacher"]),
                 text=None if r["value"] is not None else r["why"] or "no response",
             )  # fmt: skip
 
@@ -152,7 +161,8 @@ def cell(row: Mapping[str, Any], digits: int = 2) -> str:
     """A number with the ends of its interval, or the text in its place."""
     if row["value"] is None:
         return row["text"] or "–"
-    shown = f"{row['value']:.{digits}f}"
+    small = 0 < abs(row["value"]) < 10**-digits / 2 and row["low"] is None
+    shown = f"{row['value']:.{digits}g}" if small else f"{row['value']:.{digits}f}"
     if row["low"] is not None:
         shown += f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
     return shown.replace("-", "−")
