@@ -108,6 +108,19 @@ def test_agreement_is_alpha_and_rank_correlation(judges: dict[str, j.Judge]) -> 
             assert row["rho"] is row["difference"] is None
 
 
+def test_alpha_is_that_of_krippendorffs_own_example() -> None:
+    """Krippendorff (2011), Computing Krippendorff's Alpha-Reliability: of four observers 0.849."""
+    observers = ["1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 ."]
+    observers.append("1 2 3 3 2 4 4 1 2 5 1 .")
+    terms = []
+    for unit in zip(*(line.split() for line in observers), strict=True):
+        values = np.array([float(v) for v in unit if v != "."])
+        if (m := len(values)) > 1:
+            within = 2 * m / (m - 1) * ((values - values.mean()) ** 2).sum()
+            terms.append([m, within, values.sum(), (values**2).sum()])
+    assert j._alpha(np.array(terms).sum(axis=0)) == pytest.approx(0.849, abs=5e-4)
+
+
 def test_the_same_scores_agree_whole_and_constant_ones_not_at_all(judges: dict[str, j.Judge]) -> None:
     one = judges["one"]
     twin = j.Judge("twin", one.scale, one.criteria, one.answers)

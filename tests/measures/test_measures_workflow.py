@@ -33,6 +33,7 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
             "reward": {"kind": "reward", "model": "owner/name", "revision": REVISION, "whole": True},
             "surprise": {"kind": "perplexity", "model": "demo-base", "device": "cpu", "template": "none"},
             "quality": {"kind": "label", "scheme": "quality", "model": "rubric"},
+            "judge": {"kind": "factors", "model": "demo-base", "device": "cpu"},
             "taste": {
                 "kind": "label",
                 "scheme": "quality",
@@ -46,7 +47,7 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
         mixes={"chosen": {"sources": [source], "filters": filters}},
     )
     wanted = ["results/demo/mixes/chosen/train.parquet", "results/demo/measures/surprise/summary.csv"]
-    wanted += ["results/demo/measures/quality/summary.csv"]
+    wanted += ["results/demo/measures/quality/summary.csv", "results/demo/judges/means.csv"]
     wanted += ["results/demo/measures/taste/demo-mini/0001.parquet"]
     run = snakemake(folder, "-n", "-p", "--config", "study=demo", "--", *wanted)
     assert run.returncode == 0, run.stdout[-3000:]
@@ -55,9 +56,11 @@ def test_a_measure_by_a_model_is_a_job_a_shard_and_a_filter_waits_for_it(tmp_pat
     jobs = re.findall(r"measuring (\w+) of ([\w-]+) \((\w+)\)", said)
     whole = {("reward", "demo-herald", "all")}
     models = ("demo-herald", "demo-plain", "demo-mini")
-    asked = {("surprise", model, s) for model in models for s in ("0000", "0001")}
+    asked = {(name, model, s) for name in ("surprise", "judge") for model in models for s in ("0000", "0001")}
     asked |= {("quality", "prompts", s) for s in ("0000", "0001")} | {("taste", "demo-mini", "0001")}
     assert set(jobs) == whole | asked | {("language", "prompts", "all")}, "no more than is asked for"
+    (command,) = re.findall(r"<\(words ([^)]*)\) compare-judges --seed 50", said)
+    assert len(command.split()) == 6
     files = ["--manifest=results/demo/responses/demo-herald/manifest.json"]
     files.append("results/demo/measures/reward/demo-herald/all.parquet")
     files.append("results/demo/measures/language/prompts/all.parquet")
