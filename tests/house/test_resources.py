@@ -45,7 +45,10 @@ PLANS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
         {"study": "demo", "data": {"sets": {"herald": {"responses": "demo-herald"}}}},
     ),
     ((), {"study": "magpie", "runs": "air-100k"}),
-    (("results/teachers/teachers/teachers.html",), {"study": "teachers", "runs": "q15-gemma-2-2b-it"}),
+    (
+        ("results/teachers/teachers/teachers.html", "results/teachers/teachers/before.html"),
+        {"study": "teachers", "runs": "q15-gemma-2-2b-it"},
+    ),
     (("fetch_math500", "fetch_wildbench_prompts"), {}),
     (("results/downloads/datasets/an/other/0123456789abcdef0123456789fedcba98765432/all/train.parquet",), {}),
 ]
