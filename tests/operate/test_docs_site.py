@@ -242,7 +242,8 @@ def test_the_pages_fit_a_phone_and_the_search_works_without_a_server(built: Path
 
 @pytest.mark.heavy
 @needs_mkdocs
-def test_it_is_served_until_it_is_stopped() -> None:
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_is_served_until_it_is_stopped(sent: signal.Signals, status: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -256,7 +257,7 @@ def test_it_is_served_until_it_is_stopped() -> None:
     )
     try:
         assert process.stderr is not None
-        assert process.stderr.readline() == f"http://127.0.0.1:{port} (Ctrl-C ends it)\n"
+        assert process.stderr.readline() == f"http://127.0.0.1:{port} in a few seconds (Ctrl-C ends it)\n"
         for _ in range(600):
             try:
                 page = urlopen(f"http://127.0.0.1:{port}/docs/audit.html", timeout=10).read().decode()
@@ -265,8 +266,12 @@ def test_it_is_served_until_it_is_stopped() -> None:
                 assert process.poll() is None
                 signal.sigtimedwait([], 0.1)
         assert "<title>" in page
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
+        if sent == signal.SIGINT:  # Ctrl-C reaches MkDocs as well; another signal only whom it is sent to
+            os.killpg(process.pid, sent)
+        else:
+            process.send_signal(sent)
+        assert process.wait(30) == status
+        site.check_port(port)
         assert "Traceback" not in process.stderr.read()
     finally:
         if process.poll() is None:

@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-START = ("validate", "plan", "cost", "preflight", "status", "summary", "home")
+START = ("validate", "plan", "cost", "preflight", "status", "summary", "home", "docs")
 """The commands that a newcomer needs; ``rewild --help`` shows them first, the others by phase."""
 COMMANDS: dict[str, CommandInfo] = {}
 for phase in PHASES:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -149,7 +151,8 @@ def serve(port: int, reference: Mapping[str, str], report: Report) -> None:
         address = f"127.0.0.1:{port}"
         words = ["serve", "--quiet", "--dev-addr", address]
         words += ["--config-file", str(_configure(Path(made), reference))]
-        report(f"http://{address} (Ctrl-C ends it)")
+        report(f"http://{address} in a few seconds (Ctrl-C ends it)")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # MkDocs ends, too
         with subprocess.Popen(_mkdocs(python, *words), env=_environ()) as process:
             try:
                 status = process.wait()
