@@ -145,12 +145,11 @@ def test_an_environment_that_cannot_be_built_says_where_the_pages_are(tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, rewild) -> Path:
     """The whole site."""
     folder = tmp_path_factory.mktemp("docs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        site.build(folder / "site", site.reference(PROGRAM), print)
+    run = rewild(ROOT, "docs", "--build", str(folder / "site"))
+    assert (run.returncode, run.stdout) == (0, f"{folder}/site/index.html\n"), run.stdout
     assert [path.name for path in folder.iterdir()] == ["site"]
     return folder / "site"
 
@@ -165,6 +164,8 @@ def test_the_site_shows_what_github_shows(built: Path) -> None:
     """MkDocs reads another Markdown: lists, tables and blocks of code are as many as in GitHub's."""
     from markdown_it import MarkdownIt
 
+    commands = (built / "reference/commands.html").read_text(encoding="utf-8")
+    assert all(f'id="rewild-{name}"' in commands for name in PROGRAM.commands)
     pages = ["README.md", *site.ABOUT, *(page for some in site.contents().values() for page in some)]
     for page in pages:
         text = (ROOT / page).read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ def main() -> None:
     accept_any_character()
     try:
         given = words(sys.argv[1:])
-        program(given)(given)
+        program(given)(given, obj=app)  # `docs` tells of all commands
     except RewildError as error:
         _say(str(error))
         if isinstance(error, ConfigError | DataError) and "SLURM_JOB_ID" in os.environ:

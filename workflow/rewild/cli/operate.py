@@ -503,7 +503,7 @@ def docs(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    pages = reference(program.find_root().command)
+    pages = reference(typer.main.get_command(program.obj))
     if out:
         build(out, pages, say)
         typer.echo(out / "index.html")

@@ -100,7 +100,7 @@ class ReleasedResponses(Section, marks=RESULT):
     """Responses that `rewild release` passed on: the tables stay as they are, row for row."""
 
     kind: Literal["hub"]
-    name: Slug = "released"
+    name: Slug = Field("released", description="Its name: the source of its prompts")
     models: dict[Slug, HubDataset | str] = Field(
         min_length=1, description="Model → its data set of the hub, or a Parquet file of such"
     )
