@@ -59,7 +59,7 @@ def chat_of(template: str, **reasoning: Any) -> Chat:
     return Chat(tokenizer_of(template), "r", reasoning=validate(Reasoning, reasoning, "reasoning"))
 
 
-def thinker(folder: Path, template: str, said: str, *, endless: bool = False) -> Path:
+def thinker(folder: Path, template: str, said: str, *, endless: bool = False, hidden: int = 64) -> Path:
     """A tiny model that says one thing to everything, each token by the one before it; these must differ.
 
     Args:
@@ -67,11 +67,12 @@ def thinker(folder: Path, template: str, said: str, *, endless: bool = False) ->
         template: its chat template, whose prompts end in a line break.
         said: markers and words, with the spaces between them.
         endless: say its last token for ever.
+        hidden: its width; vLLM on a CPU wants 256.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    make_model(folder, context=512, template=template)
+    make_model(folder, context=512, template=template, hidden=hidden)
     tokenizer = tokenizer_of(template)
     ids = tokenizer(said, add_special_tokens=False)["input_ids"]
     (first,) = tokenizer("\n", add_special_tokens=False)["input_ids"]

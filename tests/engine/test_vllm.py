@@ -97,6 +97,8 @@ def test_the_table_has_the_arguments_of_the_vllm_that_is_installed():
 
 ENGINE = """
 import json, multiprocessing, sys
+from rewild.config.base import validate
+from rewild.config.reasoning import Reasoning
 from rewild.engines import EngineError, Request, Sampling, make_engine
 from rewild.engines.chat import Chat
 if __name__ == "__main__":
@@ -128,6 +130,17 @@ if __name__ == "__main__":
     stop = whole.text[len(whole.text) // 2 :][:3]
     cut = engine.generate([Request("d", (), tuple(context), 40, request.seed, stops=(stop,))], Sampling())[0]
     print("STOPPED", json.dumps([whole.text, stop, cut.text, cut.finish_reason, len(cut.tokens)]))
+    # One of its tokens ends reasoning, for once: both parts have limits of their own.
+    end, usual = whole.tokens[5], engine.chat
+    thinks = validate(Reasoning, {"end": [end], "budget": 20}, "reasoning")
+    engine.chat = Chat.load(folder, "tiny", reasoning=thinks)
+    told = engine.generate([Request("d", (), tuple(context), 40, request.seed)], Sampling())[0]
+    at = told.tokens.index(end)
+    rest = [i for i in told.tokens[at + 1 :] if i not in engine.chat.end_tokens]
+    parts = [engine.chat.decode(told.tokens[:at]).strip(), engine.chat.decode(rest[:40]).strip()]
+    engine.chat = usual
+    print("TOLD", json.dumps([parts, [told.reasoning, told.text], at, told.reasoning_tokens, told.limit]))
+    print("SAME", json.dumps(told.tokens[:6] == whole.tokens[:6]))
     # A form holds what it writes to it, whatever the model would say.
     form = '''FORM'''
     held = [Request("e", (), tuple(context), 60, seed, form=form) for seed in range(3)]
@@ -160,7 +173,7 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     said = {
         line[0]: line[1]
         for line in lines
-        if line[0] in ("SCORES", "FOLLOWING", "FOUND", "DEAD", "STOPPED", "HELD", "LIKELY")
+        if line[0] in ("SCORES", "FOLLOWING", "FOUND", "DEAD", "STOPPED", "HELD", "LIKELY", "TOLD", "SAME")
     }
     engine = make_engine("transformers", path=made.job.source.path, chat=chat, device="cpu")
     ours = engine.score([(context, continuation)])[0].logprobs
@@ -181,6 +194,8 @@ def test_scores_and_requests_that_cannot_be_answered(made, chat, tmp_path):
     assert (text, reason) == (whole.partition(stop)[0], "stop")
     assert stop
     assert 0 < count < 40, "it stopped there"
+    parts, told_parts, at, thought, limit = json.loads(said["TOLD"])
+    assert (told_parts, thought, limit, said["SAME"]) == (parts, at + 1, 60, "true")
     read = [Form(SCHEME).read(text) for text in json.loads(said["HELD"])]
     assert [list(one) for one in read] == [["language", "light", "lights"]] * 3, read
     (number,), first, refused, again, late, after = json.loads(said["FOUND"])

@@ -30,6 +30,7 @@ from rewild.training.runs.checks import (
     read_report,
     write_report,
 )
+from rewild.training.runs.encoded import told_to
 from rewild.training.runs.gates import first_preference_loss, judged_now, precision
 from rewild.training.runs.layout import RunFiles
 from rewild.training.runs.published import unreadable
@@ -176,7 +177,8 @@ def _answers(  # noqa: PLR0917
     from rewild.engines import make_engine
 
     try:
-        chat = Chat.load(checkpoint, training.run)
+        told = told_to(training.told.get("arguments"))
+        chat = Chat.load(checkpoint, training.run, reasoning=told)
         precision = training.recipe.precision
         engine: Any = make_engine(
             "transformers",
