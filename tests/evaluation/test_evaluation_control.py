@@ -128,7 +128,8 @@ out["scored"] = ask(thinks, (choose,), reasoning={"budget": 20})
 endless = thinker(folder / "thinks-1", HEADED, "the model", endless=True)
 out["endless"] = ask(endless, reasoning={"budget": 4})
 told = thinker(folder / "thinks-2", SWITCH, "with words")
-out["told"] = ask(told, (TASK, choose), reasoning={"arguments": {"enable_thinking": False}})
+silent = {"arguments": {"enable_thinking": False}}
+out["told"], out["chosen"] = ask(told, reasoning=silent), ask(told, (choose,), reasoning=silent)
 code = replace(TASK, benchmark="mbpp-lm-eval", name="mbpp", folder=None, runs_code=True, limit=1)
 out["code"] = ask(plain, (code,))
 if "error" not in out["code"]:
@@ -286,10 +287,9 @@ def test_likelihoods_are_read_only_of_who_answers_at_once(said: dict[str, Any]) 
     assert said["scored"]["error"].startswith(
         "ConfigError: benchmark own: the task own_choose reads the likelihood of answers, and thinks reasons"
     )
-    written, chosen = said["told"]["prompts"][:4], said["told"]["prompts"][4:]
-    for prompt in (*written, *chosen):
+    for prompt in (*said["told"]["prompts"], *said["chosen"]["prompts"]):
         assert prompt.endswith("<|assistant|>\n<think>\n\n</think>\n\n")
-    assert said["told"]["answers"][:4] == [["with words"]] * 4
+    assert said["told"]["answers"] == [["with words"]] * 4
 
 
 def test_programs_of_models_run_in_the_sandbox_also_from_lm_evals_tasks(said: dict[str, Any]) -> None:
