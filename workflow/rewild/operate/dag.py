@@ -28,7 +28,8 @@ COLUMNS = {
 column has all others as well."""
 MADE_PER = ("prepare_prompts", "filter_prompts", "import_released", "answer_benchmarks")
 """Rules that are made once per study or source, with its name after theirs."""
-HIDDEN = ("all", "build_env", "build_alpaca_eval")  # everything leads to one and from the others
+HIDDEN = ("all", "make_home", "list_results", "build_env", "build_alpaca_eval")
+"""What is of the study as a whole: everything leads to it, or from it."""
 WIDE, HIGH, ACROSS, DOWN = 1.62, 0.34, 2.0, 0.52  # of boxes, and from one to the next, in inches
 NODE = re.compile(r'^\s*(\d+)\[label = "(\w+)"')
 EDGE = re.compile(r"^\s*(\d+) -> (\d+)")
