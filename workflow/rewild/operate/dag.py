@@ -22,7 +22,7 @@ COLUMNS = {
     "measures": ("measures",),
     "training": ("training",),
     "evaluation": ("evaluation",),
-    "results": ("report", "papers"),
+    "results": ("report", "papers", "release"),
 }
 """Columns of the figure, and the files of rules (workflow/rules) that stand there, in this order; the last
 column has all others as well."""
