@@ -399,6 +399,24 @@ def test_two_fine_tunes_of_one_teacher_must_be_told_apart() -> None:
         check_study(other, make_roster(other, models), models)
 
 
+def test_a_likelihood_may_name_the_base_by_its_hub_id() -> None:
+    models = load_models(ROOT / "config")
+    hub, commit = models["qwen2-7b"].checkpoint()
+    named = {k: v for k, v in RAW["measures"].items() if k != "loss-qwen2-7b"}
+    named["by-hub"] = {"kind": "likelihood", "model": hub, "revision": commit}
+    with pytest.raises(ConfigError, match=r"add \{.*\}; or name the measure in teachers.likelihoods: by-hub"):
+        study(measures=named)
+    given = teaching(likelihoods={"qwen2-7b": "by-hub"})
+    both = study(measures=named, **given)
+    check_study(both, make_roster(both, models), models)
+    named["by-hub"] = named["by-hub"] | {"revision": "0" * 40}
+    other = study(measures=named, **given)
+    with pytest.raises(
+        ConfigError, match=r"likelihoods.qwen2-7b: .* not the same model; write `model: qwen2-7b`"
+    ):
+        check_study(other, make_roster(other, models), models)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     place = Place(tmp_path)
     files = [

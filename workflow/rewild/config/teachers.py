@@ -110,7 +110,8 @@ class Teachers(Section, marks=RESULT):
     car: Car | None = Field(None, description="Compatibility-adjusted reward; null: not reckoned")
     likelihoods: dict[Slug, Slug] = Field(
         default_factory=dict,
-        description="Base model → the likelihood measure under it; null: the study's only one by that model",
+        description="Base model → the likelihood measure under it, which may name it by its hub id; of "
+        "a base that is not here, it is the study's only one by that model",
     )
     variants: dict[Slug, Variant] = Field(
         default_factory=dict, description="Fine-tunes on answers that were sampled or chosen otherwise"
@@ -154,7 +155,12 @@ class Teachers(Section, marks=RESULT):
             return found[0]
         row = f"{{kind: likelihood, model: {base}}}"
         if not found:
-            raise ValueError(f"teachers: no measure says how likely answers are under {base}: add {row}")
+            paths = [n for n, r in measures.items() if r.kind == LIKELIHOOD and "/" in (r.named_model or "")]
+            named = "; or name the measure in teachers.likelihoods: " if paths else ""
+            raise ValueError(
+                f"teachers: no measure says how likely answers are under {base}: add {row}"
+                f"{named}{', '.join(paths)}"
+            )
         both = ", ".join(f"'{name}'" for name in found)
         raise ValueError(f"teachers.likelihoods: {both} are such measures: name the one meant for {base}")
 
@@ -207,7 +213,8 @@ def _check_likelihoods(teachers: Teachers, measures: Mapping[str, Row]) -> None:
     for base, name in teachers.likelihoods.items():
         where = f"teachers.likelihoods.{base}"
         row = measures[known_name(name, measures, f"{where}: no measure", error=ValueError)]
-        if row.kind != LIKELIHOOD or row.named_model != base:
+        # A hub id or a folder may be the same model: check_study knows where each is.
+        if row.kind != LIKELIHOOD or not (row.named_model == base or "/" in (row.named_model or "")):
             raise ValueError(f"{where}: '{name}' is no {{kind: likelihood, model: {base}}}")
     if teachers.needs_likelihood:
         for base in teachers.bases:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from rewild.config.measures.base import Row
 from rewild.config.models import Model
 from rewild.config.roster import Roster
 from rewild.config.study import Study
@@ -269,4 +270,18 @@ def check_study(
         known_name(teacher, imported, f"{where}.teachers:", after=after)
     if len(study.teachers.teachers or (study.responses.models if study.responses else ())) > MOST_TEACHERS:
         raise ConfigError(f"{where}.teachers: more than {MOST_TEACHERS} cannot be shown: name them")
-    plan_teachers(study, roster)
+    for base, name in plan_teachers(study, roster).likelihoods.items():
+        _same_model(f"{where}.likelihoods.{base}", study.measures[name], base, models)
+
+
+def _same_model(where: str, row: Row, base: str, models: Mapping[str, Model]) -> None:
+    """A likelihood is by the base model, however it names it."""
+    if row.named_model == base:
+        return
+    there, commit = models[base].checkpoint()
+    given = row.named_model, getattr(row, "revision", None)
+    if given != (there, commit):
+        raise ConfigError(
+            f"{where}: the measure is by {given[0]} at {given[1]}, and {base} is {there} at {commit}: they "
+            f"are not the same model; write `model: {base}`"
+        )
