@@ -176,8 +176,11 @@ def test_a_card_of_data_says_what_is_inside(case: Case) -> None:
     assert about["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     for one in about["distribution"]:
         assert sha256(folder / "datasets/small-prompts" / one["contentUrl"]) == one["sha256"]
-    fields = {field["name"]: field["dataType"] for field in about["recordSet"][0]["field"]}
-    assert (fields["n_turns"], fields["messages"]) == ("sc:Integer", "sc:Text")
+    fields = {field["name"]: field for field in about["recordSet"][0]["field"]}
+    assert fields["n_turns"]["dataType"] == "sc:Integer"
+    assert fields["tags"]["repeated"]
+    parts = {part["name"]: part["source"]["transform"] for part in fields["messages"]["subField"]}
+    assert parts == {"role": {"jsonPath": "role"}, "content": {"jsonPath": "content"}}
 
 
 def test_a_card_of_a_fine_tune_has_scores_with_intervals(case: Case) -> None:
@@ -270,6 +273,15 @@ def test_an_answer_that_was_changed_after_it_was_collected_is_named(case: Case) 
     assert gates(case)["rows"] == [
         f"small-responses-{MODEL}: {path}: it changed after it was collected (another SHA-256)"
     ]
+
+
+def test_shards_of_two_ages_are_named(case: Case) -> None:
+    """An earlier version wrote files without a column; beside one that has it, that is no data set."""
+    older, newer = sorted((case.folder / f"responses/{MODEL}").glob("*.parquet"))
+    held = pl.read_parquet_metadata(older)["rewild"]
+    pl.read_parquet(older).drop("reasoning").write_parquet(older, metadata={"rewild": held})
+    found = gates(case)["rows"]
+    assert any(f"{newer}: only one of it and {older} has the column 'reasoning'" in fault for fault in found)
 
 
 def test_control_tokens_in_a_text_close_their_gate_until_somebody_has_looked(case: Case) -> None:

@@ -96,7 +96,7 @@ def _schemas(unit: Unit) -> dict[str, list[tuple[object, ...]]]:
         name = one.schema.name if unit.what != "measures" else one.config
         found.setdefault(
             name,
-            [(code(c), code(column.dtype), column.description) for c, column in one.schema.columns.items()],
+            [(code(c), code(column.dtype), column.description) for c, column in one.columns.items()],
         )
     return found
 

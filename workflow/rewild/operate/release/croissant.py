@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from rewild import __version__
+from rewild.core.table import Column
 from rewild.operate.release.units import Case, Unit
 
 CONTEXT: dict[str, Any] = {
@@ -21,6 +22,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -40,6 +42,7 @@ CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -74,16 +77,7 @@ def describe(case: Case, unit: Unit, files: Mapping[str, Mapping[str, Any]]) -> 
     for one in tables:
         name = one.target.removeprefix("data/").removesuffix(".parquet")
         fields = [
-            {
-                "@type": "cr:Field",
-                "@id": f"{name}/{column}",
-                "name": column,
-                "description": about.description,
-                "dataType": _type(about.dtype),
-                **({"repeated": True} if isinstance(about.dtype, pl.List) else {}),
-                "source": {"fileObject": {"@id": one.target}, "extract": {"column": column}},
-            }
-            for column, about in one.schema.columns.items()
+            _field(f"{name}/{column}", column, about, one.target) for column, about in one.columns.items()
         ]
         key = [{"@id": f"{name}/{column}"} for column in one.schema.key]
         records.append({"@type": "cr:RecordSet", "@id": name, "name": name, "key": key, "field": fields})
@@ -103,11 +97,32 @@ def describe(case: Case, unit: Unit, files: Mapping[str, Mapping[str, Any]]) -> 
     }
 
 
-def _type(dtype: Any) -> str:
+def _field(name: str, column: str, about: Column, file: str) -> dict[str, Any]:
+    """A column: a list is repeated, and what has parts (a message of a chat) is described part by part."""
+    dtype = about.dtype
+    source = {"fileObject": {"@id": file}, "extract": {"column": column}}
+    found: dict[str, Any] = {"@type": "cr:Field", "@id": name, "name": column}
+    found["description"] = about.description
     if isinstance(dtype, pl.List):
-        return _type(dtype.inner)
-    if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
-        dtype = dtype()
-    if isinstance(dtype, pl.Boolean):
+        found["repeated"] = True
+        dtype = dtype.inner
+    if not isinstance(dtype, pl.Struct):
+        return found | {"dataType": _type(dtype), "source": source}
+    parts = [
+        {
+            "@type": "cr:Field",
+            "@id": f"{name}/{part.name}",
+            "name": part.name,
+            "dataType": _type(part.dtype),
+            "source": source | {"transform": {"jsonPath": part.name}},
+        }
+        for part in dtype.fields
+    ]
+    return found | {"subField": parts}
+
+
+def _type(dtype: Any) -> str:
+    kind = dtype() if isinstance(dtype, type) else dtype
+    if isinstance(kind, pl.Boolean):
         return "sc:Boolean"
-    return "sc:Integer" if dtype.is_integer() else "sc:Float" if dtype.is_float() else "sc:Text"
+    return "sc:Integer" if kind.is_integer() else "sc:Float" if kind.is_float() else "sc:Text"

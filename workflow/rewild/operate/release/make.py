@@ -24,7 +24,7 @@ from typing import Any
 
 import polars as pl
 
-from rewild import __version__
+from rewild import __version__, own
 from rewild.config.base import trigger
 from rewild.core.errors import DataError, RewildError, known_name
 from rewild.core.files import atomic, filling, read_report, sha256, write_json, write_text
@@ -32,8 +32,9 @@ from rewild.core.table import about_table, provenance, read_table, write_table
 from rewild.operate.release.cards import dataset_card, model_card
 from rewild.operate.release.croissant import describe
 from rewild.operate.release.scan import FOUND, GATES, Scanner, scan_file, scan_table
-from rewild.operate.release.terms import Terms, load_licences
+from rewild.operate.release.terms import TABLE, Terms, load_licences
 from rewild.operate.release.units import Case, Table, Unit, find_units
+from rewild.operate.sources import code_of
 
 SCHEMA = {"schema": "release", "version": 1}
 PLAIN = (".yaml", ".json", ".csv")
@@ -114,7 +115,8 @@ def _made_from(case: Case, units: Sequence[Unit]) -> str:
     """A hash of all that a release follows from."""
     paths = sorted({path for unit in units for path in unit.sources})
     held = [
-        trigger(case.release), case.study.title, __version__, case.study.seed,
+        trigger(case.release), case.study.title, __version__, case.study.seed, code_of("release"),
+        sha256(own(TABLE)),
         [[unit.name, unit.terms.plain, unit.facts] for unit in units],
         [[str(path), sha256(path)] for path in paths],
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from rewild.core.fetch import ReleasedFile
 from rewild.core.files import sha256
 from rewild.core.measures import about_measure, contract, vectors_file
 from rewild.core.reading import SMALL, faults, read_json
-from rewild.core.table import TableSchema, check_parquet, collect, read_table
+from rewild.core.table import Column, TableSchema, check_parquet, collect, read_table
 from rewild.evaluation.judged.schema import ANSWERS, JUDGMENTS
 from rewild.generation.schema import RESPONSES, read_manifest
 from rewild.operate.release.terms import STUDY, Ledger, Part, Terms
@@ -67,6 +68,14 @@ class Table:
         """Its rows, checked; there may be none."""
         frame = read_table(self.source, self.schema, allow_empty=True)
         return frame if self.origin is None else frame.filter(pl.col("source") == self.origin)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The columns that its file has: an older one may lack those that came later."""
+        if self.origin is not None:
+            return dict(self.schema.columns)
+        held = pl.read_parquet_schema(self.source)
+        return {name: column for name, column in self.schema.columns.items() if name in held}
 
     def faults(self, frame: pl.DataFrame) -> list[str]:
         """What of its rows does not add up, a sentence each."""
@@ -180,7 +189,18 @@ def find_units(case: Case) -> tuple[list[Unit], list[str]]:
             f"study {study.name}: nothing in {case.folder} can be released: run it first (snakemake --config "
             f"study={study.name})" + (f"; not there: {'; '.join(missing[:3])}" if missing else "")
         )
+    for unit in found:
+        unit.faults += _unlike(unit)
     return found, missing
+
+
+def _unlike(unit: Unit) -> Iterator[str]:
+    """Files of one part of a data set that have not the same columns: the hub's reader takes none of them."""
+    first: dict[str, Table] = {}
+    for table in unit.tables:
+        other = first.setdefault(table.config, table)
+        if odd := sorted(table.columns.keys() ^ other.columns.keys()):
+            yield f"{table.source}: only one of it and {other.source} has the column '{odd[0]}'; run it again"
 
 
 def split_name(source: str) -> str:
