@@ -34,6 +34,10 @@ OTHER: dict[str, list[Any]] = {
     "study.responses.compute.environments": [{"transformers": "vllm-cpu", "vllm": "vllm-cpu"}],
     "study.judging.answers.compute.gpu": ["H200-141", "H100-80"],
     "study.judging.answers.compute.environments": [{"transformers": "vllm-cpu", "vllm": "vllm-cpu"}],
+    "study.judging.answers.sampling": [
+        {"demo-chat": {"temperature": 0.3}},
+        {"mt-bench": {"temperature": 0.3}},
+    ],
     "study.judging.limits": [{"demo-chat": 1}, {"mt-bench": 1}],
     "study.judging.prices.gpt-4o-mini.date": ["2001-01-01"],
     "study.viewer.models": [["demo-plain"], ["qwen2-7b-instruct"]],

@@ -120,6 +120,30 @@ def test_all_benchmarks_are_answered_by_one_loaded_model(
     assert chat["recipe"].n_unique() == 2
 
 
+def test_a_study_says_how_a_benchmark_s_answers_are_drawn(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = Spy(monkeypatch)
+    before = run(study())
+    spy.temperatures.clear()
+    drawn = {"demo-chat": {"temperature": 0.0, "repetition_penalty": 1.4}}
+    answers = {
+        "engine": "transformers",
+        "limits": {"max_output": 12, "max_input": 480},
+        "compute": {"chunk": 6, "device": "cpu"},
+        "sampling": drawn,
+    }
+    asked = len(spy.requests)
+    found = run(study(answers=answers))
+    assert spy.temperatures == {0.0}
+    assert len(spy.requests) - asked == 36, "the other benchmark's answers are what they were"
+    assert found["demo-pairs"].equals(before["demo-pairs"])
+    assert set(found["demo-chat"]["temperature"]) == {0.0}
+    assert found["demo-chat"]["recipe"].n_unique() == 1
+    assert not set(found["demo-chat"]["recipe"]) & set(before["demo-chat"]["recipe"])
+    assert found["demo-chat"]["answer"].to_list() != before["demo-chat"]["answer"].to_list()
+
+
 def test_answers_and_chunks_go_where_they_are_told(place: Path) -> None:
     to = Given(out=Path("given/out"), work=Path("given/work"))
     made = study()

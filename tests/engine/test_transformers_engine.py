@@ -88,6 +88,24 @@ def test_log_probabilities_are_those_of_the_model_whatever_is_drawn(engine, chat
             assert step == pytest.approx({text: math.log(p) for text, p in oracle.items()}, abs=1e-3)
 
 
+def test_a_repetition_penalty_is_that_of_transformers(engine, chat):
+    """In a batch that shrinks, with prompts of other lengths: padding is no token that was read."""
+    wanted = requests(chat)
+    answers = engine.generate(wanted, Sampling(temperature=0, repetition_penalty=1.3))
+    plain = engine.generate(wanted, Sampling(temperature=0))
+    for request, answer in zip(wanted, answers, strict=True):
+        alone = engine.model.generate(
+            torch.tensor([request.tokens]),
+            do_sample=False,
+            repetition_penalty=1.3,
+            max_new_tokens=request.max_tokens,
+            eos_token_id=list(chat.end_tokens),
+            attention_mask=torch.ones((1, len(request.tokens)), dtype=torch.long),
+        )[0, len(request.tokens) :].tolist()
+        assert list(answer.tokens) == alone
+    assert sum(a.tokens != b.tokens for a, b in zip(answers, plain, strict=True)) > 6
+
+
 def test_seeds_decide(engine, chat):
     first = requests(chat, count=1)[0]
     other = Request(first.name, first.messages, first.tokens, first.max_tokens, seed=first.seed + 1)

@@ -566,6 +566,10 @@ def test_settings_that_name_what_is_not_there() -> None:
         ({"baselines": {"demo-pairs": "onne"}}, "the run 'onne' is not evaluated; did you mean 'one'"),
         ({"baselines": {"demo-chat": "one"}}, "'demo-chat' compares nothing"),
         ({"limits": {"bbh": 3}}, "limits: 'bbh' is not among"),
+        (
+            {"answers": {"sampling": {"demo-chta": {}}}},
+            "answers.sampling: 'demo-chta' is not among.*demo-chat",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             check_judging(validate(Judging, given, "x"), rows, ["one", "two"], "study try")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import not_
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
@@ -16,7 +17,7 @@ from rewild.config.endpoint import EndpointUrl, Takes
 from rewild.config.engines import EngineName, find_engine
 from rewild.config.models import Model, Slug
 from rewild.config.reasoning import Reasoning
-from rewild.config.responses import Compute, Limits, OverLong
+from rewild.config.responses import Compute, Limits, OverLong, SamplingSettings
 from rewild.config.runners import GIVEN, MADE, RUNNERS, find_runner
 from rewild.config.stages import version
 from rewild.core.errors import ConfigError, known_name
@@ -86,6 +87,11 @@ class Answering(Section):
     )
     over_long: Annotated[OverLong, RESULT] = Field(
         "truncate_per_message", description="What happens to a prompt over the limit"
+    )
+    sampling: Annotated[dict[Slug, SamplingSettings], RESULT] = Field(
+        default_factory=dict,
+        exclude_if=not_,
+        description="Benchmark → how its answers are drawn, in place of the temperatures of its questions",
     )
     attempts: Annotated[int, RESULT] = Field(
         3, ge=1, le=20, description="Tries per answer before its failure is recorded"
@@ -226,7 +232,12 @@ def files_of(benchmark: Benchmark, released: Mapping[str, list[ReleasedFile]]) -
 def check_judging(judging: Judging, rows: Sequence[Benchmark], runs: Sequence[str], where: str) -> None:
     """Raise a :class:`ConfigError` for baselines and limits that name what is not there."""
     slugs = [row.slug for row in rows]
-    for key, named in (("baselines", judging.baselines), ("limits", judging.limits)):
+    told: dict[str, Mapping[str, object]] = {
+        "baselines": judging.baselines,
+        "limits": judging.limits,
+        "answers.sampling": judging.answers.sampling,
+    }
+    for key, named in told.items():
         for slug in named:
             known_name(slug, slugs, f"{where}: judging.{key}:", after=" is not among its judged benchmarks")
     for row in rows:

@@ -31,6 +31,13 @@ class SamplingSettings(Section, marks=RESULT):
         default=1.0, gt=0, le=1, description="Choose among the likeliest tokens with this mass"
     )
     top_k: int = Field(default=0, ge=0, description="Choose among this many tokens; 0 is all")
+    repetition_penalty: float = Field(
+        default=1.0,
+        ge=1,
+        le=2,
+        exclude_if=lambda value: value == 1,
+        description="Divides the logits (multiplies negative ones) of tokens that stand in prompt or answer",
+    )
 
 
 class Limits(Section, marks=RESULT):

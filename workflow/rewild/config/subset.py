@@ -234,10 +234,13 @@ def _without_benchmarks(study: Study, evaluation: Evaluation | None, gone: Seque
     """The evaluation without some benchmarks, and nothing said of how they are judged."""
     assert evaluation is not None
     left = [benchmark for benchmark in evaluation.benchmarks if benchmark not in gone]
-    own = {
+    own: dict[str, Any] = {
         key: {b: value for b, value in getattr(study.judging, key).items() if b not in gone}
         for key in ("baselines", "limits")
     }
+    answers = study.judging.answers
+    sampling = {b: value for b, value in answers.sampling.items() if b not in gone}
+    own["answers"] = answers.model_copy(update={"sampling": sampling})
     return {
         "evaluation": evaluation.model_copy(update={"benchmarks": left}) if left else None,
         "judging": study.judging.model_copy(update=own),

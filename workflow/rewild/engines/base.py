@@ -33,11 +33,14 @@ class Sampling:
         temperature: 0 takes the likeliest token.
         top_p: choose among the likeliest tokens whose probabilities sum to this.
         top_k: choose among this many tokens; 0 is all.
+        repetition_penalty: divides the logits, if positive, of tokens of prompt and answer so far, and
+            multiplies them, if negative (Keskar et al., 2019, over both as transformers and vLLM do).
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True)

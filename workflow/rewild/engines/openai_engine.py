@@ -378,6 +378,8 @@ class OpenAIEngine(Engine):
         }
         if sampling.top_k:  # not in OpenAI's own interface; vLLM and others know it
             fields["top_k"] = sampling.top_k
+        if sampling.repetition_penalty != 1:
+            fields["repetition_penalty"] = sampling.repetition_penalty
         if request.top_logprobs:
             fields |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         asked: dict[str, Any] = {"model": self.model, "messages": [dict(m) for m in request.messages]}

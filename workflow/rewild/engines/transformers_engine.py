@@ -202,7 +202,8 @@ class TransformersEngine(Engine):
             use_cache=True,
             logits_to_keep=1,
         )
-        chosen = choose(out.logits[:, -1], draws[:, 0], sampling)
+        known = _Known(requests, out.logits[:, -1], sampling.repetition_penalty)
+        chosen = choose(known.penalised(out.logits[:, -1], slice(None)), draws[:, 0], sampling)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         prefilled = time.perf_counter()
@@ -228,6 +229,7 @@ class TransformersEngine(Engine):
                 keep = live.nonzero()[:, 0]
                 out.past_key_values.batch_select_indices(keep)
                 active, chosen, live = active[keep], chosen[keep], live[keep]
+            known.add(active, chosen)
             length = width + step + 1
             seen = mask[active, :length]
             out = self.model(
@@ -237,7 +239,7 @@ class TransformersEngine(Engine):
                 past_key_values=out.past_key_values,
                 use_cache=True,
             )
-            chosen = choose(out.logits[:, -1], draws[active, step + 1], sampling)
+            chosen = choose(known.penalised(out.logits[:, -1], active), draws[active, step + 1], sampling)
         rows = written.cpu().tolist()
         endless = set(active[live].tolist()) if late else set()
         self._usage.prefill_seconds = (self._usage.prefill_seconds or 0) + prefilled - started
@@ -319,6 +321,29 @@ class TransformersEngine(Engine):
         del self.model
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+class _Known:
+    """Which tokens each row has read or written, where they are penalised."""
+
+    def __init__(self, requests: Sequence[Request], logits: torch.Tensor, penalty: float) -> None:
+        self.penalty = penalty
+        if penalty != 1:
+            self._there = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
+            for row, request in enumerate(requests):
+                self._there[row, list(request.tokens)] = True
+
+    def add(self, rows: torch.Tensor, tokens: torch.Tensor) -> None:
+        """What rows have written."""
+        if self.penalty != 1:
+            self._there[rows, tokens] = True
+
+    def penalised(self, logits: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Logits of rows, less of what is known (transformers' ``RepetitionPenaltyLogitsProcessor``)."""
+        if self.penalty == 1:
+            return logits
+        less = torch.where(logits < 0, logits * self.penalty, logits / self.penalty)
+        return torch.where(self._there[rows], less, logits)
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -168,6 +168,7 @@ class VllmEngine(Engine):
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
+            repetition_penalty=sampling.repetition_penalty,
             stop_token_ids=sorted({*self.chat.end_tokens, *request.ends}),
             stop=list(request.stops) or None,
             logprobs=request.top_logprobs or None,

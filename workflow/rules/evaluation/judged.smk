@@ -42,7 +42,9 @@ def judged_jobs(name, run):
     """The jobs of a run's answers, one per judged benchmark."""
     study = STUDIES[name]
     return [
-        answer_spec(study, run, find_runner(row.runner), REGISTRY[name], DEFAULTS.gpus)
+        answer_spec(
+            study, run, find_runner(row.runner), REGISTRY[name], DEFAULTS.gpus, row.slug
+        )
         for row in JUDGED[name]
     ]
 

@@ -55,7 +55,10 @@ def answer(
     # Every file is read before a model is loaded: a missing column is found in a second.
     for task in tasks:
         log.info("%s: %d questions", task.row.slug, len(task.questions))
-    specs = {task.row.slug: answer_spec(task.study, run, task.runner, models, gpus) for task in tasks}
+    specs = {
+        task.row.slug: answer_spec(task.study, run, task.runner, models, gpus, task.row.slug)
+        for task in tasks
+    }
     found = {}
     with open_model(next(iter(specs.values())), threads) as model:
         for task in tasks:
@@ -68,11 +71,12 @@ def answer(
 
 def _answer_one(task: Task, run: str, spec: Spec, model: Prepared) -> pl.DataFrame:
     by_temperature: dict[float, list[Question]] = {}
+    own = task.study.judging.answers.sampling.get(task.row.slug)
     for question in task.questions.values():
-        by_temperature.setdefault(question.temperature, []).append(question)
+        by_temperature.setdefault(own.temperature if own else question.temperature, []).append(question)
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     for temperature, questions in sorted(by_temperature.items()):
-        sampling = SamplingSettings(temperature=float(temperature))
+        sampling = own or SamplingSettings(temperature=float(temperature))
         made = model.asked_otherwise(replace(spec, sampling=sampling))
         work = task.work(run, "answers")
         answered, _ = respond(made, [_conversation(q) for q in questions], work)

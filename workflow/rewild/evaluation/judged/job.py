@@ -22,10 +22,15 @@ from rewild.generation.spec import Source, Spec, planned, source_of, weights_ide
 LONGEST_CONTEXT = 16384  # tokens; no benchmark needs more, and a longer one costs memory
 
 
-def answer_spec(
-    study: Study, run: str, runner: Runner, models: Mapping[str, Model], gpus: Mapping[str, Gpu]
+def answer_spec(  # noqa: PLR0917 (all that it depends on)
+    study: Study,
+    run: str,
+    runner: Runner,
+    models: Mapping[str, Model],
+    gpus: Mapping[str, Gpu],
+    benchmark: str | None = None,
 ) -> Spec:
-    """The settings of answering one benchmark's questions, at temperature 0. Pure configuration.
+    """The settings of answering one benchmark's questions, at temperature 0 unless the study says otherwise.
 
     Raises:
         ConfigError: an unknown run, a model that is nowhere, or no engine plan that fits.
@@ -54,7 +59,7 @@ def answer_spec(
             reasoning=row.reasoning,
         ),
         engine=settings.engine,
-        sampling=SamplingSettings(temperature=0.0),
+        sampling=settings.sampling.get(benchmark or "", SamplingSettings(temperature=0.0)),
         limits=_limits(settings, runner, made.context if made else row.native_context),
         compute=compute,
         history="self",
