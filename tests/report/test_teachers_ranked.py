@@ -332,6 +332,20 @@ def test_a_reward_below_zero_is_refused_and_a_shift_is_taken(tmp_path: Path) -> 
     shifted.run("rank-teachers", "s", *files, "--out", shifted.out)
     found = read_table(shifted.out / "ranking.csv", schema.RANKING).filter(base=BASES[0])
     assert found["rank"].to_list() == sorted(found["rank"].to_list())
+    said = shifted.run("teachers", "s", "--results", tmp_path / "b/results", "--base", BASES[0])
+    assert "CAR is of the reward with 10 added, for every teacher (teachers.car.shift)" in said
+
+
+def test_a_teacher_whose_rewards_are_no_numbers_has_no_rank_and_is_a_doubt(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    gone = dict.fromkeys(range(20), "not_a_number: an output of the model")
+    files = place.measures([3.0, 5.0, 4.0, 6.0, 2.0], gemma_2_9b_it=gone)
+    place.run("rank-teachers", "s", *files, "--out", place.out)
+    row = read_table(place.out / "ranking.csv", schema.RANKING).filter(teacher=TEACHERS[0]).row(0, named=True)
+    assert (row["rank"], row["value"], row["responses"], row["failed"]) == (None, None, 0, 20)
+    said = place.run("teachers", "s", "--results", tmp_path / "results", "--base", BASES[0])
+    assert "Doubt: nothing is known of gemma-2-9b-it; it is first in" in said
+    assert "gemma-2-9b-it: 20 of 20 (reward_failed: not_a_number: 20)" in said
 
 
 def test_equal_teachers_are_not_told_apart(tmp_path: Path) -> None:

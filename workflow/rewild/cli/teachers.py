@@ -182,7 +182,7 @@ def show_teachers(
     stated = None if before else read_table(folder / "findings.csv", FINDINGS)
     views = [name for name in found.plan.views if not (before and VIEWS[name].scores)]
     points = {name: read_table(folder / f"views/{name}.csv", POINTS) for name in views}
-    ranks = [page.seen(base, tables) for base in found.plan.bases]
+    ranks = [page.seen(base, tables, found.given) for base in found.plan.bases]
     left = [one for one in found.plan.left_out if not (before and VIEWS[one.shown].scores)]
     name, title = "before" if before else "teachers", found.study.title
     shown = page.sections(folder / "views", points)
@@ -223,7 +223,7 @@ def teachers(
     if tables.performance.is_empty():
         say(BEFORE)
     for slug in [base] if base else found.plan.bases:
-        one = seen(slug, tables)
+        one = seen(slug, tables, found.given)
         ranks = [0, 2, 3, 0, 0, 0, 1, 4, 5, 6, 7]
         columns = [
             Heading(name, rank, right=i > 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.teachers import CAR, OTHERS
+from rewild.config.teachers import CAR, OTHERS, Teachers
 from rewild.core.escape import page as html_page
 from rewild.core.markdown import table, text
 from rewild.core.table import Column, TableSchema
@@ -62,10 +62,10 @@ class Ranked:
     rows: Sequence[Sequence[str]]
 
 
-def seen(base: str, tables: Tables) -> Ranked:
+def seen(base: str, tables: Tables, given: Teachers) -> Ranked:
     """All that a reader sees of one base model."""
     return Ranked(
-        base, recommend(base, tables), notes(base, tables),
+        base, recommend(base, tables), notes(base, tables, given),
         *ranked(base, tables),
     )  # fmt: skip
 
@@ -122,12 +122,14 @@ def recommend(base: str, tables: Tables) -> str:
     reason = f"the {'best' if by != 'CAR' else 'highest'} {by} ({_number(first['value'], 3)}"
     if first["reward"] is not None:
         reason += f": reward {_number(first['reward'])}, loss {_number(first['loss'])}"
-    doubt = _doubt(base, first, rows[1:], tables)
+    every = tables.ranking.filter(pl.col("base") == base)
+    nothing = every.filter(pl.col("rank").is_null())["teacher"].to_list()
+    doubt = _doubt(base, first, rows[1:], nothing, tables)
     return f"{base}: {first['teacher']}, for {reason}). {doubt}"
 
 
-def notes(base: str, tables: Tables) -> list[str]:
-    """What of the answers the ranking of a base model does not rest on, in sentences."""
+def notes(base: str, tables: Tables, given: Teachers) -> list[str]:
+    """What of the answers the ranking of a base model does not rest on, in sentences; and what is added."""
     mine = tables.ranking.filter(pl.col("base") == base)
     more = {r["teacher"]: r["left_out"] for r in mine.iter_rows(named=True) if r["left_out"]}
     said = [left_out(more)] if more else []
@@ -138,16 +140,27 @@ def notes(base: str, tables: Tables) -> list[str]:
     ]
     if failed:
         said.append(f"Without a value: {'; '.join(failed)}.")
+    if given.car and given.car.shift:
+        said.append(
+            f"CAR is of the reward with {given.car.shift:g} added, for every teacher (teachers.car.shift): "
+            "ranks depend on it."
+        )
     undefined = max((r["undefined"] or 0.0 for r in mine.iter_rows(named=True)), default=0.0)
     if undefined:
         said.append(f"{undefined:.1%} of the resamples have no ranking: some teacher has no value in them.")
     return said
 
 
-def _doubt(base: str, first: Mapping[str, Any], rest: Sequence[Mapping[str, Any]], tables: Tables) -> str:
-    said = []
+def _doubt(
+    base: str,
+    first: Mapping[str, Any],
+    rest: Sequence[Mapping[str, Any]],
+    nothing: Sequence[str],
+    tables: Tables,
+) -> str:
     if not rest:
         return "Doubt: it is the only candidate with a value."
+    said = [f"nothing is known of {', '.join(nothing)}"] if nothing else []
     near = [r for r in rest if r["rank_low"] is not None and r["rank_low"] <= (first["rank_high"] or 1)]
     if first["first"] is not None:
         said.append(f"it is first in {first['first']:.0%} of the resamples")
