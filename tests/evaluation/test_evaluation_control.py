@@ -270,7 +270,7 @@ def test_only_what_follows_reasoning_is_an_answer(said: dict[str, Any]) -> None:
     """The task stops answers at a word that stands in the reasoning, too; it ends none there."""
     thinks = said["thinks"]
     assert all(prompt.endswith("<|assistant|>\n<think>\n") for prompt in thinks["prompts"])
-    assert thinks["answers"] == [["with words"]] * 4
+    assert thinks["answers"] == [[["with words"]]] * 4
     assert thinks["longest"] == [32], "12 tokens of an answer, after 20 of reasoning"
     marker = thinks["reasoning"]["reasoning"].pop("think_end_token")
     assert isinstance(marker, int), "told in tokens"
@@ -279,7 +279,7 @@ def test_only_what_follows_reasoning_is_an_answer(said: dict[str, Any]) -> None:
 
 
 def test_reasoning_that_never_stops_is_no_answer_and_counted(said: dict[str, Any]) -> None:
-    assert said["endless"]["answers"] == [[""]] * 4
+    assert said["endless"]["answers"] == [[[""]]] * 4
     assert said["endless"]["reasoning"]["never_stopped_reasoning"] == 4
 
 
@@ -289,7 +289,7 @@ def test_likelihoods_are_read_only_of_who_answers_at_once(said: dict[str, Any]) 
     )
     for prompt in (*said["told"]["prompts"], *said["chosen"]["prompts"]):
         assert prompt.endswith("<|assistant|>\n<think>\n\n</think>\n\n")
-    assert said["told"]["answers"] == [["with words"]] * 4
+    assert said["told"]["answers"] == [[["with words"]]] * 4
 
 
 def test_programs_of_models_run_in_the_sandbox_also_from_lm_evals_tasks(said: dict[str, Any]) -> None:
