@@ -242,8 +242,10 @@ class Harness:
             ) from error
 
     def _run(self, task: Task) -> Outcome:
-        from lm_eval import simple_evaluate
+        from lm_eval import evaluator
 
+        # It would ask pip, compilers and drivers about the machine after each benchmark; nothing reads that.
+        evaluator.add_env_info = lambda results: None
         manager, loaded = self._managers[task.benchmark], self._load(task)
         leaves = loaded["tasks"]
         docs = {name: list(leaf.eval_docs) for name, leaf in leaves.items()}
@@ -261,7 +263,7 @@ class Harness:
         if self.thought:
             longest = self.thought.lengthen(task.benchmark, leaves, longest)
         seed = self.settings.seed
-        results = simple_evaluate(
+        results = evaluator.simple_evaluate(
             model=self.lm,
             tasks=[loaded["groups"].get(task.name) or leaves[task.name]],
             task_manager=manager,
