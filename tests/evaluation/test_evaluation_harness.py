@@ -19,9 +19,11 @@ import yaml
 from rewild.evaluation.harness.questions import convert
 from rewild.evaluation.harness.score import write
 from rewild.evaluation.harness.sentences import NEEDED
+from warm import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".envs/lm-eval-cpu/bin/python"
+ENVIRONMENT = ROOT / ".envs/lm-eval-cpu"
+PYTHON = ENVIRONMENT / "bin/python"
 PER_TASK = 2
 SETTINGS = {
     "bbh": {"files": "questions/bbh"},
@@ -63,7 +65,7 @@ def lm_eval(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
         "HOME": str(folder),
     }
     return subprocess.run(
-        [str(PYTHON), *arguments],
+        [str(interpreter(ENVIRONMENT)), *arguments],
         cwd=folder,
         env=os.environ | own | environment,
         text=True,

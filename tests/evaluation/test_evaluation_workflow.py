@@ -12,6 +12,7 @@ import yaml
 
 from rewild.core.table import read_table
 from rewild.evaluation.scores.tidy import SCORES
+from warm import link
 
 ROOT = Path(__file__).resolve().parents[2]
 LM_EVAL = ROOT / ".envs" / "lm-eval-cpu"
@@ -43,12 +44,7 @@ def place(copy: Path) -> Path:
     """
     (copy / ".envs/engine-cpu").mkdir(parents=True)
     (copy / ".envs/engine-cpu/ready").write_text("the models are there\n")
-    # Linked piece by piece, so that nothing here can undo the real one.
-    (copy / ".envs/lm-eval-cpu").mkdir()
-    for piece in LM_EVAL.iterdir():
-        if piece.name != "ready":
-            (copy / ".envs/lm-eval-cpu" / piece.name).symlink_to(piece)
-    (copy / ".envs/lm-eval-cpu/ready").write_text("linked\n")
+    link(LM_EVAL, copy / ".envs/lm-eval-cpu")  # piece by piece, so that nothing here can undo the real one
     folder = str(copy / "results/tiny/models/one")
     code = f"from pathlib import Path; from tiny import *; make_model(Path({folder!r}), 0)"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests/engine")}
