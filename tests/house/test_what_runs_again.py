@@ -60,7 +60,8 @@ TABLE: dict[str, Expected] = {
     ),
     "study.measures.*.whole": (  # other files, and those that read them
         set(),
-        {"measure_texts", "summarise_measure", "draw_data", "tabulate_data", "make_mix", "rank_candidates"},
+        {"measure_texts", "summarise_measure", "draw_data", "tabulate_data", "list_data"}
+        | {"make_mix", "rank_candidates"},
     ),
     "study.teachers.": (RANKS, set()),
     "study.teachers.predictors.*.label": (VIEWS, set()),
