@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from rewild.generation.schema import read_manifest, scan
+from warm import link
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / ".envs" / "engine-cpu"
@@ -37,8 +38,7 @@ def make(folder: Path, **models: dict[str, object]) -> None:
 @pytest.fixture
 def place(copy: Path) -> Path:
     """A copy of the workflow with prompts, two good models, and one whose template has no header."""
-    (copy / ".envs").mkdir()
-    (copy / ".envs/engine-cpu").symlink_to(ENGINE)
+    link(ENGINE, copy / ".envs/engine-cpu")
     faulty = {"seed": 2, "template": NO_HEADER}
     make(copy / "models", good={"seed": 0}, other={"seed": 1}, faulty=faulty)
     draw = random.Random(5)
