@@ -158,7 +158,10 @@ OF_MAGPIE = {
     ),
     "embed_texts": ({"measure": "space", "subject": "prompts", "part": "0000"}, "space"),
 }
-OWN = {"postflight_run"}  # tries the checkpoint that train_run wrote
+OWN = {
+    "postflight_run",  # tries the checkpoint that train_run wrote
+    "judge_answers",  # of a judge that is loaded, which no study here has: tests/evaluation/test_local_judges.py
+}
 
 
 @pytest.mark.workflow
