@@ -63,7 +63,14 @@ def start(folder: Path, precision: str, context: int, **more: Any) -> Any:
     """
     from rewild.engines import make_engine
 
-    chat = SimpleNamespace(name="shape", end_tokens=())
+    # A model without a tokenizer, whose answers are numbers: none is reasoning.
+    chat = SimpleNamespace(
+        name="shape",
+        end_tokens=(),
+        thinking=None,
+        limit=lambda request: request.max_tokens,
+        apart=lambda request, said: said,
+    )
     given = {"load_format": "dummy", "skip_tokenizer_init": True} | more
     return make_engine(
         "vllm", path=folder, chat=chat, context=context, precision=precision, memory_share=SHARE, vllm=given

@@ -37,7 +37,7 @@ def study(runs: dict[str, Any], mixes: tuple[str, ...] = (), pairs: tuple[str, .
         "study s",
     )
     rows = {
-        section: {name: SimpleNamespace(label=name.upper()) for name in names}
+        section: {name: SimpleNamespace(label=name.upper(), reasons=False) for name in names}
         for section, names in (("mixes", mixes), ("preferences", pairs))
     }
     fields = {name: getattr(made, name) for name in Study.model_fields}

@@ -216,7 +216,7 @@ def test_a_fault_of_the_program_is_no_message() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
-    def fail(given: list[str]) -> None:
+    def fail(given: list[str], **_: object) -> None:
         raise error
 
     monkeypatch.setattr(program, "app", fail)

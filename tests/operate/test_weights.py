@@ -160,7 +160,7 @@ OF_MAGPIE = {
 }
 OWN = {
     "postflight_run",  # tries the checkpoint that train_run wrote
-    "judge_answers",  # of a judge that is loaded, which no study here has: tests/evaluation/test_local_judges.py
+    "judge_answers",  # of a judge that is loaded: tests/evaluation/test_local_judges.py
 }
 
 

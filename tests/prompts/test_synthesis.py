@@ -280,7 +280,7 @@ def test_the_preflight_knows_the_model_that_writes(tmp_path: Path) -> None:
     given += [GIVEN | {"name": "own", "path": str(tmp_path), "engine": "transformers"}]
     about = {"name": "s", "title": "S", "source": "computed", "prompts": {"sources": given}}
     study = validate(Study, about, "study s")
-    inputs: Any = SimpleNamespace(study=study, models=models, gpus={})
+    inputs: Any = SimpleNamespace(study=study, models=models, gpus={}, benchmarks={})
     assert list(used_models(inputs)) == ["llama-3.1-8b-instruct"]
     looked = list(models_to_look_at(inputs))
     assert [one["name"] for one in looked] == ["llama-3.1-8b-instruct", "tiny"]

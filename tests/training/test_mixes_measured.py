@@ -202,7 +202,10 @@ def test_files_that_do_not_fit_are_said(root: Path) -> None:
         ),
         ({"measure": "length", "column": "word", "at_least": 1}, "no column 'word' .*; did you mean 'words'"),
         ({"measure": "length", "column": "tokens", "at_least": 1}, "'length' has no column 'tokens'"),
-        ({"measure": "length"}, "a condition needs at_least, .*, one_of, none_of, quantile, top or bottom"),
+        (
+            {"measure": "length"},
+            "a condition needs at_least, .*, one_of, none_of, quantile, top, bottom or distinct",
+        ),
         ({"measure": "length", "at_least": "many"}, "length.words is a number, and at_least has 'many'"),
         ({"measure": "language", "at_least": "en"}, "language.language is a text without an order"),
         ({"measure": "language", "one_of": [3]}, "language.language is a text, and one_of has 3"),
