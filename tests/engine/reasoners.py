@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rewild.config.base import validate
 from rewild.config.reasoning import Reasoning
 from rewild.engines.chat import Chat
-from tiny import make_model, make_tokenizer
+from tiny import make_model, make_tokenizer, recite
 
 _PLAIN = "{% for m in messages %}<|{{ m['role'] }}|>\n"
 # Reasoning is a key of a message, and kept in the last turn only; it can be told not to reason (Qwen3).
@@ -69,26 +68,10 @@ def thinker(folder: Path, template: str, said: str, *, endless: bool = False, hi
         endless: say its last token for ever.
         hidden: its width; vLLM on a CPU wants 256.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     make_model(folder, context=512, template=template, hidden=hidden)
     tokenizer = tokenizer_of(template)
     ids = tokenizer(said, add_special_tokens=False)["input_ids"]
     (first,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
     chain = [first, *ids, ids[-1] if endless else tokenizer.convert_tokens_to_ids("<|end|>")]
     assert len(set(chain[:-1])) == len(chain) - 1, tokenizer.convert_ids_to_tokens(chain)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    with torch.no_grad():
-        for layer in model.model.layers:  # what stands in the text plays no part
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
-        known = model.model.embed_tokens.weight
-        known.copy_(torch.nn.functional.normalize(torch.randn(known.shape), dim=1))
-        model.lm_head.weight.zero_()
-        for token, following in pairwise(chain):
-            model.lm_head.weight[following] += 30 * known[token]
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return recite(folder, tokenizer, chain, sharp=30)

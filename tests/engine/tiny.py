@@ -9,6 +9,7 @@ import random
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 WORDS = [
     *("the", "a", "model", "answers", "question", "with", "words", "and"),
@@ -82,12 +83,21 @@ def make_model(
 
 def parrot(folder: Path, *pieces: str, template: str = TEMPLATE, context: int = 2048) -> Path:
     """A tiny model that says one thing, whatever it is asked: each token alone decides which one follows."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     make_model(folder, context=context, template=template)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(list(pieces))
+    (first,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    said = tokenizer.convert_tokens_to_ids([*pieces, "<|end|>"])
+    return recite(folder, tokenizer, [first, *said])
+
+
+def recite(folder: Path, tokenizer: Any, chain: list[int], sharp: float = 1) -> Path:
+    """Make the model in a folder say a chain of tokens: each follows the one before it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     model = AutoModelForCausalLM.from_pretrained(folder)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
@@ -97,10 +107,8 @@ def parrot(folder: Path, *pieces: str, template: str = TEMPLATE, context: int = 
         known = model.model.embed_tokens.weight
         known.copy_(torch.nn.functional.normalize(torch.randn(known.shape), dim=1))
         model.lm_head.weight.zero_()
-        (first,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
-        said = [first, *tokenizer.convert_tokens_to_ids(pieces), tokenizer.convert_tokens_to_ids("<|end|>")]
-        for token, following in pairwise(said):
-            model.lm_head.weight[following] += known[token]
+        for token, following in pairwise(chain):
+            model.lm_head.weight[following] += sharp * known[token]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
