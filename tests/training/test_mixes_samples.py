@@ -68,7 +68,8 @@ def a_mix(choose: str, **more: Any) -> Mix:
 
 def made(results: Path, mix: Mix) -> tuple[dict[str, str], dict[str, int]]:
     out = results / "mixes/x"
-    counts = build("x", mix, Place(Path(), results), out, study="s", seed=1, say=lambda _: None)
+    place = Place(Path(), results, cut={"five": ["0000", "0001"]})
+    counts = build("x", mix, place, out, study="s", seed=1, say=lambda _: None)
     rows = read_table(out / "train.parquet", TRAIN)
     texts = {m[0]["content"]: m[-1]["content"] for m in rows["messages"]}
     assert all([m["role"] for m in chat] == ["user", "assistant"] for chat in rows["messages"])
@@ -77,6 +78,8 @@ def made(results: Path, mix: Mix) -> tuple[dict[str, str], dict[str, int]]:
 
 def test_the_best_the_worst_and_the_first(tmp_path: Path) -> None:
     results = written(tmp_path)
+    answers = results / "preferences/five/answers"  # a shard of before, when the set was cut into three
+    (answers / "0002.parquet").write_bytes((answers / "0001.parquet").read_bytes())
     kept = [0, 1, 2, 3, 5]
     for choose, sample in (("best", 2), ("worst", 1)):
         texts, counts = made(results, a_mix(choose))
@@ -103,15 +106,15 @@ def test_what_it_is_made_from() -> None:
     assert a_mix("best").answering() == ["m"]
 
 
-def test_answers_to_no_prompt_and_no_answers_are_refused(tmp_path: Path) -> None:
+def test_answers_to_no_prompt_and_missing_answers_are_refused(tmp_path: Path) -> None:
     results = written(tmp_path)
     prompts = results / "preferences/five/prompts.parquet"
     write_table(prompts, read_table(prompts, SHARD).head(3), SHARD, {})
     with pytest.raises(DataError, match="are to no prompt"):
         made(results, a_mix("sampled"))
-    for file in (results / "preferences/five/answers").iterdir():
-        file.unlink()
-    with pytest.raises(DataError, match="no answers there"):
+    written(tmp_path)
+    (results / "preferences/five/answers/0001.parquet").unlink()
+    with pytest.raises(DataError, match=r"answers/0001\.parquet"):
         made(results, a_mix("sampled"))
 
 
@@ -121,6 +124,12 @@ def test_answers_to_no_prompt_and_no_answers_are_refused(tmp_path: Path) -> None
         ({"of": "fife"}, "of: no set of pairs 'fife'; did you mean 'five'"),
         ({"model": "n"}, "model: it is m who answers there"),
         ({"choose": "bst"}, "'best', 'worst' or 'sampled'"),
+        (
+            {"choose": "worst", "filters": {"unfinished": "drop"}},
+            "x: five-worst: filters.unfinished: drop: the worst is chosen among the answers that the "
+            "set grades: say it there (preferences.five.unfinished)",
+        ),
+        ({"filters": {"garbled": 0.1}}, "say it there (preferences.five.garbled)"),
     ],
 )
 def test_mistakes(source: dict[str, Any], said: str) -> None:

@@ -68,6 +68,7 @@ def mix(
 ) -> None:
     """Make a training mix from its sources, with a card that says what is in it."""
     from rewild.config import load_models, read_study
+    from rewild.config.preferences import preference_shards
     from rewild.core.errors import known_name
     from rewild.core.table import provenance, read_table, write_table
     from rewild.generation.schema import read_manifest
@@ -82,7 +83,8 @@ def mix(
     row, folder = found.mixes[name], folder or results / found.name / "mixes" / name
     if only != Part.CARD:
         given = {read_manifest(path).model: path for path in manifests or []}
-        place = Place(Path(), results / found.name, found.measures, measured or [], given, shards or [])
+        cut = {one: preference_shards(pairs) for one, pairs in found.preferences.items()}
+        place = Place(Path(), results / found.name, found.measures, measured or [], given, shards or [], cut)
         outcomes = build(name, row, place, folder, study=found.name, seed=found.seed, say=say)
         made_from = provenance([folder / "train.parquet"])
         write_table(folder / "sources.csv", sources_frame(outcomes), SOURCES, made_from)

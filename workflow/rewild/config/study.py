@@ -23,7 +23,7 @@ from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.conditions import Condition, check_condition
 from rewild.config.measures.derived import check_derived, rests_on
 from rewild.config.measures.space import check_space
-from rewild.config.mixes import Mix
+from rewild.config.mixes import Filters, FromSamples, Mix
 from rewild.config.models import Model, Slug
 from rewild.config.preferences import Preference
 from rewild.config.prompts import Prompts
@@ -285,18 +285,29 @@ class Study(Section, marks=LISTED):
         for name, pairs in self.preferences.items():
             yield from ((f"preferences.{name}: filters", condition, both) for condition in pairs.filters)
 
+    def _check_samples(self, where: str, source: FromSamples, filters: Filters) -> None:
+        """Samples are of a set of pairs, which says what the best and the worst are chosen among."""
+        known_name(source.of, self.preferences, f"{where}: of: no set of pairs", error=ValueError)
+        pairs = self.preferences[source.of]
+        if source.model != pairs.model:
+            raise ValueError(f"{where}: model: it is {pairs.model} who answers there")
+        for key in ("unfinished", "repetition", "garbled") if source.choose != "sampled" else ():
+            asked = getattr(filters, key)
+            if asked not in (None, "keep", getattr(pairs, key)):
+                raise ValueError(
+                    f"{where}: filters.{key}: {asked}: the {source.choose} is chosen among the answers that "
+                    f"the set grades: say it there (preferences.{source.of}.{key})"
+                )
+
     def _check_mixes(self) -> None:
         """Mixes and pairs name models that answer here; a run names either, so their names differ."""
         answering = self.responses.models if self.responses else []
         for name, mix in self.mixes.items():
             for source in mix.sources:
                 if source.kind == "samples":
-                    where = f"mixes.{name}: {source.label}: of: no set of pairs"
-                    known_name(source.of, self.preferences, where, error=ValueError)
-                    if source.model != (who := self.preferences[source.of].model):
-                        raise ValueError(
-                            f"mixes.{name}: {source.label}: model: it is {who} who answers there"
-                        )
+                    self._check_samples(
+                        f"mixes.{name}: {source.label}", source, source.filters or mix.filters
+                    )
             for model in mix.models():
                 if self.responses:
                     _answers(model, answering, f"mixes.{name}")

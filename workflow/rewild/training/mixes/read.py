@@ -23,6 +23,7 @@ from rewild.config.mixes import (
     FromSamples,
     LengthControl,
     Mix,
+    sample_files,
 )
 from rewild.core.conversations import THOUGHT
 from rewild.core.errors import DataError
@@ -62,6 +63,7 @@ class Place:
         measured: files of these measures.
         manifests: model → the manifest of its responses, where it is given; else it is in ``results``.
         shards: shards of the study's prompts; none given are all that are in ``results``.
+        cut: set of pairs → the names of its shards: files of other shards may be there from before.
     """
 
     root: Path
@@ -70,6 +72,7 @@ class Place:
     measured: Sequence[Path] = ()
     manifests: Mapping[str, Path] = field(default_factory=dict)
     shards: Sequence[Path] = ()
+    cut: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def manifest(self, model: str) -> Path:
         """The manifest of a model's responses."""
@@ -317,11 +320,8 @@ def original_conversations(shard: pl.DataFrame) -> pl.DataFrame:
 
 
 def sample_inputs(source: FromSamples, place: Place) -> list[Path]:
-    """The files that a source of samples reads, all that there are."""
-    folder = place.results / "preferences" / source.of
-    if source.choose != "sampled":
-        return [folder / "train.parquet"]
-    return [folder / "prompts.parquet", *sorted((folder / "answers").glob("*.parquet"))]
+    """The files that a source of samples reads."""
+    return [Path(name) for name in sample_files(str(place.results), source, place.cut[source.of])]
 
 
 def _samples(source: FromSamples, filters: Filters, place: Place) -> Iterator[pl.DataFrame]:
@@ -334,10 +334,6 @@ def _samples(source: FromSamples, filters: Filters, place: Place) -> Iterator[pl
         )
         yield _answered(rows.with_columns(unfinished=False))
         return
-    if not answers:
-        raise DataError(
-            f"{first.parent / 'answers'}: no answers there; `rewild preference-answers` makes them"
-        )
     prompts = read_table(first, SHARD)
     limits = {"repetition": filters.repetition, "garbled": filters.garbled}
     worst = {name: pl.col(name) > limit for name, limit in limits.items() if limit is not None}
