@@ -411,6 +411,10 @@ def test_two_fine_tunes_of_one_teacher_must_be_told_apart() -> None:
     other = study(**teaching(bases=["gemma-2-9b"]), runs={"x": {"model": "qwen2-7b"}})
     with pytest.raises(ConfigError, match="no run starts from 'gemma-2-9b'"):
         check_study(other, make_roster(other, models), models)
+    best = {name: {"run": "again", "group": "rejection", "choose": "best"} for name in ("a", "b")}
+    other = study(runs=RAW["runs"] | twice, **teaching(variants=best))
+    with pytest.raises(ConfigError, match=f"variants: a and b are both the best for {BASES[0]}: keep one"):
+        check_study(other, make_roster(other, models), models)
 
 
 def test_a_likelihood_may_name_the_base_by_its_hub_id() -> None:
@@ -485,6 +489,12 @@ def test_variants_are_shown_and_stated(tmp_path: Path) -> None:
     assert sampled["value"].to_list() == pytest.approx(
         [1.0, spearmanr([0.9, 1.0, 1.0], [10, 12, 14]).statistic]
     )
+    assert sampled["p"].to_list() == [
+        2 / 6,
+        4 / 6,
+    ]  # of the six orders of three ways; a t test says 0 of the first
+    assert (sampled["low"] <= sampled["value"]).all()
+    assert (sampled["value"] <= sampled["high"]).all()
     assert "hot is the best with 14.00" in sampled["statement"][0]
     chosen = found.filter(finding="rejection")
     half = 1.96 * math.hypot(*[math.hypot(1.5, 1.5) / 2] * 2)

@@ -20,6 +20,8 @@ RESERVED = (CAR, OTHERS)
 LIKELIHOOD = "likelihood"
 MOST_TEACHERS = 40
 """Rows of a figure that can be read."""
+FEWEST = 3
+"""Teachers that a rank correlation needs: of two, ρ is 1 or -1 whatever they are."""
 
 
 class Predictor(Section, marks=RESULT):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-FEWEST = 3
-"""Teachers: of two, ρ is 1 or -1 whatever they are."""
+from rewild.config.teachers import FEWEST
+
 DRAWS = 10_000
 EXACT = 8
 """Up to so many teachers, all orders are gone through; beyond, :data:`DRAWS` at random."""

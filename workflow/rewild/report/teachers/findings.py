@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import binomtest, spearmanr
+from scipy.stats import binomtest
 
-from rewild.config.teachers import CAR, OTHERS, Teachers
-from rewild.measures.teachers.ranking import concordance, regret, spearman
+from rewild.config.teachers import CAR, FEWEST, OTHERS, Teachers
+from rewild.measures.teachers.ranking import concordance, correlate, regret, spearman
 from rewild.report.teachers.judge import Case
-from rewild.report.teachers.plan import FEWEST, label_of, ranks_by
+from rewild.report.teachers.plan import label_of, ranks_by
 from rewild.report.teachers.schema import MEAN
 
 EXACT = 20_000
@@ -45,7 +45,7 @@ def state(case: Case, performance: pl.DataFrame) -> list[Finding]:
     )
     scores = {row["teacher"]: row for row in variants.iter_rows(named=True)}
     return [
-        *paradox(case), *family_help(case), *agreement(case), *sampling(case.given, scores),
+        *paradox(case), *family_help(case), *agreement(case), *sampling(case, scores),
         *rejection(case.given, scores), *baseline(case), *choice(case),
     ]  # fmt: skip
 
@@ -148,8 +148,9 @@ def agreement(case: Case) -> Iterator[Finding]:
     yield Finding("agreement", None, None, text, None, found.w, found.low, found.high, found.p, len(shared))
 
 
-def sampling(given: Teachers, scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def sampling(case: Case, scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Whether answers that were sampled at a higher temperature, or with a larger top-p, teach better."""
+    given = case.given
     named = [n for n, v in given.variants.items() if v.group == "sampling"]
     by_base: dict[str, list[str]] = {}
     for name in named:
@@ -162,18 +163,19 @@ def sampling(given: Teachers, scores: Mapping[str, Mapping[str, Any]]) -> Iterat
         best = names[int(np.argmax(real))]
         for what in ("temperature", "top_p"):
             x = [float(getattr(given.variants[n], what)) for n in names]
-            if len(names) < FEWEST or len(set(x)) == 1 or len(set(real)) == 1:
+            found = correlate(x, real, case.seed, given.draws)
+            if found.rho is None:
                 yield Finding(
                     "sampling", base, None, missing=f"{FEWEST} variants with different {what} and scores"
                 )
                 continue
-            test = spearmanr(x, real)
             text = (
                 f"Over {len(names)} ways of sampling, ρ of {what} with the mean score of {base} is "
-                f"{test.statistic:.2f} (p = {test.pvalue:.3g}); {best} is the best with {max(real):.2f}."
+                f"{found.rho:.2f} (95 % interval {found.low:.2f} to {found.high:.2f}, ways resampled; "
+                f"permutation of ways, p = {found.p:.3g}); {best} is the best with {max(real):.2f}."
             )
             yield Finding(
-                "sampling", base, None, text, value=float(test.statistic), p=float(test.pvalue), n=len(names)
+                "sampling", base, None, text, None, found.rho, found.low, found.high, found.p, len(names)
             )
 
 
@@ -193,7 +195,7 @@ def rejection(given: Teachers, scores: Mapping[str, Mapping[str, Any]]) -> Itera
                 continue
             best, rest = scores[row["best"]], scores[row[other]]
             gap = best["value"] - rest["value"]
-            low, high = _ends(gap, (best["stderr"], rest["stderr"]))
+            low, high = _ends(gap, best["stderr"], rest["stderr"])
             sure = "no interval" if low is None else f"± {gap - low:.2f}"
             told = low is None or abs(gap) > gap - low
             text = (
@@ -253,8 +255,9 @@ def choice(case: Case) -> Iterator[Finding]:
         if len(spent) == len(runs):
             spared = math.fsum(spent) * (1 - 1 / len(runs))
             saved = f"to train on one teacher in place of {len(runs)} spares {spared:.2f} GPU-hours"
-        errors = [case.errors.get(base, {}).get(t) for t in (best, *tops)]
-        low, high = _ends(lost, errors) if tops != [best] and len(tops) == 1 else (None, None)
+        low, high = None, None
+        if len(tops) == 1 and tops != [best]:
+            low, high = _ends(lost, *(case.errors.get(base, {}).get(t) for t in (best, *tops)))
         sure = "" if low is None else f" (± {lost - low:.2f})"
         text = (
             f"For {base}, {label_of(given, by)} puts {', '.join(tops)} first; {best} is the best by score. "
@@ -263,12 +266,12 @@ def choice(case: Case) -> Iterator[Finding]:
         yield Finding("choice", base, None, text, None, lost, low, high, n=len(shared))
 
 
-def _ends(gap: float, errors: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """The 95 % interval of a score less the mean of others, as of independent benchmarks."""
-    first, *rest = errors
-    if first is None or None in rest:
+def _ends(gap: float, *errors: float | None) -> tuple[float | None, float | None]:
+    """The 95 % interval of a score less another, as of independent ones."""
+    known = [error for error in errors if error is not None]
+    if len(known) < len(errors):
         return None, None
-    half = 1.96 * math.hypot(first, math.hypot(*(e for e in rest if e is not None)) / len(rest))
+    half = 1.96 * math.hypot(*known)
     return gap - half, gap + half
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from rewild.config.teachers import CAR, OTHERS, Teachers
+from rewild.config.teachers import CAR, FEWEST, OTHERS, Teachers
 from rewild.core.escape import page as html_page
 from rewild.core.markdown import table, text
 from rewild.core.table import Column, TableSchema
 from rewild.measures.shared import left_out
-from rewild.report.teachers.plan import FEWEST, VIEWS, LeftOut
+from rewild.report.teachers.plan import VIEWS, LeftOut
 from rewild.report.teachers.schema import MEAN
 from rewild.report.teachers.views import Tables, grid
 

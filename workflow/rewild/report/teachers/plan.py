@@ -13,12 +13,10 @@ from rewild.config.measures.base import Row
 from rewild.config.models import Model
 from rewild.config.roster import Roster
 from rewild.config.study import Study
-from rewild.config.teachers import CAR, MOST_TEACHERS, OTHERS, Teachers
+from rewild.config.teachers import CAR, FEWEST, MOST_TEACHERS, OTHERS, Teachers
 from rewild.core.errors import ConfigError, known_name
 from rewild.evaluation.harness.settings import evaluated
 
-FEWEST = 3
-"""Teachers that a rank correlation needs (:data:`rewild.measures.teachers.ranking.FEWEST`)."""
 Shown = Literal["figure", "table"]
 
 
@@ -260,14 +258,21 @@ def check_study(
     if study.teachers is None:
         return
     where = f"study {study.name}: teachers"
+    starts = {entry.run: entry.model for entry in roster.entries}
     for base in study.teachers.bases:
         known_name(base, models, f"{where}.bases: no model")
-        starts = {entry.model for entry in roster.entries}
         if study.runs:
-            known_name(base, starts, f"{where}.bases: no run starts from", listed="runs start from")
+            known_name(base, starts.values(), f"{where}.bases: no run starts from", listed="runs start from")
     for teacher in study.teachers.teachers if study.imports else ():
         after = " is not among the imported responses"
         known_name(teacher, imported, f"{where}.teachers:", after=after)
+    chosen: dict[tuple[str, str | None], str] = {}
+    for name, variant in study.teachers.variants.items():
+        key = starts[variant.run], variant.choose
+        if variant.group == "rejection" and (other := chosen.setdefault(key, name)) != name:
+            raise ConfigError(
+                f"{where}.variants: {other} and {name} are both the {variant.choose} for {key[0]}: keep one"
+            )
     if len(study.teachers.teachers or (study.responses.models if study.responses else ())) > MOST_TEACHERS:
         raise ConfigError(f"{where}.teachers: more than {MOST_TEACHERS} cannot be shown: name them")
     for base, name in plan_teachers(study, roster).likelihoods.items():
