@@ -141,3 +141,11 @@ def test_a_benchmark_compared_with_a_run_left_out_goes_too() -> None:
     whole = load_study(ROOT / "config", "demo", {"runs": "demo-herald,demo-plain"})
     assert whole.evaluation
     assert "demo-pairs" in whole.evaluation.benchmarks
+    more = {"runs": "base-herald", "teachers": {"benchmarks": ["demo-pairs", "demo-chat"]}}
+    judged = load_study(ROOT / "config", "demo", more)
+    assert judged.evaluation
+    assert "demo-pairs" not in judged.evaluation.benchmarks
+    assert judged.teachers
+    assert judged.teachers.benchmarks == ["demo-chat"]
+    more["teachers"] = {"benchmarks": ["demo-pairs"]}
+    assert load_study(ROOT / "config", "demo", more).teachers is None

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from release_data import MODEL, OTHER, ROOT, bytes_of, case_of, write_results
-from rewild.config import load_models
+from rewild.config import load_models, load_study
 from rewild.config.base import validate
 from rewild.config.imports import ReleasedResponses, imported
 from rewild.config.prompts import Hub, Prompts, hub_file
@@ -27,7 +27,7 @@ from rewild.operate.environments import hand_over
 from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
 from rewild.operate.release.push import check_names
 from rewild.operate.release.scan import Found, control_tokens
-from rewild.operate.release.terms import Part, Terms, find_licence, load_licences
+from rewild.operate.release.terms import Ledger, Part, Terms, find_licence, load_licences
 from rewild.operate.release.units import Case
 from rewild.prompts.hub import write_batches
 from rewild.prompts.prepare import prepare
@@ -231,6 +231,13 @@ def test_the_licence_that_follows_is_the_binding_one() -> None:
     assert terms("apache-2.0", "llama3.1").hub == "llama3.1"
     assert terms("gemma", "llama3.1").hub == "other"
     assert terms("apache-2.0", "cc-by-nc-4.0").commercial is False
+
+
+def test_the_terms_of_samples_are_those_of_their_set() -> None:
+    study = load_study(ROOT / "config", "teachers")
+    ledger = Ledger(study, load_models(ROOT / "config"), read_manifest())
+    assert ledger.mix("five-best") == ledger.mix("five")
+    assert ("gemma-2-9b-it", "gemma") in [(part.name, part.licence) for part in ledger.mix("five-best")]
 
 
 def test_every_licence_of_the_tables_has_a_row() -> None:

@@ -416,6 +416,10 @@ class Mix(Section, marks=RESULT):
         ]
         return list(dict.fromkeys(found))
 
+    def sampled(self) -> list[str]:
+        """Models whose samples, of sets of pairs, the mix reads."""
+        return [s.model for s in self.sources if isinstance(s, FromSamples)]
+
     def conditions(self) -> list[tuple[str, Condition, tuple[str, ...]]]:
         """Conditions on measures: the source's label, the condition, what may be measured of its texts."""
         kinds: dict[str, tuple[str, ...]] = {"responses": ("responses", PROMPTS), PROMPTS: (PROMPTS,)}

@@ -153,11 +153,11 @@ def _keep(
             change["similarity"] = None
             left_out.append("similarity (it compares models, and one is left)")
     change |= _follow(study, set(runs), kept)
-    if study.teachers:
-        change["teachers"] = _teachers(study, study.teachers, change)
     if without := _compared_with_nobody(study, change.get("evaluation", study.evaluation), set(runs)):
         change |= _without_benchmarks(study, change.get("evaluation", study.evaluation), without)
         left_out.append(f"{_list(without)} (compared with a run that is left out)")
+    if study.teachers:
+        change["teachers"] = _teachers(study, study.teachers, change)
     return study.model_copy(update=change), [line for line in left_out if line]
 
 
@@ -171,8 +171,11 @@ def _teachers(study: Study, found: Teachers, change: Mapping[str, Any]) -> Teach
     bases = [base for base in found.bases if base in starts]
     predictors = {n: p for n, p in found.predictors.items() if p.measure is None or p.measure in measures}
     car = found.car if found.car and found.car.reward in measures else None
+    evaluated = change.get("evaluation", study.evaluation)
+    benchmarks = [b for b in found.benchmarks if evaluated and b in evaluated.benchmarks]
     over: dict[str, Any] = {
         "bases": bases,
+        "benchmarks": benchmarks,
         "teachers": [teacher for teacher in found.teachers if teacher not in gone],
         "runs": None if found.runs is None else [run for run in found.runs if run in runs],
         "variants": {name: one for name, one in found.variants.items() if one.run in runs},
@@ -180,8 +183,7 @@ def _teachers(study: Study, found: Teachers, change: Mapping[str, Any]) -> Teach
         "car": car,
     }
     lost = (found.teachers and not over["teachers"]) or (kept is None and not study.imports)
-    evaluated = change.get("evaluation", study.evaluation)
-    if not bases or lost or evaluated is None or not (predictors or car):
+    if not (bases and benchmarks and (predictors or car)) or lost:
         return None
     return found.model_copy(update=over)
 
@@ -265,8 +267,7 @@ def _needs(study: Study, run: str, dgms: set[str], seen: frozenset[str] = frozen
 def _mixed(study: Study, mix: Mix) -> list[str]:
     """The models that a mix rests on: whose responses it reads, and those that its measures compare with."""
     named = {m for c in mix.conditions() for m in named_subjects(c[1].measure, study.measures)}
-    sampled = [source.model for source in mix.sources if source.kind == "samples"]
-    return [*mix.models(), *sampled, *sorted(named)]
+    return [*mix.models(), *mix.sampled(), *sorted(named)]
 
 
 def _lacks(study: Study, run: str, kept: set[str], everything: set[str]) -> list[str]:

@@ -152,7 +152,9 @@ rule describe_mix:
     params:
         folder=subpath(input.train, parent=True),
         shown=lambda wildcards: trigger(mix_of(wildcards), "shown"),
-        terms=lambda wildcards: terms_of(mix_of(wildcards).models()),
+        terms=lambda wildcards: terms_of(
+            [*mix_of(wildcards).models(), *mix_of(wildcards).sampled()]
+        ),
         python=how(counter(mix_of).python),
         code=code("mix"),
     message:

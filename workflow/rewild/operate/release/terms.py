@@ -12,7 +12,7 @@ from pydantic import Field
 from rewild import own
 from rewild.config.base import HOW, Section, table_of
 from rewild.config.judging import files_of, judged_rows
-from rewild.config.mixes import FromPrompts, FromResponses
+from rewild.config.mixes import FromPrompts, FromResponses, FromSamples
 from rewild.config.models import Model
 from rewild.config.prompts import AlpacaEval, Demo, FormFiles, Hub, MTBench, WildChatFile
 from rewild.config.release import Release
@@ -244,6 +244,8 @@ class Ledger:
                 found += [*self._asked(source.origins), self.model(source.model)]
             elif isinstance(source, FromPrompts):
                 found += self._asked(source.origins)
+            elif isinstance(source, FromSamples):
+                found += self.mix(source.of)
             else:
                 found.append(self.part(f"data: {source.label}", source.label, source.licence))
         return list(dict.fromkeys(found))
