@@ -17,6 +17,7 @@ import described as d
 from rewild.cli.teachers import app
 from rewild.config import load_models
 from rewild.config.base import validate
+from rewild.config.reasoning import Reasoning
 from rewild.config.roster import make_roster
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, DataError
@@ -533,6 +534,12 @@ def test_what_answers_cost_is_measured_or_predicted_or_said_to_be_unknown(tmp_pa
     hours = {t: found[t].gpu_hours or 0 for t in TEACHERS}
     assert hours["gemma-2-9b-it"] < hours["gemma-2-27b-it"] < hours["qwen2.5-72b-instruct"]
     assert found[TEACHERS[0]].dollars == pytest.approx(2.99 * hours[TEACHERS[0]])
+    thinks = models | {
+        TEACHERS[0]: models[TEACHERS[0]].model_copy(update={"reasoning": Reasoning(budget=4000)})
+    }
+    more = prices(on_gpus, TEACHERS[:1], thinks, {}, [])[TEACHERS[0]].gpu_hours
+    assert more is not None
+    assert more > 2 * hours[TEACHERS[0]]
     assert (found["nobody"].gpu_hours, found["nobody"].basis) == (None, "models.yaml does not have it")
     assert prices(study(), TEACHERS[:1], models, {}, [])[TEACHERS[0]].dollars is None
     (tmp_path / "run").mkdir()

@@ -14,9 +14,10 @@ from rewild.core.reading import read_model
 from rewild.engines.plan import architecture_of
 from rewild.engines.roofline import choose, fast_gpu, forecast, traffic
 from rewild.generation.schema import Measurement
-from rewild.generation.spec import traffic_of
+from rewild.generation.spec import limits, traffic_of
 from rewild.report.data.plan import price_of
 from rewild.report.teachers.predict import Price
+from rewild.responses.spec import make_spec
 
 ANSWERS = 100_000
 USUAL_GPU = "H100-80"
@@ -62,24 +63,25 @@ def _price(
         return _dollars(study, hours * ANSWERS / rows, "measured")
     if rows:
         return Price(None, None, "it answered without a GPU")
-    compute = study.responses.compute if study.responses else None
-    if compute and compute.gpu is None:
-        return Price(None, None, "the study's models run without a GPU")
     row = models.get(teacher)
     if row is None:
         return Price(None, None, "models.yaml does not have it")
-    name = (compute and compute.gpu) or USUAL_GPU
     try:
-        shape = architecture_of(row, row.paper_precision)
-        if study.responses and compute:
-            use = traffic_of(compute, study.responses.limits, study.responses.limits.context or CONTEXT)
+        if study.responses:
+            spec = make_spec(study, teacher, models, gpus)
+            if spec.plan is None:
+                return Price(None, None, "the study's models run without a GPU")
+            made, shape = spec.plan, architecture_of(row, spec.source.precision)
+            context, *_ = limits(spec, row.native_context)
+            use = traffic_of(spec.compute, spec.limits, context, spec.source.reasoning)
         else:
+            shape = architecture_of(row, row.paper_precision)
             use = traffic(load_assumptions(), CONTEXT - LONGEST, LONGEST)
-        made = choose(shape, name, gpus, use)
-        hours = forecast(shape, fast_gpu(name, gpus), made, use).gpu_seconds / 3600 * ANSWERS
+            made = choose(shape, USUAL_GPU, gpus, use)
+        hours = forecast(shape, fast_gpu(made.gpu, gpus), made, use).gpu_seconds / 3600 * ANSWERS
     except ConfigError as error:
         return Price(None, None, f"no plan: {str(error).splitlines()[0]}")
-    return _dollars(study, hours, f"predicted, on {name}")
+    return _dollars(study, hours, f"predicted, on {made.gpu}")
 
 
 def _dollars(study: Study, hours: float, basis: str) -> Price:
