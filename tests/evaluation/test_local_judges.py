@@ -13,6 +13,7 @@ from rewild.config import load_benchmarks, load_defaults, load_models
 from rewild.config.assumptions import load_assumptions
 from rewild.config.base import identity, validate
 from rewild.config.judging import Judging, judging_of
+from rewild.config.reasoning import Reasoning
 from rewild.config.recipes import load_recipes
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError
@@ -142,6 +143,11 @@ def test_what_identifies_its_judgments() -> None:
     for what in ({"precision": "fp8"}, {"context": 8192}, {"engine": "transformers"}):
         assert not set(known(**H100, **what)) & set(first)
     assert not set(known(compute=H100["compute"] | {"vllm": {"kv_cache_dtype": "fp8"}})) & set(first)
+    judge = MODELS[LOCAL["judge"]]
+    reasons = judge.model_copy(update={"reasoning": validate(Reasoning, {"budget": 64}, "reasoning")})
+    thinks = judge_spec(study_of(**LOCAL), BENCHMARKS["mt-bench"], MODELS | {LOCAL["judge"]: reasons}, GPUS)
+    assert thinks is not None
+    assert not {judge_identity(thinks), settings_of(thinks)} & set(first)
 
 
 def test_it_costs_gpu_hours_and_no_money() -> None:

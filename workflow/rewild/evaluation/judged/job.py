@@ -123,7 +123,7 @@ def judge_identity(spec: Spec) -> str:
     """All of a loaded judge that can change a judgment: judgments are found again by it."""
     source = spec.source
     made = [weights_identity(spec), source.revision, source.precision, spec.engine, spec.limits.at_most]
-    return json.dumps([*made, spec.engine_arguments], sort_keys=True)
+    return json.dumps([*made, spec.engine_arguments | source.thinks], sort_keys=True)
 
 
 def _limits(settings: Answering, runner: Runner, context: int | None) -> Limits:
