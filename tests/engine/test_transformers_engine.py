@@ -15,9 +15,10 @@ torch = pytest.importorskip("torch", reason="needs torch: make test runs it in .
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from transformers import RepetitionPenaltyLogitsProcessor  # noqa: E402
 
 from rewild.engines import Completion, Request, Sampling, make_engine  # noqa: E402
-from rewild.engines.transformers_engine import choose  # noqa: E402
+from rewild.engines.transformers_engine import _Known, choose  # noqa: E402
 
 
 def requests(chat, count=12, max_tokens=40, seed=0):
@@ -104,6 +105,14 @@ def test_a_repetition_penalty_is_that_of_transformers(engine, chat):
         )[0, len(request.tokens) :].tolist()
         assert list(answer.tokens) == alone
     assert sum(a.tokens != b.tokens for a, b in zip(answers, plain, strict=True)) > 6
+
+
+def test_a_penalty_is_not_rounded_to_bf16(chat):
+    (request,) = requests(chat, count=1)
+    logits = torch.randn((1, 2048), generator=torch.Generator().manual_seed(1)).bfloat16()
+    ours = _Known([request], logits, 1.3).penalised(logits, slice(None))
+    processor = RepetitionPenaltyLogitsProcessor(1.3)
+    assert torch.equal(ours, processor(torch.tensor([request.tokens]), logits.float()))
 
 
 def test_seeds_decide(engine, chat):

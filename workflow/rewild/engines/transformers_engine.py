@@ -342,6 +342,7 @@ class _Known:
         """Logits of rows, less of what is known (transformers' ``RepetitionPenaltyLogitsProcessor``)."""
         if self.penalty == 1:
             return logits
+        logits = logits.float()  # as transformers and vLLM do: two penalised logits in bf16 are soon the same
         less = torch.where(logits < 0, logits * self.penalty, logits / self.penalty)
         return torch.where(self._there[rows], less, logits)
 
