@@ -33,7 +33,8 @@ GREEDY = Sampling(temperature=0.0)
 def of_engine(request: Request, ids: list[int], reason: str) -> Completion:
     """What an engine gives before reasoning is told from the answer."""
     counts = {"input_tokens": len(request.tokens), "output_tokens": len(ids)}
-    return Completion("as it was", tuple(ids), finish_reason=reason, **counts)
+    likely = tuple({str(token): 0.0} for token in ids)
+    return Completion("as it was", tuple(ids), finish_reason=reason, logprobs=likely, **counts)
 
 
 def said(chat: Chat, text: str, *, answer: int = 200, end: str | None = "<|end|>") -> Completion:
@@ -99,7 +100,8 @@ def test_an_answer_is_told_from_its_reasoning(template: str, output: str, end: s
     assert found.output_tokens is not None
     assert found.reasoning_tokens is not None
     rest = found.output_tokens - found.reasoning_tokens - 1
-    assert len(answer) <= rest <= len(answer) + 2, "the rest are the answer's, and line breaks before it"
+    assert [*found.logprobs[0]] == [str(found.tokens[-1 - rest])], "a judge's letter is the first of them"
+    assert rest == len(answer), "the rest are the answer's alone, without line breaks before it"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,9 @@ def test_either_part_has_a_budget() -> None:
     cut = said(chat_of(SWITCH, budget=20), "<think>a</think>" + " with words" * 10, answer=4)
     assert cut.finish_reason == "length"
     assert cut.text == "with words with words"
+    # Nor do line breaks of the marker take its place: a judge's letter is one token.
+    letter = said(chat_of(SWITCH, budget=20), "<think>a</think>\n\nwith words", answer=1)
+    assert (letter.text, letter.finish_reason) == ("with", "length")
 
 
 def test_arguments_reach_the_template() -> None:

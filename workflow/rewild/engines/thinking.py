@@ -67,7 +67,7 @@ class Told:
         reasoning: None where there is none.
         answer: of an output whose reasoning never ended, the empty text.
         closed: whether its reasoning ended, if it began.
-        tokens: of the reasoning with its markers; None where tokens are not known.
+        tokens: of the reasoning with its markers and the spaces after them; None where none are known.
         rest: token ids of the answer.
         begins: the character where it begins, of a text.
     """
@@ -164,7 +164,7 @@ class Thinking:
         reasoning = self.decode(thought).strip() or None
         answer = self.decode(rest)
         if parts.begun:
-            answer = answer.strip()
+            answer, rest = answer.strip(), rest[self._blank(rest) :]
         return Told(reasoning, answer, parts.closed, len(output) - len(rest), rest)
 
     def _by_text(self, output: Sequence[int]) -> Told:
@@ -174,7 +174,12 @@ class Thinking:
             return replace(told, tokens=0, rest=tuple(output))
         # Where the answer begins, in tokens: the first prefix that spells all that stands before it.
         count = bisect_left(range(len(output)), told.begins, key=lambda n: len(self.decode(output[:n])))
+        count += self._blank(output[count:])
         return replace(told, tokens=count, rest=tuple(output[count:]))
+
+    def _blank(self, ids: Sequence[int]) -> int:
+        """Tokens of spaces before an answer: line breaks that belong to the marker, and are no part of it."""
+        return next((n for n, token in enumerate(ids) if self.decode([token]).strip()), len(ids))
 
 
 def tell_text(text: str, markers: Markers, *, inside: bool = False) -> Told:
