@@ -20,7 +20,7 @@ from rewild.config.study import Study
 from rewild.config.vllm import VllmArguments
 from rewild.core.errors import ConfigError
 from rewild.generation.asking.budget import Ledger
-from rewild.generation.spec import Source, Spec, planned
+from rewild.generation.spec import LEAST, Source, Spec, planned
 from rewild.measures.weights import Weights, weights_of
 
 WHAT = "labels"
@@ -28,7 +28,6 @@ COMPACT = VllmArguments.model_validate(
     {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
 )
 """Of vLLM 0.32, for replies that are held to a form: white space would be in the form, without an end."""
-LEAST = 16  # tokens of a prompt
 CHUNK = 64  # replies of an endpoint that are kept together: they were paid for
 
 

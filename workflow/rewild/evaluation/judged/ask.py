@@ -27,10 +27,8 @@ from rewild.generation.asking.base import JudgeRequest
 from rewild.generation.asking.budget import Ledger, cost, shown
 from rewild.generation.asking.store import Replies, request_hash
 from rewild.generation.prepared import Prepared, open_model
-from rewild.generation.spec import row_seed
+from rewild.generation.spec import LEAST, row_seed
 from rewild.generation.store import disk_errors
-
-LEAST = 16  # tokens of a prompt
 
 
 def requests_of(task: Task, answers: pl.DataFrame) -> list[JudgeRequest]:
