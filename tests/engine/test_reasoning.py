@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +19,13 @@ from reasoners import (
     chat_of,
     thinker,
 )
+from rewild.config.base import validate
+from rewild.config.reasoning import Reasoning
 from rewild.core.table import read_table
 from rewild.engines import make_engine
 from rewild.engines.base import Completion, EngineError, Request, Sampling
 from rewild.engines.chat import Chat
+from rewild.evaluation.harness.reasoning import Thought
 from rewild.generation.rows import check, reason_of
 from rewild.generation.schema import RESPONSES
 from tiny import make_tokenizer
@@ -188,9 +192,6 @@ def test_the_next_turn_has_reasoning_only_where_the_template_puts_it() -> None:
 def test_markers_may_be_given_as_text_and_as_ids() -> None:
     tokenizer = make_tokenizer()
     tokenizer.add_tokens(["<hm>", "</hm>"])
-    from rewild.config.base import validate
-    from rewild.config.reasoning import Reasoning
-
     ids = tokenizer.convert_tokens_to_ids(["<hm>", "</hm>"])
     for start, end in (("<hm>", "</hm>"), ([ids[0]], [ids[1]])):
         given = validate(Reasoning, {"start": start, "end": end}, "r")
@@ -265,9 +266,6 @@ def test_a_row_that_says_nothing_keeps_its_identity(tmp_path: Path, headed: Path
 
 
 def test_engines_hold_reasoning_and_answer_to_their_limits(headed: Path) -> None:
-    from rewild.config.base import validate
-    from rewild.config.reasoning import Reasoning
-
     chat = Chat.load(headed, "r", reasoning=validate(Reasoning, {"budget": 7}, "r"))
     engine = make_engine("transformers", path=headed, chat=chat, device="cpu")
     (prompt,) = chat.render([ASKED])
@@ -284,3 +282,20 @@ def test_engines_hold_reasoning_and_answer_to_their_limits(headed: Path) -> None
     assert short.text == "with"
     assert short.finish_reason == "length"
     assert (plain.output_tokens, plain.reasoning) == (3, None)
+
+
+def test_lm_evals_vllm_gets_the_answer_alone_as_long_as_it_may_be() -> None:
+    chat = chat_of(SWITCH)
+    ids = chat.tokenizer("<think>the model</think>\n\nwith words", add_special_tokens=False)["input_ids"]
+
+    def generate(**_: Any) -> list[Any]:
+        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=ids, text="all of it")])]
+
+    def answer(budget: int, most: int) -> tuple[str, int]:
+        lm = SimpleNamespace(tokenizer=chat.tokenizer, _model_generate=generate)
+        thought = Thought(lm, "vllm", "r", SWITCH, validate(Reasoning, {"budget": budget}, "r"))
+        how = [SimpleNamespace(max_tokens=budget + most)]
+        (output,) = lm._model_generate(requests=[[1]], generate=True, sampling_params=how)
+        return output.outputs[0].text, thought.never
+
+    assert [answer(20, 1), answer(20, 9), answer(2, 9)] == [("with", 0), ("with words", 0), ("", 1)]

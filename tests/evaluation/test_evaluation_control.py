@@ -125,6 +125,10 @@ thinks = thinker(folder / "thinks-0", HEADED, "the model</think> with words")
 choose = replace(TASK, name="own_choose", fewshot=1, max_new_tokens=None)
 out["thinks"] = ask(thinks, (replace(TASK, name="own_until"),), reasoning={"budget": 20})
 out["scored"] = ask(thinks, (choose,), reasoning={"budget": 20})
+out["short"] = ask(thinks, (replace(TASK, max_new_tokens=1),), reasoning={"budget": 20})
+out["spent"] = ask(thinks, reasoning={"budget": 1})
+other = {"start": "<think>", "end": ["</think>", "<|never|>"], "budget": 20}
+out["other"] = ask(thinks, reasoning=other)
 endless = thinker(folder / "thinks-1", HEADED, "the model", endless=True)
 out["endless"] = ask(endless, reasoning={"budget": 4})
 told = thinker(folder / "thinks-2", SWITCH, "with words")
@@ -281,6 +285,13 @@ def test_only_what_follows_reasoning_is_an_answer(said: dict[str, Any]) -> None:
 def test_reasoning_that_never_stops_is_no_answer_and_counted(said: dict[str, Any]) -> None:
     assert said["endless"]["answers"] == [[[""]]] * 4
     assert said["endless"]["reasoning"]["never_stopped_reasoning"] == 4
+
+
+def test_either_part_has_its_budget_and_any_marker_ends_reasoning(said: dict[str, Any]) -> None:
+    assert said["short"]["answers"] == [[["with"]]] * 4, "what is left of the budget is none of the answer's"
+    assert said["spent"]["answers"] == [[[""]]] * 4
+    assert said["spent"]["reasoning"]["never_stopped_reasoning"] == 4
+    assert said["other"]["answers"] == [[["with words"]]] * 4
 
 
 def test_likelihoods_are_read_only_of_who_answers_at_once(said: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """Reasoning in lm-eval: only what follows it is an answer, and reasoning that never stopped has none.
 
 Looked up in lm-eval 0.4.13: ``HFLM`` takes ``think_end_token`` as an id and strips all up to its last place;
-``VLLM`` takes a text. Where it is missing, both score the reasoning as if it were the answer. ``HFLM`` also
-stops at a task's stop texts (an empty line) within reasoning, which ``VLLM`` does not. Here neither happens.
+``VLLM`` takes a text. Where it is missing, both score the reasoning as if it were the answer; of several that
+may end reasoning they know one, and of two budgets only the sum. ``HFLM`` also stops at a task's stop texts
+(an empty line) within reasoning, which ``VLLM`` does not. None of that happens here: both get the answer
+alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from rewild.config.reasoning import Reasoning, tokens_of
 from rewild.core.errors import ConfigError
 from rewild.engines.base import EngineError
 from rewild.engines.chat import Chat
-from rewild.engines.thinking import NEVER, Thinking
+from rewild.engines.thinking import NEVER, Thinking, never_stopped
 
 
 class Thought:
@@ -78,10 +80,13 @@ class Thought:
         self.never = 0
         return found
 
-    def _stopped(self, prompt: list[int], output: list[int]) -> bool:
+    def _answer(self, prompt: list[int], output: list[int], most: int) -> tuple[int, ...]:
+        """Token ids of the answer in an output of so many tokens at most; none if reasoning never stopped."""
         told = self.thinking.tell(prompt, output)
-        self.never += not told.closed
-        return told.closed
+        if never_stopped(told, self.thinking.budget, cut=False):
+            self.never += 1
+            return ()
+        return told.rest[: most - self.budget]
 
     def _of_hf(self, ask: Any, lm: Any) -> Any:
         def watched(context: Any, max_length: int, stop: Any, **named: Any) -> Any:
@@ -89,8 +94,9 @@ class Thought:
             made = ask(context=context, max_length=max_length, stop=[eos], **named)
             width = context.shape[1]
             for row in made:
-                if not self._stopped(row[:width].tolist(), row[width:].tolist()):
-                    row[width:] = lm.eot_token_id  # no answer
+                answer = self._answer(row[:width].tolist(), row[width:].tolist(), max_length - width)
+                row[width:] = lm.eot_token_id
+                row[width : width + len(answer)] = row.new_tensor(answer)
             return made
 
         return watched
@@ -98,10 +104,10 @@ class Thought:
     def _of_vllm(self, ask: Any, lm: Any) -> Any:
         def watched(requests: Any, generate: bool = False, sampling_params: Any = None) -> Any:
             made = ask(requests=requests, generate=generate, sampling_params=sampling_params)
-            for prompt, output in zip(requests, made, strict=True) if generate else ():
+            for prompt, output, how in zip(requests, made, sampling_params, strict=True) if generate else ():
                 best = output.outputs[0]
-                if not self._stopped(list(prompt), list(best.token_ids)):
-                    best.text = ""
+                answer = self._answer(list(prompt), list(best.token_ids), how.max_tokens)
+                best.text = self.thinking.decode(answer)
             return made
 
         return watched
