@@ -137,7 +137,9 @@ if __name__ == "__main__":
     told = engine.generate([Request("d", (), tuple(context), 40, request.seed)], Sampling())[0]
     at = told.tokens.index(end)
     rest = [i for i in told.tokens[at + 1 :] if i not in engine.chat.end_tokens]
-    parts = [engine.chat.decode(told.tokens[:at]).strip(), engine.chat.decode(rest[:40]).strip()]
+    blank = next(n for n, i in enumerate(rest) if engine.chat.decode([i]).strip())  # of the marker
+    parts = [engine.chat.decode(told.tokens[:at]), engine.chat.decode(rest[blank:][:40])]
+    parts, at = [part.strip() for part in parts], at + blank
     engine.chat = usual
     print("TOLD", json.dumps([parts, [told.reasoning, told.text], at, told.reasoning_tokens, told.limit]))
     print("SAME", json.dumps(told.tokens[:6] == whole.tokens[:6]))

@@ -89,6 +89,13 @@ def test_an_endpoints_answer_has_no_reasoning(server: Server, message: dict[str,
     assert found.output_tokens == 30, "both parts are counted, and paid for"
 
 
+def test_ids_of_a_marker_are_no_text(server: Server) -> None:
+    replies(server, {"content": "It is 7 or 8."})
+    assert ask(server, end=[7]).text == "It is 7 or 8."
+    replies(server, {"content": "<think>7</think>It is 8."})
+    assert ask(server, start=[6], end=[7]).text == "It is 8."
+
+
 def test_arguments_and_budget_are_sent(server: Server) -> None:
     replies(server, {"content": "Yes."})
     found = ask(server, arguments={"enable_thinking": True}, budget=70)

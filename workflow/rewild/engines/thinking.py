@@ -246,22 +246,23 @@ def find_markers(
         derived = _rendered(render)
     except ValueError:  # it refuses such a chat
         derived = None
-    derived = derived or _of_family(template, vocabulary)
-    if reasoning.end is None:
-        return derived
-    ends = [reasoning.end] if isinstance(reasoning.end, str) else [str(end) for end in reasoning.end]
-    start = reasoning.start if isinstance(reasoning.start, str) else ""
-    if not start and derived and set(ends) & set(derived.ends):
-        start = derived.start
-    return Markers(start, tuple(ends))
+    derived, given = derived or _of_family(template, vocabulary), _given(reasoning)
+    if given and not given.start and derived and set(given.ends) & set(derived.ends):
+        return replace(given, start=derived.start)
+    return given or derived
 
 
 def markers_of(reasoning: Reasoning) -> tuple[Markers, ...]:
     """The markers by which a text from an endpoint may be told apart: of its row, else of the families."""
-    if reasoning.end is None:
-        return tuple(Markers(start, ends) for start, ends in FAMILIES)
-    ends = [reasoning.end] if isinstance(reasoning.end, str) else [str(end) for end in reasoning.end]
-    return (Markers(reasoning.start if isinstance(reasoning.start, str) else "", tuple(ends)),)
+    given = _given(reasoning)
+    return (given,) if given else tuple(Markers(start, ends) for start, ends in FAMILIES)
+
+
+def _given(reasoning: Reasoning) -> Markers | None:
+    """Those of a model's row that are texts; ids say nothing without its tokenizer."""
+    ends = [reasoning.end] if isinstance(reasoning.end, str) else reasoning.end or []
+    texts = tuple(end for end in ends if isinstance(end, str))
+    return Markers(reasoning.start if isinstance(reasoning.start, str) else "", texts) if texts else None
 
 
 def _rendered(render: Callable[[bool, bool], str]) -> Markers | None:
