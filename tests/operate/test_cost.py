@@ -17,8 +17,10 @@ from rich.console import Console
 from conftest import Run
 from rewild.config import load_benchmarks, load_models, load_study
 from rewild.config.assumptions import load_assumptions
+from rewild.config.base import validate
 from rewild.config.gpus import GPUS
 from rewild.config.measures.labels import find_scheme
+from rewild.config.reasoning import Reasoning
 from rewild.config.recipes import load_recipes
 from rewild.core.errors import ConfigError
 from rewild.core.table import write_table
@@ -281,6 +283,20 @@ def test_judges_cost_dollars(inputs: CostInputs) -> None:
     found = lines(inputs, "judging")["mt-bench"]
     calls = 160 * len(inputs.study.runs)
     assert found.dollars == pytest.approx(calls * (1500 * 0.15 + 200 * 0.60) / 1e6)
+
+
+def test_what_judges_and_runs_reason_is_counted(inputs: CostInputs) -> None:
+    thinks = {"reasoning": validate(Reasoning, {"budget": 800, "expected": 300}, "reasoning")}
+    models = {slug: row.model_copy(update=thinks) for slug, row in inputs.models.items()}
+    longer = replace(inputs, models=models)
+    calls = 160 * len(inputs.study.runs)
+    assert lines(longer, "judging")["mt-bench"].dollars == pytest.approx(calls * (225 + 500 * 0.60) / 1e6)
+    plain, more = (lines(one, "benchmarks")["q72"] for one in (inputs, longer))
+    benchmarks = inputs.study.evaluation.benchmarks if inputs.study.evaluation else []
+    asked = [q for slug in benchmarks if (q := inputs.assumed.questions.get(slug)) and q.written]
+    assert more.written - plain.written == 300 * sum(q.questions * q.requests for q in asked) > 0
+    assert more.read == plain.read
+    assert more.gpu_hours > plain.gpu_hours
 
 
 def test_a_data_set_of_unknown_size_is_an_error_that_says_where_to_state_it(tmp_path: Path) -> None:

@@ -62,15 +62,15 @@ class Reasoning(Section, marks=RESULT):
         """What of it changes what is generated."""
         return identity(self)
 
-    @property
-    def reckoned(self) -> int:
-        """Tokens of reasoning of an answer that plans and costs reckon with."""
-        return self.expected or (self.budget or 0) // 2
-
 
 def tokens_of(reasoning: Reasoning | None) -> int:
     """Tokens that a model may reason with, beside those of its answer."""
     return reasoning.budget or 0 if reasoning else 0
+
+
+def reckoned(reasoning: Reasoning | None) -> int:
+    """Tokens of reasoning before an answer that plans and costs reckon with."""
+    return reasoning.expected or (reasoning.budget or 0) // 2 if reasoning else 0
 
 
 def arguments_of(reasoning: Reasoning | None) -> dict[str, Any]:

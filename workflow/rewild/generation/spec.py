@@ -16,7 +16,7 @@ from rewild.config.endpoint import NEUTRAL, Takes
 from rewild.config.engines import find_engine
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
-from rewild.config.reasoning import Reasoning, tokens_of
+from rewild.config.reasoning import Reasoning, reckoned, tokens_of
 from rewild.config.responses import Compute, History, Limits, OverLong, SamplingSettings
 from rewild.config.stages import version
 from rewild.core.errors import ConfigError
@@ -224,8 +224,7 @@ def planned(  # noqa: PLR0917 (all that a plan depends on)
 def traffic_of(compute: Compute, wanted: Limits, context: int, reasoning: Reasoning | None = None) -> Traffic:
     """The requests of a study's conversations, under the limits of a context; reasoning is written, too."""
     longest_input, longest_output = sizes(wanted, context)
-    thought = reasoning.reckoned if reasoning else 0
-    return traffic(load_assumptions().of(compute.tokens), longest_input, longest_output, thought)
+    return traffic(load_assumptions().of(compute.tokens), longest_input, longest_output, reckoned(reasoning))
 
 
 def sizes(wanted: Limits, context: int) -> tuple[int, int]:

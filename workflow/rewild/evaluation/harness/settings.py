@@ -17,6 +17,7 @@ from rewild.config.benchmarks import Benchmark
 from rewild.config.evaluation import Evaluation, ground_truth
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model
+from rewild.config.reasoning import Reasoning, reckoned
 from rewild.config.stages import version
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, known_name
@@ -259,18 +260,19 @@ def planned(study: Study, target: Target, gpus: Mapping[str, Gpu] | None = None)
     shape, context = architecture_of(target.row, precision_of(section)), context_of(section, target)
     if section.backend != "vllm":
         return plan(shape, name, known, context=context)
-    use = asked(section.benchmarks, context or shape.native_context)
+    use = asked(section.benchmarks, context or shape.native_context, target.row.reasoning)
     objective, where = section.compute.objective, "evaluation.compute.objective"
     return choose(shape, name, known, use, objective=objective, context=context, where=where)
 
 
-def asked(benchmarks: Sequence[str], context: int) -> Traffic:
+def asked(benchmarks: Sequence[str], context: int, reasoning: Reasoning | None = None) -> Traffic:
     """The mean request of a run's benchmarks; nothing of a prompt is in the prefix cache (see Questions)."""
     known = load_assumptions().questions
     rows = [known[slug] for slug in benchmarks if slug in known]
     requests = sum(row.questions * row.requests for row in rows) or 1
     read = sum(row.questions * row.requests * min(row.read, context) for row in rows) / requests
-    written = sum(row.questions * row.requests * row.written for row in rows) / requests
+    each = [row.written and row.written + reckoned(reasoning) for row in rows]  # none: options
+    written = sum(r.questions * r.requests * w for r, w in zip(rows, each, strict=True)) / requests
     return Traffic(read or 1, read or 1, written or 1, (read or 1) + written / 2)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from rewild.config.reasoning import tokens_of
+from rewild.config.reasoning import reckoned, tokens_of
 from rewild.core.terminal import output, print_table
 from rewild.evaluation.judged.ask import requests_of
 from rewild.evaluation.judged.task import Task, check_answers, read_answers
@@ -59,7 +59,7 @@ def estimate(task: Task, run: str) -> Estimate:
         keys = [request_hash(task.identity, r, settings.attempts, task.study.seed) for r in requests]
         todo = [r for r, key in zip(requests, keys, strict=True) if key not in store.rows]
     price = task.price
-    thought, thinks = tokens_of(task.reasoning), task.reasoning.reckoned if task.reasoning else 0
+    thought, thinks = tokens_of(task.reasoning), reckoned(task.reasoning)
     read = sum(map(estimated_input, todo))
     wrote = sum(min(REPLY_TOKENS, r.max_tokens) + thinks for r in todo)
     dearest = [replace(r, max_tokens=r.max_tokens + thought) for r in todo]

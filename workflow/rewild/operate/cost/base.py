@@ -12,6 +12,7 @@ from rewild.config.benchmarks import Benchmark
 from rewild.config.gpus import Gpu
 from rewild.config.models import Model, find_model
 from rewild.config.prompts import AlpacaEval, Demo, Hub, MTBench, Prompts
+from rewild.config.reasoning import reckoned
 from rewild.config.recipes import Recipe
 from rewild.config.responses import Objective
 from rewild.config.study import Study
@@ -192,7 +193,7 @@ def speed(inputs: CostInputs, job: Spec) -> Speed:
     read, written = inputs.assumed.tokens(turns)
     if job.source.reasoning is not None:  # before each answer
         counted = sum(n * count for n, count in turns.items()) / sum(turns.values()) if turns else 0.0
-        written += (counted or float(inputs.assumed.turns.value)) * job.source.reasoning.reckoned
+        written += (counted or float(inputs.assumed.turns.value)) * reckoned(job.source.reasoning)
     if not job.gpus:
         return Speed(UNKNOWN, read, written, False)
     made = at_work(inputs, job)

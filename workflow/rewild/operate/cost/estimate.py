@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from rewild.config.judging import FREE
+from rewild.config.judging import FREE, asked_judge
 from rewild.config.mixes import FromHub, FromPrompts, FromResponses, FromSamples, Mix
 from rewild.config.preferences import Preference
+from rewild.config.reasoning import Reasoning, reckoned
 from rewild.config.synthesis import Synthesis
 from rewild.config.trainings import start_of
 from rewild.core.errors import ConfigError
@@ -284,14 +285,16 @@ def _training(inputs: CostInputs) -> Iterator[Line]:
         )
 
 
-def asked_tokens(inputs: CostInputs, benchmarks: Iterable[str]) -> tuple[float, float, float]:
+def asked_tokens(
+    inputs: CostInputs, benchmarks: Iterable[str], reasoning: Reasoning | None = None
+) -> tuple[float, float, float]:
     """Requests of a run for these benchmarks, and the tokens that they read and write."""
     known = [inputs.assumed.questions[slug] for slug in benchmarks if slug in inputs.assumed.questions]
     requests = [(q.questions * q.requests, q) for q in known]
     return (
         float(sum(count for count, _ in requests)),
         float(sum(count * q.read for count, q in requests)),
-        float(sum(count * q.written for count, q in requests)),
+        float(sum(count * (q.written and q.written + reckoned(reasoning)) for count, q in requests)),
     )
 
 
@@ -309,7 +312,8 @@ def answering_hours(inputs: CostInputs, target: Target, benchmarks: Iterable[str
     requests, *_ = asked_tokens(inputs, slugs)
     if not requests:
         return 0.0
-    use = asked(slugs, context_of(evaluation_of(inputs.study), target) or LONGEST_CONTEXT)
+    context = context_of(evaluation_of(inputs.study), target) or LONGEST_CONTEXT
+    use = asked(slugs, context, target.row.reasoning)
     return requests * predicted(inputs, target.row, None, plan_of_run(inputs, target), use).seconds / 3600
 
 
@@ -319,10 +323,10 @@ def _benchmarks(inputs: CostInputs) -> Iterator[Line]:
         return
     known = [slug for slug in evaluation.benchmarks if slug in a.questions]
     judged = [slug for slug in evaluation.benchmarks if slug in a.judged]
-    _, read, written = asked_tokens(inputs, evaluation.benchmarks)
     jobs = len(judged) + (len(known) > len(judged))
     for run in evaluated(inputs.study):
         target = target_of(inputs.study, run, inputs.models)
+        _, read, written = asked_tokens(inputs, evaluation.benchmarks, target.row.reasoning)
         made = plan_of_run(inputs, target)
         gpus = made.gpus if made else 1 if evaluation.compute.gpu else 0
         # Questions that are scored and questions that are answered are different traffic, and different jobs.
@@ -353,11 +357,13 @@ def _judging(inputs: CostInputs) -> Iterator[Line]:
         if calls is None or row is None or not row.judged:
             continue
         here = judge_spec(inputs.study, row, inputs.models, inputs.gpus)
-        price = FREE if here else judging.price_of(judging.judge_of(row))
-        read, written = float(runs * calls.calls * calls.read), float(runs * calls.calls * calls.written)
+        judge = judging.judge_of(row)
+        price = FREE if here else judging.price_of(judge)
+        said = calls.written + reckoned(asked_judge(judge, inputs.models).reasoning)
+        read, written = float(runs * calls.calls * calls.read), float(runs * calls.calls * said)
         hours = start = 0.0
         if here and here.gpus:
-            use = Traffic(calls.read, calls.read, calls.written, calls.read + calls.written)
+            use = Traffic(calls.read, calls.read, said, calls.read + said)
             each = predicted(inputs, inputs.models[here.model], here, here.plan, use).seconds
             hours, start = runs * calls.calls * each / 3600, started(inputs, here)
         yield Line(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rewild.config.measures.base import PROMPTS
 from rewild.config.measures.labels import Asks, Label
+from rewild.config.reasoning import reckoned
 from rewild.engines.roofline import Traffic
 from rewild.generation.asking.budget import cost
 from rewild.measures.enquiry import Enquiry, enquiry_of
@@ -37,6 +38,7 @@ def labelled(inputs: CostInputs) -> Iterator[Line]:
         labelled_texts = sum(conversations(inputs, origins) or 0 for origins in asked_of)
         texts = (number if row.of == PROMPTS else labelled_texts) * float(a.turns.value)
         asked, said = _tokens(inputs, enquiry.settings)
+        said += reckoned(enquiry.spec.source.reasoning)
         read, written = texts * asked, texts * said
         gpus, hours, start = enquiry.spec.gpus, 0.0, 0.0
         if gpus:
