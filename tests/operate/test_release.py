@@ -24,6 +24,7 @@ from rewild.core.files import sha256, write_json
 from rewild.core.table import write_table
 from rewild.generation.schema import RESPONSES, scan
 from rewild.operate.environments import hand_over
+from rewild.operate.release.cards import licence_data
 from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
 from rewild.operate.release.push import check_names
 from rewild.operate.release.scan import Found, control_tokens
@@ -230,6 +231,8 @@ def test_the_licence_that_follows_is_the_binding_one() -> None:
     assert terms("apache-2.0", "mit").hub == "apache-2.0"
     assert terms("apache-2.0", "llama3.1").hub == "llama3.1"
     assert terms("gemma", "llama3.1").hub == "other"
+    assert licence_data(terms("gemma", "llama3.1"))["license_name"] == "several-see-card"
+    assert licence_data(terms("qwen"))["license_name"] == "qwen"
     assert terms("apache-2.0", "cc-by-nc-4.0").commercial is False
 
 
@@ -358,6 +361,21 @@ def test_what_is_there_of_the_same_files_is_not_made_again(case: Case) -> None:
     (folder / "release.json").write_text('{"schema": "release", "version": 0}')
     again()
     assert "not a release of version 1" in said[0]
+
+
+def test_a_card_follows_scores_that_come_later(case: Case) -> None:
+    """A fine-tune that was released before it was evaluated."""
+    scores = case.folder / "benchmarks/tuned/demo-chat/scores.csv"
+    files = list(scores.parent.glob("scores.csv*"))
+    held = {path: path.read_bytes() for path in files}
+    for path in files:
+        path.unlink()
+    _, folder = make(case)
+    assert "It was not evaluated." in card(folder / "models", "small-tuned")[1]
+    for path, content in held.items():
+        path.write_bytes(content)
+    make(case)
+    assert "| 4 (3.02, 4.98) | 3 | rubric |" in card(folder / "models", "small-tuned")[1]
 
 
 def test_what_is_left_out_is_said(case: Case, tmp_path: Path) -> None:

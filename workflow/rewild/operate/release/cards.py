@@ -13,11 +13,12 @@ from rewild.core.hub import PUBLIC
 from rewild.core.markdown import as_json, block, code, table, text
 from rewild.core.reading import SMALL, read_json
 from rewild.core.table import read_table
+from rewild.evaluation.scores.bootstrap import half_width
 from rewild.evaluation.scores.tidy import ALL, SCORES
 from rewild.operate.release.terms import Terms
-from rewild.operate.release.units import Case, Unit
+from rewild.operate.release.units import Case, Unit, card_of, scores_of
 
-SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "n>100M")
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 LIMITS = {
     "prompts": "What people wrote to a chat service: not a sample of all people, languages or tasks.",
     "responses": "Text by a model: it may be wrong, biased or harmful, and nobody has checked it.",
@@ -30,7 +31,6 @@ USES = {
     "dataset": "Research on synthetic data, and reproduction of the study.",
     "model": "Research: comparison with the study's other fine-tunes. Not for use with people.",
 }
-NORMAL = 1.959964  # a 95% interval is so many standard errors to either side
 
 
 def front_matter(found: Mapping[str, Any], body: Sequence[str]) -> str:
@@ -43,7 +43,8 @@ def licence_data(terms: Terms) -> dict[str, Any]:
     """The keys by which the hub's cards name a licence."""
     if terms.hub != "other":
         return {"license": terms.hub}
-    return {"license": "other", "license_name": "several-see-card", "license_link": "README.md"}
+    name = terms.licences[0] if len(terms.licences) == 1 else "several-see-card"
+    return {"license": "other", "license_name": name, "license_link": "README.md"}
 
 
 def dataset_card(case: Case, unit: Unit, counts: Mapping[str, int], found: pl.DataFrame) -> str:
@@ -193,7 +194,7 @@ def model_card(case: Case, unit: Unit, found: pl.DataFrame) -> str:
 def _scores(case: Case, run: str) -> list[dict[str, Any]]:
     """The score that counts of each benchmark, with the ends of its interval where they are known."""
     found = []
-    for path in sorted((case.folder / "benchmarks" / run).glob("*/scores.csv")):
+    for path in scores_of(case, run):
         rows = read_table(path, SCORES, allow_empty=True).filter(
             (pl.col("part") == ALL) & pl.col("value").is_not_null()
         )
@@ -204,8 +205,7 @@ def _scores(case: Case, run: str) -> list[dict[str, Any]]:
         if row is None:
             continue
         ends = [by_metric[end]["value"] for end in ("lower", "upper") if end in by_metric]
-        if len(ends) < len(("lower", "upper")) and row["stderr"] is not None:
-            half = NORMAL * row["stderr"]
+        if len(ends) < len(("lower", "upper")) and (half := half_width(row["stderr"])) is not None:
             ends = [row["value"] - half, row["value"] + half]
         found.append(row | {"ends": ends})
     return found
@@ -227,14 +227,13 @@ def _result(score: Mapping[str, Any]) -> dict[str, Any]:
 
 def _data(case: Case, mix: str) -> list[str]:
     """What the data were, from the card that the study made of them."""
-    folder = case.folder / ("preferences" if mix in case.study.preferences else "mixes") / mix
-    path = folder / "card.json"
-    if not path.exists():
-        return []
-    card = read_json(path, "a card of data", limit=SMALL)
-    if mix in case.study.preferences:
-        return [f"{card['pairs']:,} preference pairs"]
-    return [
-        f"{found['conversations']:,} conversations of {code(name)}"
-        for name, found in card["by_source"].items()
-    ]
+    lines = []
+    for path in card_of(case, mix):
+        card = read_json(path, "a card of data", limit=SMALL)
+        if mix in case.study.preferences:
+            return [f"{card['pairs']:,} preference pairs"]
+        lines += [
+            f"{found['conversations']:,} conversations of {code(name)}"
+            for name, found in card["by_source"].items()
+        ]
+    return lines

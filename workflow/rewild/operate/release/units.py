@@ -114,6 +114,7 @@ class Unit:
         terms: the licences of what is inside.
         tables: its data, in order.
         files: what else goes in: place in the repository → file.
+        cited: files of which the card says something.
         faults: rows that do not add up, a sentence each.
         facts: for the card: how it came about.
     """
@@ -125,13 +126,15 @@ class Unit:
     terms: Terms
     tables: list[Table] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
+    cited: list[Path] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sources(self) -> list[Path]:
         """All files that it is made from."""
-        return list(dict.fromkeys([*(table.source for table in self.tables), *self.files.values()]))
+        tables = (table.source for table in self.tables)
+        return list(dict.fromkeys([*tables, *self.files.values(), *self.cited]))
 
 
 @dataclass(frozen=True)
@@ -216,13 +219,12 @@ def _prompts(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
     if not shards:
         yield f"prompts ({folder}/shards)"
         return
-    parts = ledger.prompts()
     unit = Unit(
         "dataset",
         "prompts",
         f"{study.name}-prompts",
         f"Prompts of the study {study.name}",
-        ledger.terms([part for part in parts if part.name not in case.release.leave_out]),
+        ledger.terms(ledger.prompts()),
     )
     for path in shards:
         check_parquet(path, SHARD)
@@ -400,6 +402,17 @@ def _judgments(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
         yield unit
 
 
+def scores_of(case: Case, run: str) -> list[Path]:
+    """The scores of a run that are there, by benchmark."""
+    return sorted((case.folder / "benchmarks" / run).glob("*/scores.csv"))
+
+
+def card_of(case: Case, mix: str) -> list[Path]:
+    """The study's card of a mix or a set of preference pairs, if it is there."""
+    path = case.folder / ("preferences" if mix in case.study.preferences else "mixes") / mix / "card.json"
+    return [path] if path.exists() else []
+
+
 def _fine_tunes(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
     study = case.study
     for name, run in study.runs.items():
@@ -415,6 +428,7 @@ def _fine_tunes(case: Case, ledger: Ledger) -> Iterator[Unit | str]:
             f"{study.name}-{name}",
             f"{run.model} fine-tuned on {run.mix}",
             ledger.terms_of_run(name),
+            cited=[*scores_of(case, name), *card_of(case, str(run.mix))],
             facts={"run": name, "base": run.model, "mix": run.mix, "recipe": run.recipe},
         )
         for path in sorted(p for p in (folder / "checkpoint").iterdir() if p.is_file()):
