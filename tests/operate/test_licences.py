@@ -47,13 +47,22 @@ def test_what_it_covers_is_shown_and_then_it_is_asked(config: Path) -> None:
 
 
 def test_names_that_cannot_be_accepted(config: Path) -> None:
-    assert "no model has the licence 'lama3.1'; did you mean 'llama3.1'?" in run(config, "lama3.1")[1]
-    assert "asks for no consent" in run(config, "apache-2.0", "--yes")[1]
+    assert "no licence 'lama3.1'; did you mean 'llama3.1'?" in run(config, "lama3.1")[1]
+    for name in ("apache-2.0", "cc0-1.0"):
+        assert "asks for no consent" in run(config, name, "--yes")[1]
     (config / "accepted.yaml").write_text("licences: {llama3.1: yes}")
     with pytest.raises(
         ConfigError, match=r"accepted\.yaml: licences\.llama3\.1: input should be a valid string"
     ):
         read_accepted(config)
+
+
+def test_a_licence_of_data_alone(config: Path) -> None:
+    """What a release asks for by `rewild accept`, though no model of the table has it."""
+    code, said = run(config, "cc-by-sa-4.0", given="y\n")
+    assert (code, list(read_accepted(config))) == (0, ["cc-by-sa-4.0"])
+    assert "covers no model of the table" in said
+    assert "It asks: What is made from it is passed on under the same licence." in said
 
 
 def test_preflight_takes_what_is_accepted(config: Path) -> None:

@@ -147,7 +147,7 @@ def test_licences_are_accepted_or_listed(good: CostInputs) -> None:
     unknown = found(change(good, Q72, licence=None))["licences"]
     assert f"unknown: {Q72}" in unknown.detail
     wrong = found(good, ("qwn",))["licences"]
-    assert "no model has 'qwn'; did you mean 'qwen'?" in wrong.detail
+    assert "no licence 'qwn'; did you mean 'qwen'?" in wrong.detail
 
 
 def test_keys_come_from_the_environment(good: CostInputs, tmp_path: Path) -> None:

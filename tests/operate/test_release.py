@@ -24,11 +24,12 @@ from rewild.core.files import sha256, write_json
 from rewild.core.table import write_table
 from rewild.generation.schema import RESPONSES, scan
 from rewild.operate.environments import hand_over
+from rewild.operate.licences import covered, find_licence, load_licences
 from rewild.operate.release.cards import licence_data
 from rewild.operate.release.make import judge_gates, make_release, read_found, refuse_closed
 from rewild.operate.release.push import check_names
 from rewild.operate.release.scan import Found, control_tokens
-from rewild.operate.release.terms import Ledger, Part, Terms, find_licence, load_licences
+from rewild.operate.release.terms import Ledger, Part, Terms
 from rewild.operate.release.units import Case
 from rewild.prompts.hub import write_batches
 from rewild.prompts.prepare import prepare
@@ -249,6 +250,14 @@ def test_every_licence_of_the_tables_has_a_row() -> None:
     said = {model.licence for model in load_models(ROOT / "config").values() if model.licence}
     said |= {file.licence for files in read_manifest().values() for file in files}
     assert {name for name in said if find_licence(name, rows) is None} == set()
+
+
+def test_what_a_release_asks_to_accept_can_be_accepted() -> None:
+    """Of data too, whose licences no model has."""
+    rows, models = load_licences(), load_models(ROOT / "config")
+    asked = [name for name, row in rows.items() if "conditions" in (row.texts, row.weights)]
+    assert "cc-by-sa-4.0" not in {model.licence for model in models.values()}
+    assert all(isinstance(covered(name, models, rows), list) for name in asked)
 
 
 def write_responses_again(case: Case, change: pl.Expr) -> Path:

@@ -430,14 +430,16 @@ def accept(
     from rewild.core.errors import ConfigError
     from rewild.operate import licences
 
-    rows = licences.covered(licence, load_models(config))
+    table = licences.load_licences()
+    rows = licences.covered(licence, load_models(config), table)
     if day := licences.read_accepted(config).get(licence):
         typer.echo(f"{licence} is accepted already, on {day}")
         return
-    licences.refuse_open(licence)
+    licences.refuse_open(licence, table)
     used = {name: load_study(config, name) for name in study_names(config)}
     named = {name: found.responses.models for name, found in used.items() if found.responses}
-    for line in licences.describe(licence, rows, named):
+    terms = table[licence].terms if licence in table else []
+    for line in licences.describe(licence, rows, named, terms):
         typer.echo(line)
     if not yes and not typer.confirm(f"Have you read {licence}, and do you accept it?"):
         raise ConfigError(f"{licence} is not accepted; nothing is written")

@@ -27,20 +27,18 @@ from rewild.config.site import Site, load_site, minutes
 from rewild.config.study import Study
 from rewild.config.trainings import find_run
 from rewild.core.errors import ConfigError, RewildError, known_name, nearest
+from rewild.core.hub import find_token, home
 from rewild.evaluation.harness.settings import evaluated, gpus_of, target_of
 from rewild.evaluation.judged.job import answer_spec, judge_spec
 from rewild.operate.cost.base import CostInputs, Line
 from rewild.operate.cost.estimate import estimate
 from rewild.operate.cost.report import size
+from rewild.operate.licences import UNKNOWN, asks_consent, load_licences
 from rewild.operate.site import Check, check_site
 from rewild.prompts.synthesis.spec import specs_of, syntheses_of
 from rewild.responses.spec import make_spec
 
-OPEN = ("apache-2.0", "mit", "bsd-3-clause", "odc-by", "cc-by-4.0")
-"""Licences that ask for no consent and restrict no use."""
-UNKNOWN = "unknown"
 RUNNING = 4  # runs that train at the same time, for the disk that is needed only meanwhile
-TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -249,18 +247,19 @@ def _revisions(inputs: CostInputs, used: Mapping[str, Used]) -> Check:
 
 def _licences(inputs: CostInputs, used: Mapping[str, Used], accepted: Sequence[str]) -> Check:
     """Every licence is open, or accepted by the person or in config.yaml."""
-    known = {row.licence for row in inputs.models.values() if row.licence} | {UNKNOWN}
+    rows = load_licences()
+    known = {row.licence for row in inputs.models.values() if row.licence} | {UNKNOWN, *rows}
     for name in accepted:
         if name not in known:
             hint = nearest(name, known)
             return Check(
-                "licences", "missing", f"'licences' in config/config.yaml: no model has '{name}'{hint}"
+                "licences", "missing", f"'licences' in config/config.yaml: no licence '{name}'{hint}"
             )
     models = {slug: m for slug, m in used.items() if not m.local or m.row.licence}
     by_licence: dict[str, list[str]] = defaultdict(list)
     for slug, model in models.items():
         by_licence[model.row.licence or UNKNOWN].append(slug)
-    rest = {n: slugs for n, slugs in by_licence.items() if n not in OPEN and n not in accepted}
+    rest = {n: slugs for n, slugs in by_licence.items() if n not in accepted and asks_consent(n, rows)}
     if rest:
         shown = "; ".join(f"{name}: {_few(slugs, 3)}" for name, slugs in sorted(rest.items()))
         return Check(
@@ -291,8 +290,7 @@ def _gated_data(inputs: CostInputs) -> list[str]:
 def _tokens(inputs: CostInputs, used: Mapping[str, Used], environ: Mapping[str, str]) -> Iterator[Check]:
     """Keys that are needed are in the environment. Their values are never shown."""
     gated = [s for s, m in used.items() if m.row.gated and not m.local] + _gated_data(inputs)
-    cached = Path(environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "token"
-    if gated and not any(environ.get(name) for name in TOKENS) and not cached.is_file():
+    if gated and find_token(environ) is None:
         yield Check(
             "token of the hub",
             "missing",
@@ -342,11 +340,10 @@ def _disk(inputs: CostInputs, environ: Mapping[str, str]) -> Iterator[Check]:
     except RewildError as error:
         yield Check("disk", "unsure", f"not estimated: {error}")
         return
-    home = Path(environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     places: dict[int, list[tuple[str, Path, float]]] = defaultdict(list)
     for what, folder, needed in (
         ("results", inputs.results, _needed(lines, ("weights", "tools"))),
-        ("weights in HF_HOME", home, sum(line.disk for line in lines if line.stage == "weights")),
+        ("weights in HF_HOME", home(environ), sum(line.disk for line in lines if line.stage == "weights")),
         ("environments", Path(".envs"), sum(line.disk for line in lines if line.stage == "tools")),
     ):
         there = _existing(folder)

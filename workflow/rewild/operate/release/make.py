@@ -29,10 +29,11 @@ from rewild.config.base import trigger
 from rewild.core.errors import DataError, RewildError, known_name
 from rewild.core.files import atomic, filling, read_report, sha256, write_json, write_text
 from rewild.core.table import about_table, provenance, read_table, write_table
+from rewild.operate.licences import TABLE, load_licences
 from rewild.operate.release.cards import dataset_card, model_card
 from rewild.operate.release.croissant import describe
 from rewild.operate.release.scan import FOUND, GATES, Scanner, scan_file, scan_table
-from rewild.operate.release.terms import TABLE, Terms, load_licences
+from rewild.operate.release.terms import Terms
 from rewild.operate.release.units import Case, Table, Unit, find_units
 from rewild.operate.sources import code_of
 

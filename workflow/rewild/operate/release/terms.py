@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from rewild import own
-from rewild.config.base import HOW, Section, table_of
 from rewild.config.judging import files_of, judged_rows
 from rewild.config.mixes import FromPrompts, FromResponses, FromSamples
 from rewild.config.models import Model
@@ -18,27 +13,13 @@ from rewild.config.prompts import AlpacaEval, Demo, FormFiles, Hub, MTBench, Wil
 from rewild.config.release import Release
 from rewild.config.study import Study
 from rewild.core.errors import ConfigError, known_name, nearest
+from rewild.operate.licences import TABLE, Licence, find_licence, load_licences
 
-TABLE = "resources/release/licences.yaml"
-Grant = Literal["free", "conditions", "refused"]
 HUB_DATASETS = {"allenai/WildChat-1M": "odc-by", "allenai/WildChat": "odc-by"}
 """Data sets whose licence their cards state."""
 RUBRIC = "rubric"
 """The judge that is a program of this repository."""
 STUDY = "the study's own"
-
-
-class Licence(Section, marks=HOW):
-    """A row of :data:`TABLE`, which says what its keys mean."""
-
-    title: str
-    hub: str
-    texts: Grant
-    weights: Grant
-    only: list[str] = Field(default_factory=list)
-    commercial: bool = True
-    says: str | None = None
-    terms: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -121,27 +102,6 @@ class Terms:
                     f"alone, and the base model is under {self.base}"
                 )
         return found
-
-
-def load_licences() -> dict[str, Licence]:
-    """The rows of :data:`TABLE`: name → row.
-
-    Raises:
-        ConfigError: a row that is none; the message names it.
-    """
-    rows = table_of(Path(own(TABLE)), Licence, "licence")
-    for name, row in rows.items():
-        for other in row.only:
-            known_name(other, rows, f"{TABLE}: {name}: only:", after=" is no row")
-    return rows
-
-
-def find_licence(said: str | None, rows: Mapping[str, Licence]) -> str | None:
-    """The row that a text names: its key, in any case, or what it begins with (``says``)."""
-    text = (said or "").strip()
-    if text.lower() in rows:
-        return text.lower()
-    return next((name for name, row in rows.items() if row.says and text.startswith(row.says)), None)
 
 
 class Ledger:
