@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+
+from local_server import Handler
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LATER = "89abcdef0123456789abcdef0123456789abcdef"
@@ -47,10 +46,10 @@ class HubServer(ThreadingHTTPServer):
         return (404, b"") if content is None or parts[2:3] != ["resolve"] else (200, content)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: HubServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         self.server.asked.append((self.path, self.headers.get("Authorization")))
         listed = next((f for end, f in self.server.faults.items() if self.path.endswith(end) and f), [])
         fault = listed.pop(0) if listed else ""
@@ -73,19 +72,3 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(body[: len(body) // 2] if fault == "half" else body)
         self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def hub_server() -> Iterator[HubServer]:
-    """Serve while the context lasts."""
-    with HubServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()

@@ -6,8 +6,6 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -141,28 +139,10 @@ class _Uploads(_Handler):
             status, said = int(fault), {"error": f"the test says {fault}"}
         else:
             status, said = self.server.take(method, path, body)
-        content = json.dumps(said).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.reply(status, json.dumps(said).encode(), {"Content-Type": "application/json"})
 
     def _chunk(self) -> bytes:
         size = int(self.rfile.readline().split(b";")[0], 16)
         data = self.rfile.read(size)
         self.rfile.readline()
         return data
-
-
-@contextmanager
-def hub_uploads() -> Iterator[HubUploads]:
-    """Serve while the context lasts."""
-    with HubUploads() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()

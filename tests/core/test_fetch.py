@@ -10,13 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from local_server import Handler, running
 from rewild.core import fetch
 from rewild.core.errors import DataError, RewildError
 from rewild.core.fetch import COLUMNS, fetch_collection, read_manifest
@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
     """Serves FILES; ``faults`` maps a path's end to a list of faults, one used up per request."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.faults: dict[str, list[str]] = {}
         self.requests: list[tuple[str, str | None]] = []
         self.encodings: set[str | None] = set()
@@ -39,10 +39,10 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         name = self.path.split("/", 4)[-1].replace("%20", " ")
         asked = self.headers.get("Range")
         self.server.requests.append((name, asked))
@@ -89,19 +89,12 @@ class Handler(BaseHTTPRequestHandler):
         if what == "cut":
             self.connection.close()
 
-    def log_message(self, *arguments: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with running(Server()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_server import COMMIT, HubServer, hub_server
+from hub_server import COMMIT, HubServer
+from local_server import running
 from rewild.core import hub as client
 from rewild.core.errors import ConfigError, RewildError
 from rewild.core.hub import TRIES, AwayError, Hub, check_name, find_token
@@ -18,7 +19,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServe
     for name in client.TOKENS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    with hub_server() as made:
+    with running(HubServer()) as made:
         monkeypatch.setenv("HF_ENDPOINT", made.url + "/")
         made.add(
             "models", "some/model", {"config.json": b'{"a": 1}', "large.json": bytes(5000)}, gated="auto"

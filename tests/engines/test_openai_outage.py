@@ -7,9 +7,8 @@ import gzip
 import json
 import os
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from endpoint import Server, serving
 from endpoint_study import Place, prompts
 from fuzzing import fuzz
+from local_server import Handler, running
 from rewild.config.base import validate
 from rewild.config.endpoint import NEUTRAL, Takes, fold, without_secrets
 from rewild.core.errors import ConfigError, RewildError
@@ -244,11 +244,8 @@ def test_secrets_of_an_address_are_used_and_not_written(server: Server) -> None:
 # Proxies
 
 
-class _Proxy(BaseHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
+class _Proxy(Handler):
+    def do_POST(self) -> None:  # noqa: N802
         self.server.seen.append(self.path)  # type: ignore[attr-defined]
         self.send_error(403)
 
@@ -259,14 +256,12 @@ class _Proxy(BaseHTTPRequestHandler):
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
     made = ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
     made.seen = []  # type: ignore[attr-defined]
-    threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{made.server_port}")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    yield made
-    made.shutdown()
-    made.server_close()
+    with running(made):
+        yield made
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST", "0.0.0.0", "[::ffff:127.0.0.1]"])

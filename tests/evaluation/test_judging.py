@@ -8,7 +8,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from judging_workspace import ROOT, Workspace, clueless, knowing
+from local_server import running
 from rewild.__main__ import app
 from rewild.config import load_benchmarks
 from rewild.config.base import validate
@@ -39,22 +39,9 @@ from rubric_faults import RubricServer, parse_fault
 SECRET = "sk-a-key-that-must-not-be-seen"
 
 
-@contextmanager
-def served() -> Iterator[RubricServer]:
-    """The rubric's server; its faults may be set, its calls counted."""
-    made = RubricServer()
-    thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield made
-    finally:
-        made.shutdown()
-        made.server_close()
-
-
 @pytest.fixture
 def server() -> Iterator[RubricServer]:
-    with served() as made:
+    with running(RubricServer()) as made:
         yield made
 
 
@@ -153,7 +140,7 @@ def test_a_judge_that_stays_down_stops_the_job_and_the_next_goes_on(
         judge(work.task(), "one", pause=0.001)
     assert not (work.task().folder("one") / "judgments.parquet").exists()
     # Another server at which it is up again: the first may yet hear calls that were cancelled.
-    with served() as restarted:
+    with running(RubricServer()) as restarted:
         work.write_study({"endpoint": restarted.url, "chunk": 16})
         spent = judge(work.task(), "one")
         assert restarted.calls == 62 - 32  # two chunks of 16 were kept
@@ -168,7 +155,7 @@ def test_a_key_that_expires_midway(
     with caplog.at_level(logging.DEBUG), pytest.raises(EngineError, match="refuses the key") as error:
         judge(work.task(), "one")
     # Another server that takes the key: the first may yet hear calls that were cancelled.
-    with served() as renewed, caplog.at_level(logging.DEBUG):
+    with running(RubricServer()) as renewed, caplog.at_level(logging.DEBUG):
         work.write_study({"endpoint": renewed.url, "chunk": 16})
         judge(work.task(), "one")
         assert 62 - 19 <= renewed.calls <= 62 - 4, (

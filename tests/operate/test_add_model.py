@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fuzzing import FUZZ
-from hub_server import COMMIT, HubServer, hub_server
+from hub_server import COMMIT, HubServer
+from local_server import running
 from rewild.__main__ import app
 from rewild.config import load_models
 from rewild.config.models import OWN
@@ -70,7 +71,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with hub_server() as made:
+    with running(HubServer()) as made:
         monkeypatch.setenv("HF_ENDPOINT", made.url)
         yield made
 

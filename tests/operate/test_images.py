@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from conftest import Run
+from local_server import Handler, running
 from rewild.config.deployment import load_images
 from rewild.operate.images import pin_images
 from rewild.operate.site import _images
@@ -38,12 +38,12 @@ longer:
 """
 
 
-class Registry(BaseHTTPRequestHandler):
+class Registry(Handler):
     """Gives a token to anybody, and manifests to who has it."""
 
     asked: list[str]
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         url = urlsplit(self.path)
         self.asked.append(self.path)
         here = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -63,25 +63,12 @@ class Registry(BaseHTTPRequestHandler):
         else:
             self.reply(404, b"")
 
-    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def registry() -> Iterator[str]:
     Registry.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Registry)) as server:
         yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from hub_server import COMMIT, LATER, HubServer, hub_server
+from hub_server import COMMIT, LATER, HubServer
+from local_server import running
 from rewild.__main__ import app
 from rewild.cli.operate import inputs_of
 from rewild.config import load_benchmarks, load_models, load_study
@@ -51,7 +52,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServe
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    with hub_server() as made:
+    with running(HubServer()) as made:
         monkeypatch.setenv("HF_ENDPOINT", made.url)
         yield made
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_uploads import TOKEN, HubUploads, hub_uploads
+from hub_uploads import TOKEN, HubUploads
+from local_server import running
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,7 +24,7 @@ def libraries() -> None:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubUploads]:
     """A hub of this machine, and the environment of somebody who has a token for it."""
-    with hub_uploads() as server:
+    with running(HubUploads()) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from http.server import ThreadingHTTPServer
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 import pytest
 
+from local_server import Handler, running
 from rewild.core.conversations import conversation_id
 from rewild.report.viewer.build import Inputs, build
 from viewer_browser import NoAlertPresentException, Page, needs_browser
@@ -76,8 +76,8 @@ class Counter:
 def server() -> Iterator[Counter]:
     visits: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Counting(Handler):
+        def do_GET(self) -> None:  # noqa: N802
             visits.append(self.path)
             self.send_response(200)
             self.send_header("Content-Type", "text/javascript")
@@ -86,13 +86,8 @@ def server() -> Iterator[Counter]:
 
         do_POST = do_GET  # noqa: N815
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield Counter(f"http://127.0.0.1:{running.server_port}", visits)
-        running.shutdown()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Counting)) as made:
+        yield Counter(f"http://127.0.0.1:{made.server_port}", visits)
 
 
 @pytest.fixture(scope="module")

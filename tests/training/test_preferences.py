@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_server import Handler, running
 from mixes_data import name_of, write_prompts
 from rewild.config import load_study
 from rewild.config.base import validate
@@ -249,11 +249,8 @@ def test_texts_in_a_judge_prompt_are_not_templates() -> None:
 
 @pytest.fixture
 def judge() -> Iterator[RubricServer]:
-    server = RubricServer()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running(RubricServer()) as server:
+        yield server
 
 
 def panel(folder: Path, name: str = "rubric") -> Panel:
@@ -337,13 +334,10 @@ class Talker(ThreadingHTTPServer):
         self.bodies: list[dict[str, Any]] = []
 
 
-class _Talk(BaseHTTPRequestHandler):
+class _Talk(Handler):
     server: Talker
 
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.bodies.append(body)
         words = body["messages"][-1]["content"].split()
@@ -353,18 +347,13 @@ class _Talk(BaseHTTPRequestHandler):
             "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 3},
         }
-        content = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.reply(200, json.dumps(answer).encode())
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[tuple[Path, Talker]]:
     """A folder with a study of one model behind an endpoint, and its prompts."""
     server = Talker()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
     study = {
         "title": "Pairs",
@@ -391,9 +380,8 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, Talker]]:
     (tmp_path / "config/models.yaml").write_text("{}\n", encoding="utf-8")
     (tmp_path / "config/studies/s.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     write_prompts(tmp_path / "results/s", chats(range(12)))
-    yield tmp_path, server
-    server.shutdown()
-    server.server_close()
+    with running(server):
+        yield tmp_path, server
 
 
 def test_from_prompts_to_pairs(place: tuple[Path, Talker], rewild: Any, program: Any) -> None:
