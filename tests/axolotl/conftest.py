@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / room) for room in ("engine", "prompts", "training"))
+HERE = Path(__file__).resolve().parents[1]
+sys.path.extend(str(HERE / room) for room in (".", "engine", "prompts", "training"))
 
 from invented import conversations, write_mix
 from rewild.config.base import validate
