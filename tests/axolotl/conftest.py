@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[1]
-sys.path.extend(str(HERE / room) for room in (".", "engine", "prompts", "training"))
+sys.path.extend(str(Path(__file__).resolve().parents[1] / r) for r in (".", "engine", "prompts", "training"))
 
 from invented import conversations, write_mix
 from rewild.config.base import validate
