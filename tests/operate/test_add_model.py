@@ -460,6 +460,19 @@ def test_a_quantized_checkpoint_is_planned_by_its_bytes(
         assert (row.dimensions.window, row.dimensions.window_layers) == (128, 12)
 
 
+def test_a_count_of_the_hub_is_not_said_to_be_the_index_of_the_weights(
+    config: Path, server: HubServer
+) -> None:
+    """An index has bytes and no counts."""
+    index = {"metadata": {"total_size": 2 * COUNT}, "weight_map": {"w": "model-00001.safetensors"}}
+    more = {"model.safetensors.index.json": json.dumps(index).encode()}
+    server.add("models", "some/model", files() | more, safetensors={"parameters": {"BF16": COUNT}})
+    code, said = run(config, "some/model")
+    assert code == 0, said
+    line = next(line for line in said.splitlines() if line.startswith("  parameters:"))
+    assert line.endswith("# model.safetensors.index.json, and the hub's count")
+
+
 def test_a_count_that_the_dimensions_do_not_make(config: Path, server: HubServer) -> None:
     """An architecture with parts that are not known here has a plan all the same, and says so."""
     told = {"parameters": {"BF16": 2 * COUNT}}

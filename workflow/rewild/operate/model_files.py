@@ -195,7 +195,7 @@ def stored(files: Files) -> Stored | None:
     total = as_dict(files.json(INDEX).get("metadata")).get("total_size")
     counts = {str(k): v for k, v in told.items() if isinstance(v, int) and v > 0}
     if isinstance(total, int | float) and 0 < total < 1 << 60:
-        return Stored(counts, int(total), INDEX)
+        return Stored(counts, int(total), f"{INDEX}, and the hub's count" if counts else INDEX)
     if counts:
         size = sum(count * BITS.get(kind, 8) // 8 for kind, count in counts.items())
         return Stored(counts, size, "the hub's count of its safetensors")
